@@ -1,0 +1,12 @@
+//! What a butler is, and the rules of change.
+//!
+//! Every change of a repository that touches artifacts is an *artifact
+//! transaction* (DMTN-249 §3): a persistent manifest in the database, opened in
+//! one database transaction and closed in another, with the storage work between.
+//! This crate holds the framework ([`transaction`]) and the built-in kinds
+//! ([`ingest`]) as rules over values: it knows neither SQL nor files. Who applies
+//! them is `pantler-direct`.
+
+pub mod artifacts;
+pub mod ingest;
+pub mod transaction;

@@ -1,0 +1,210 @@
+//! The four contexts: what begin, abandon, revert and commit may do.
+//!
+//! `OpenContext` stands alone. `CommitContext` offers all that `RevertContext`
+//! does, and that all that `CloseContext` does (by `Deref`), as in DMTN-249 §3.3.5.
+
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
+
+use camino::Utf8Path;
+use pantler_core::{
+    ArtifactKey, CollectionName, DatasetId, DatasetRef, DatasetType, DimensionRecord, FileRecord,
+    OpeningId, WriteId,
+    changes::{Change, Changes},
+};
+
+use crate::artifacts::Artifacts;
+
+/// What [`begin`](super::ArtifactTransaction::begin) may do: rows only.
+#[derive(Debug, Default)]
+pub struct OpenContext {
+    changes: Changes,
+}
+
+impl OpenContext {
+    /// Registers a RUN that must not exist.
+    pub fn insert_run(&mut self, run: CollectionName) {
+        self.changes.push(Change::InsertRun(run));
+    }
+
+    /// Registers datasets that must not exist; they are managed by the transaction.
+    pub fn insert_datasets(&mut self, datasets: Vec<DatasetRef>) {
+        self.changes.push(Change::InsertDatasets(datasets));
+    }
+
+    /// Takes the datastore records of datasets away: they are managed from now on.
+    pub fn discard_records(&mut self, datasets: Vec<DatasetId>) {
+        self.changes.push(Change::DiscardRecords(datasets));
+    }
+
+    /// What was collected.
+    pub fn into_changes(self) -> Changes {
+        self.changes
+    }
+}
+
+/// Facts about the transaction that is being closed.
+#[derive(Debug, Clone)]
+pub struct ClosingFacts<'a> {
+    /// Which opening.
+    pub opening: OpeningId,
+    /// The attempt that closes it.
+    pub attempt: u32,
+    /// Whether an earlier closing may have deleted artifacts: then nothing that the
+    /// transaction manages may become stored any more.
+    pub past_the_door: bool,
+    /// Whether a commit takes what succeeded and drops the rest.
+    pub partial: bool,
+    /// The prefix of the keys of the RUN that it changes (empty if it has none).
+    pub run_prefix: &'a str,
+    /// Keys below that prefix that datastore records name.
+    pub recorded: &'a [ArtifactKey],
+    /// The workspace root, for kinds that have one.
+    pub root: Option<&'a Utf8Path>,
+}
+
+/// What [`abandon`](super::ArtifactTransaction::abandon) may do: look at and delete
+/// artifacts, insert records.
+pub struct CloseContext<'a> {
+    facts: ClosingFacts<'a>,
+    artifacts: &'a dyn Artifacts,
+    changes: Changes,
+}
+
+impl<'a> CloseContext<'a> {
+    /// Starts with no changes.
+    pub fn new(facts: ClosingFacts<'a>, artifacts: &'a dyn Artifacts) -> Self {
+        Self { facts, artifacts, changes: Changes::new() }
+    }
+
+    /// What is being closed.
+    pub fn facts(&self) -> &ClosingFacts<'a> {
+        &self.facts
+    }
+
+    /// The storage.
+    pub fn artifacts(&self) -> &'a dyn Artifacts {
+        self.artifacts
+    }
+
+    /// The write ids that attempts at this opening may have used, newest first.
+    pub fn write_ids(&self) -> Vec<WriteId> {
+        (1..=self.facts.attempt)
+            .rev()
+            .map(|attempt| WriteId::of_opening(self.facts.opening, attempt))
+            .collect()
+    }
+
+    /// Makes datasets stored. Only for artifacts that were verified.
+    pub fn insert_records(&mut self, records: Vec<FileRecord>) {
+        self.changes.push(Change::InsertRecords(records));
+    }
+
+    /// Drops a RUN if it holds nothing and nobody else uses it, else leaves it.
+    pub fn discard_run_if_unused(&mut self, run: CollectionName) {
+        self.changes.push(Change::DiscardRunIfUnused(run));
+    }
+
+    /// What was collected.
+    pub fn into_changes(self) -> Changes {
+        self.changes
+    }
+}
+
+impl std::fmt::Debug for CloseContext<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CloseContext").field("facts", &self.facts).finish_non_exhaustive()
+    }
+}
+
+/// What [`revert`](super::ArtifactTransaction::revert) may do: also remove what
+/// `begin` inserted.
+#[derive(Debug)]
+pub struct RevertContext<'a>(CloseContext<'a>);
+
+impl<'a> RevertContext<'a> {
+    /// Starts with no changes.
+    pub fn new(facts: ClosingFacts<'a>, artifacts: &'a dyn Artifacts) -> Self {
+        Self(CloseContext::new(facts, artifacts))
+    }
+
+    /// Removes registrations.
+    pub fn discard_datasets(&mut self, datasets: Vec<DatasetId>) {
+        self.0.changes.push(Change::DiscardDatasets(datasets));
+    }
+
+    /// What was collected.
+    pub fn into_changes(self) -> Changes {
+        self.0.into_changes()
+    }
+}
+
+impl<'a> Deref for RevertContext<'a> {
+    type Target = CloseContext<'a>;
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for RevertContext<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+/// What [`commit`](super::ArtifactTransaction::commit) may do: also register what
+/// could not be known at opening, and edit chains.
+#[derive(Debug)]
+pub struct CommitContext<'a>(RevertContext<'a>);
+
+impl<'a> CommitContext<'a> {
+    /// Starts with no changes.
+    pub fn new(facts: ClosingFacts<'a>, artifacts: &'a dyn Artifacts) -> Self {
+        Self(RevertContext::new(facts, artifacts))
+    }
+
+    /// Makes sure that a dataset type is registered with this definition.
+    pub fn ensure_dataset_type(&mut self, dataset_type: Arc<DatasetType>) {
+        self.0.0.changes.push(Change::EnsureDatasetType(dataset_type));
+    }
+
+    /// Makes sure that dimension records exist with this content.
+    pub fn ensure_dimension_records(&mut self, records: Vec<DimensionRecord>) {
+        self.0.0.changes.push(Change::EnsureDimensionRecords(records));
+    }
+
+    /// Registers new datasets.
+    pub fn insert_datasets(&mut self, datasets: Vec<DatasetRef>) {
+        self.0.0.changes.push(Change::InsertDatasets(datasets));
+    }
+
+    /// Puts a RUN at the head of a chain, see [`Change::ExtendChain`].
+    pub fn extend_chain(
+        &mut self,
+        chain: CollectionName,
+        first: CollectionName,
+        last: Vec<CollectionName>,
+    ) {
+        self.0.0.changes.push(Change::ExtendChain { chain, first, last });
+    }
+
+    /// What was collected.
+    pub fn into_changes(self) -> Changes {
+        self.0.into_changes()
+    }
+}
+
+impl<'a> Deref for CommitContext<'a> {
+    type Target = RevertContext<'a>;
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for CommitContext<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}

@@ -1,0 +1,165 @@
+//! Artifact transactions: the framework (DMTN-249 §3.3).
+//!
+//! How one flows through:
+//!
+//! 1. *Open*, one database transaction: RUN locks, [`ArtifactTransaction::begin`]
+//!    (through an [`OpenContext`]), manifest, transaction row.
+//! 2. *Write*: artifacts go to keys that carry this opening's id and attempt.
+//! 3. *Close*: where needed a *claim* (attempt + 1, what the closing does); then
+//!    the kind's `commit`, `revert` or `abandon` does its storage work as it is
+//!    called and collects row changes in its context; then one database
+//!    transaction applies them, removes the transaction's rows and writes one line
+//!    into the closed log. Storage first, rows last: a kill between leaves the
+//!    transaction open, and the same closing call finishes it.
+//!
+//! What may be done at a stage is what the context given there offers.
+
+mod context;
+mod door;
+mod kinds;
+
+use std::fmt;
+
+use pantler_core::{OpeningId, TransactionName, transaction::RunLocks};
+
+pub use context::{CloseContext, ClosingFacts, CommitContext, OpenContext, RevertContext};
+pub use door::{DoorError, Duty, decide};
+pub use kinds::{DecodeError, Kinds, TransactionKind};
+
+use crate::artifacts::ArtifactError;
+
+/// A persistent manifest of changes to database and storage.
+///
+/// Implementations are values: all they know is in their [data](Self::data) and
+/// [manifest](Self::manifest), so that another process can decode them through
+/// [`Kinds`] and close what this one opened. `commit`, `revert` and `abandon` may
+/// be called again after a kill at any instruction, by any process.
+pub trait ArtifactTransaction: fmt::Debug + Send + Sync {
+    /// The stable name of the kind.
+    fn kind(&self) -> &'static str;
+
+    /// The description as canonical JSON: equal descriptions give equal texts.
+    fn data(&self) -> String;
+
+    /// The long part of the description, stored in chunks of bounded size.
+    fn manifest(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// The RUNs that it locks or reads.
+    fn locks(&self) -> RunLocks;
+
+    /// Whether it has a workspace root, where it describes its datasets later.
+    fn is_workspace(&self) -> bool {
+        false
+    }
+
+    /// Whether `commit` may delete artifacts, and so must claim first.
+    fn commit_deletes(&self) -> bool {
+        false
+    }
+
+    /// Collects the rows that enter when the transaction is opened.
+    ///
+    /// # Errors
+    /// [`KindError`] if the description cannot be opened; nothing has happened then.
+    fn begin(&self, context: &mut OpenContext) -> Result<(), KindError>;
+
+    /// Achieves everything the transaction is for, or says what is missing.
+    ///
+    /// # Errors
+    /// [`KindError`]; the transaction stays open.
+    fn commit(&self, context: &mut CommitContext<'_>) -> Result<(), KindError>;
+
+    /// Undoes everything, its opening included, or says what cannot be undone.
+    ///
+    /// # Errors
+    /// [`KindError`]; the transaction stays open.
+    fn revert(&self, context: &mut RevertContext<'_>) -> Result<(), KindError>;
+
+    /// Reconciles rows with what is stored; fails only if the storage does.
+    ///
+    /// # Errors
+    /// [`KindError`]; the transaction stays open.
+    fn abandon(&self, context: &mut CloseContext<'_>) -> Result<(), KindError>;
+}
+
+/// Why a kind could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum KindError {
+    /// The storage failed.
+    #[error("the artifact storage failed")]
+    Artifacts(#[from] ArtifactError),
+    /// Artifacts that must be there are missing or not whole.
+    #[error("{} missing or damaged: {}", artifacts(.0.len()), first(.0))]
+    Incomplete(Vec<String>),
+    /// The work is not finished, and the closing asked for needs it to be.
+    #[error("{0}")]
+    Unfinished(String),
+    /// Files of the transaction cannot be read.
+    #[error("{0}")]
+    Unreadable(String, #[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The description contradicts itself or the repository.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+fn artifacts(count: usize) -> String {
+    if count == 1 { "1 artifact is".to_owned() } else { format!("{count} artifacts are") }
+}
+
+fn first(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN { format!("{shown}, and {} more", names.len() - SHOWN) } else { shown }
+}
+
+/// An open transaction held by the process that may write its artifacts.
+///
+/// Dropping it leaves the transaction open in the repository, where any process
+/// finds it by its name.
+#[must_use = "an open transaction stays open until it is committed, reverted or abandoned"]
+#[derive(Debug)]
+pub struct Open<T> {
+    name: TransactionName,
+    opening: OpeningId,
+    attempt: u32,
+    transaction: T,
+}
+
+impl<T> Open<T> {
+    /// Made by a butler that has just opened or taken over the transaction.
+    pub fn new(name: TransactionName, opening: OpeningId, attempt: u32, transaction: T) -> Self {
+        Self { name, opening, attempt, transaction }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &TransactionName {
+        &self.name
+    }
+
+    /// Which opening.
+    pub fn opening(&self) -> OpeningId {
+        self.opening
+    }
+
+    /// Which attempt this process holds.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The same handle after its holder claimed another attempt.
+    pub fn at_attempt(self, attempt: u32) -> Self {
+        Self { attempt, ..self }
+    }
+
+    /// What was opened.
+    pub fn transaction(&self) -> &T {
+        &self.transaction
+    }
+
+    /// What was opened, to note what was written.
+    pub fn transaction_mut(&mut self) -> &mut T {
+        &mut self.transaction
+    }
+}

@@ -1,0 +1,100 @@
+//! Closing a transaction of any kind by name: what `transaction` and `workspace` share.
+
+use pantler_butler::transaction::TransactionKind as _;
+use pantler_core::{CollectionName, TransactionName, transaction::Closing};
+use pantler_direct::{CloseOptions, Closed, DirectButler};
+use pantler_workspace::{CloseNotice, WorkspaceError, WorkspaceTransaction};
+
+use crate::{
+    context::Context,
+    error::{CommandError, CommandResult, Status},
+    output::Output,
+};
+
+/// How to close.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct ClosingArgs {
+    /// Close it although its process is not known to be dead
+    #[arg(long)]
+    take_over: bool,
+}
+
+impl ClosingArgs {
+    pub(crate) fn options(self, partial: bool) -> CloseOptions {
+        CloseOptions { take_over: self.take_over, partial }
+    }
+}
+
+struct Waiting<'a>(&'a Output);
+
+impl CloseNotice for Waiting<'_> {
+    fn waiting_for(&mut self, holder: &str) {
+        self.0.note(&format!("waiting for {holder}, which runs quanta in the workspace"));
+    }
+}
+
+/// Closes the transaction, whatever its kind is.
+pub(crate) fn close(
+    context: &Context,
+    name: &TransactionName,
+    closing: Closing,
+    options: CloseOptions,
+) -> CommandResult {
+    let butler = context.open()?;
+    let row = butler.transaction(name)?;
+    let is_workspace = row.is_some_and(|row| row.kind == WorkspaceTransaction::KIND);
+    let closed = match CollectionName::new(name.as_str()) {
+        Ok(run) if is_workspace => close_workspace_of(context, &butler, &run, closing, options)?,
+        _ => butler.close(name, closing, options)?,
+    };
+    say(context, "transaction", name.as_str(), closing, closed)
+}
+
+/// Closes the workspace; a transaction of another kind is refused.
+pub(crate) fn close_workspace(
+    context: &Context,
+    run: &CollectionName,
+    closing: Closing,
+    options: CloseOptions,
+) -> CommandResult {
+    let butler = context.open()?;
+    let name = transaction_name(run)?;
+    if let Some(row) = butler.transaction(&name)?
+        && row.kind != WorkspaceTransaction::KIND
+    {
+        return Err(WorkspaceError::NotAWorkspace { name, kind: row.kind }.into());
+    }
+    let closed = close_workspace_of(context, &butler, run, closing, options)?;
+    say(context, "workspace", run.as_str(), closing, closed)
+}
+
+/// The name of the transaction of a workspace.
+pub(crate) fn transaction_name(run: &CollectionName) -> Result<TransactionName, CommandError> {
+    TransactionName::new(run.as_str()).map_err(CommandError::usage)
+}
+
+fn close_workspace_of(
+    context: &Context,
+    butler: &DirectButler,
+    run: &CollectionName,
+    closing: Closing,
+    options: CloseOptions,
+) -> Result<Closed, CommandError> {
+    let mut notice = Waiting(context.output());
+    Ok(pantler_workspace::close(butler, run, closing, options, &mut notice)?)
+}
+
+fn say(
+    context: &Context,
+    what: &str,
+    name: &str,
+    closing: Closing,
+    closed: Closed,
+) -> CommandResult {
+    let outcome = closing.outcome();
+    context.output().line(&match closed {
+        Closed::Now => format!("{what} {name} {outcome}"),
+        Closed::Before => format!("{what} {name} was {outcome} before; nothing to do"),
+    })?;
+    Ok(Status::Done)
+}

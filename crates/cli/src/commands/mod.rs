@@ -1,0 +1,88 @@
+//! One file per verb: its arguments and one short function.
+
+mod check;
+mod get;
+mod init;
+mod query;
+mod run;
+mod transaction;
+mod workspace;
+
+use camino::Utf8PathBuf;
+use clap::{Parser, Subcommand};
+
+use crate::{context::Context, error::CommandResult};
+
+/// Runs pipelines in batches over a repository of datasets whose database and files never disagree.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pantler",
+    version,
+    arg_required_else_help = true,
+    after_help = "Example:\n  pantler run examples/weather\n  pantler query datasets --collections weather --find-first --repo examples/weather/repo\n\n\
+                  Exit status: 0 done; 1 failed, nothing changed; 2 wrong usage; 3 quanta failed, workspace open;\n\
+                  4 a transaction was left open; 5 outcome unknown; 6 check found something; 130 stopped."
+)]
+pub(crate) struct Cli {
+    /// The repository [default: `PANTLER_REPO`, else the nearest folder upwards with a pantler.yaml]
+    #[arg(long, global = true, value_name = "REPO")]
+    pub(crate) repo: Option<Utf8PathBuf>,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Init(init::Args),
+    Run(run::Args),
+    Get(get::Args),
+    #[command(subcommand)]
+    Query(query::Query),
+    #[command(subcommand)]
+    Transaction(transaction::Transaction),
+    #[command(subcommand)]
+    Workspace(workspace::Workspace),
+    Check(check::Args),
+}
+
+impl Command {
+    pub(crate) fn run(&self, context: &Context) -> CommandResult {
+        match self {
+            Self::Init(args) => init::run(context, args),
+            Self::Run(args) => run::run(context, args),
+            Self::Get(args) => get::run(context, args),
+            Self::Query(query) => query.run(context),
+            Self::Transaction(transaction) => transaction.run(context),
+            Self::Workspace(workspace) => workspace.run(context),
+            Self::Check(args) => check::run(context, args),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_an_example() {
+        fn look(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            let mut verbs = command.get_subcommands().peekable();
+            if verbs.peek().is_none() {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("Example"), "{path} has no example");
+                assert!(command.get_about().is_some(), "{path} does not say what it does");
+            }
+            verbs.for_each(|verb| look(verb, &path));
+        }
+        look(&Cli::command(), "");
+    }
+}

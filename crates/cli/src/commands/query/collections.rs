@@ -1,0 +1,40 @@
+use pantler_core::CollectionName;
+use pantler_registry::Reader;
+
+use crate::{
+    context::Context,
+    error::{CommandResult, Status},
+    json,
+    table::Table,
+};
+
+/// List collections, by name
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  pantler query collections --json\n\n\
+                  JSON: an array of {name, type, children}; type is RUN or CHAINED")]
+pub(crate) struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
+    let butler = context.open_to_read()?;
+    let collections = butler.registry().read(Reader::collections)?;
+    if args.json {
+        let rows: Vec<_> = collections.iter().map(json::collection).collect();
+        context.output().json(&rows)?;
+        return Ok(Status::Done);
+    }
+    let mut table = Table::new(["name", "type", "children"]);
+    for collection in &collections {
+        let children: Vec<_> = collection.children.iter().map(CollectionName::as_str).collect();
+        table.row([
+            collection.name.to_string(),
+            collection.collection_type.to_string(),
+            children.join(", "),
+        ]);
+    }
+    context.output().table(&table, "no collections")?;
+    Ok(Status::Done)
+}

@@ -1,0 +1,29 @@
+use pantler_core::{TransactionName, transaction::Closing};
+
+use crate::{
+    close::{ClosingArgs, close},
+    context::Context,
+    error::CommandResult,
+};
+
+/// Finish a transaction: do all that it is for, or leave it open and say what is missing
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Again with the same outcome: succeeds and does nothing.\n\nExample:\n  pantler transaction commit weather/raw/ingest"
+)]
+pub(crate) struct Args {
+    /// The transaction
+    #[arg(value_name = "NAME")]
+    name: TransactionName,
+
+    /// Commit what succeeded, and drop the rest
+    #[arg(long)]
+    partial: bool,
+
+    #[command(flatten)]
+    closing: ClosingArgs,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
+    close(context, &args.name, Closing::Commit, args.closing.options(args.partial))
+}

@@ -1,0 +1,25 @@
+use pantler_core::{CollectionName, transaction::Closing};
+
+use crate::{
+    close::{ClosingArgs, close_workspace},
+    context::Context,
+    error::CommandResult,
+};
+
+/// End a workspace although it can be neither committed nor reverted
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Again with the same outcome: succeeds and does nothing.\n\nExample:\n  pantler workspace abandon weather/20260102T030405.678Z"
+)]
+pub(crate) struct Args {
+    /// The workspace
+    #[arg(value_name = "NAME")]
+    name: CollectionName,
+
+    #[command(flatten)]
+    closing: ClosingArgs,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
+    close_workspace(context, &args.name, Closing::Abandon, args.closing.options(false))
+}

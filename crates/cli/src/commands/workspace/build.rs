@@ -1,0 +1,42 @@
+use pantler_core::CollectionName;
+use pantler_workspace::build;
+
+use crate::{
+    context::Context,
+    error::{CommandResult, Next, Status},
+    table::{Table, count},
+};
+
+/// Find out what there is to do: build the quantum graph of a workspace
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  pantler workspace build weather/trial")]
+pub(crate) struct Args {
+    /// The workspace
+    #[arg(value_name = "NAME")]
+    name: CollectionName,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
+    let name = &args.name;
+    let client = super::find(context, name)?;
+    let butler = context.open()?;
+    let built = build(&butler, &client)?;
+    let output = context.output();
+    let quanta = count(built.graph.len(), "quantum");
+    output.line(&if built.before {
+        format!("{name} has a graph already: {quanta}")
+    } else {
+        format!("built the graph of {name}: {quanta}")
+    })?;
+    let mut table = Table::new(["task", "quanta"]).numbers([1]);
+    for (task, quanta) in built.graph.counts() {
+        table.row([task.label.to_string(), quanta.to_string()]);
+    }
+    output.table(&table, "none")?;
+    for pruned in built.graph.pruned().iter().take(10) {
+        output.line(&format!("left out: {pruned}"))?;
+    }
+    let next = Next::command(format_args!("workspace run {name}")).text(context.located());
+    output.line(&format!("next: {next}"))?;
+    Ok(Status::Done)
+}

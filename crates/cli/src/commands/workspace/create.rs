@@ -1,0 +1,50 @@
+use camino::Utf8PathBuf;
+use pantler_core::CollectionName;
+use pantler_workspace::{WorkspaceRequest, create};
+
+use crate::{
+    commands::run::canonical,
+    context::Context,
+    error::{CommandResult, Next, Status},
+};
+
+/// Open a workspace: a new RUN, to be filled by a pipeline
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  pantler workspace create weather/trial --pipeline pipeline.yaml -i weather/raw --chain weather"
+)]
+pub(crate) struct Args {
+    /// The name of the workspace and of the RUN that it makes
+    #[arg(value_name = "NAME")]
+    name: CollectionName,
+
+    /// The pipeline
+    #[arg(long, value_name = "FILE")]
+    pipeline: Utf8PathBuf,
+
+    /// Input collections, in search order
+    #[arg(short, long, value_name = "COLLECTION", required = true, value_delimiter = ',', num_args = 1..)]
+    input: Vec<CollectionName>,
+
+    /// The chain that gets the RUN as its new head
+    #[arg(long, value_name = "CHAIN")]
+    chain: Option<CollectionName>,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
+    let butler = context.open()?;
+    let request = WorkspaceRequest {
+        run: args.name.clone(),
+        chain: args.chain.clone(),
+        inputs: args.input.clone(),
+        pipeline: canonical(&context.absolute(&args.pipeline))?,
+        project: None,
+    };
+    let client = create(&butler, butler.environment().new_opening(), &request)?;
+    let name = &args.name;
+    let next = Next::command(format_args!("workspace build {name}")).text(context.located());
+    context
+        .output()
+        .line(&format!("opened the workspace {name} in {}\nnext: {next}", client.root()))?;
+    Ok(Status::Done)
+}

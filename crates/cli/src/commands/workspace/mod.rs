@@ -1,0 +1,66 @@
+mod abandon;
+mod build;
+mod commit;
+mod create;
+mod list;
+mod revert;
+mod run;
+mod status;
+mod vacuum;
+
+use pantler_core::CollectionName;
+use pantler_workspace::{WorkspaceClient, WorkspaceError, WorkspaceTransaction};
+
+use crate::{
+    close::transaction_name,
+    context::Context,
+    error::{CommandError, CommandResult},
+};
+
+/// Make, run and close workspaces: RUNs under construction
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Workspace {
+    Create(create::Args),
+    Build(build::Args),
+    Run(run::Args),
+    Status(status::Args),
+    Commit(commit::Args),
+    Revert(revert::Args),
+    Abandon(abandon::Args),
+    List(list::Args),
+    Vacuum(vacuum::Args),
+}
+
+impl Workspace {
+    pub(super) fn run(&self, context: &Context) -> CommandResult {
+        match self {
+            Self::Create(args) => create::run(context, args),
+            Self::Build(args) => build::run(context, args),
+            Self::Run(args) => run::run(context, args),
+            Self::Status(args) => status::run(context, args),
+            Self::Commit(args) => commit::run(context, args),
+            Self::Revert(args) => revert::run(context, args),
+            Self::Abandon(args) => abandon::run(context, args),
+            Self::List(args) => list::run(context, args),
+            Self::Vacuum(args) => vacuum::run(context, args),
+        }
+    }
+}
+
+/// Finds an open workspace from its root. Only if there is no root that can be used is
+/// the database asked, which then makes one.
+fn find(context: &Context, name: &CollectionName) -> Result<WorkspaceClient, CommandError> {
+    use pantler_butler::transaction::TransactionKind as _;
+    let repository = context.repository()?;
+    if let Some(client) = WorkspaceClient::find(repository, name)? {
+        return Ok(client);
+    }
+    let butler = context.open()?;
+    let missing = || WorkspaceError::NoWorkspace(name.to_string());
+    let row = butler.transaction(&transaction_name(name)?)?.ok_or_else(missing)?;
+    if row.kind != WorkspaceTransaction::KIND {
+        return Err(WorkspaceError::NotAWorkspace { name: row.name, kind: row.kind }.into());
+    }
+    butler.workspace_file(&row)?;
+    Ok(WorkspaceClient::find(repository, name)?.ok_or_else(missing)?)
+}

@@ -1,0 +1,55 @@
+use pantler_core::CollectionName;
+
+use crate::{
+    context::Context,
+    error::{CommandResult, Next, Status},
+    json,
+    table::Table,
+};
+
+/// Say where the quanta of a workspace stand
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  pantler workspace status weather/trial\n\n\
+                  JSON: {name, root, built, complete, tasks}; tasks is an array of {task, total, built, started,\n\
+                  succeeded, failed, blocked}")]
+pub(crate) struct Args {
+    /// The workspace
+    #[arg(value_name = "NAME")]
+    name: CollectionName,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
+    let name = &args.name;
+    let client = super::find(context, name)?;
+    let status = match client.graph_if_built()? {
+        Some(graph) => Some(client.status(&graph)?),
+        None => None,
+    };
+    let output = context.output();
+    if args.json {
+        output.json(&json::status(name.as_str(), client.root().as_str(), status.as_ref()))?;
+        return Ok(Status::Done);
+    }
+    let next =
+        |verb: &str| Next::command(format_args!("workspace {verb} {name}")).text(context.located());
+    let Some(status) = status else {
+        output.line(&format!("{name} has no quantum graph yet\nnext: {}", next("build")))?;
+        return Ok(Status::Done);
+    };
+    let mut table =
+        Table::new(["task", "quanta", "succeeded", "failed", "blocked", "started", "built"])
+            .numbers([1, 2, 3, 4, 5, 6]);
+    for task in status.tasks() {
+        let numbers =
+            [task.total, task.succeeded, task.failed, task.blocked, task.started, task.built];
+        let [total, succeeded, failed, blocked, started, built] = numbers.map(|n| n.to_string());
+        table.row([task.task.to_string(), total, succeeded, failed, blocked, started, built]);
+    }
+    output.table(&table, "no quanta")?;
+    output.line(&format!("next: {}", next(if status.is_complete() { "commit" } else { "run" })))?;
+    Ok(Status::Done)
+}

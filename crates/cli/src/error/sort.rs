@@ -1,0 +1,361 @@
+//! Sorts the errors of the libraries: exit status, state, way on.
+
+use pantler_butler::transaction::KindError;
+use pantler_core::{DataIdError, TransactionName};
+use pantler_datastore::{DatastoreError, StorageError};
+use pantler_direct::{ButlerError, CloseError, CreateError, IngestError, check::CheckError};
+use pantler_exec::RunError;
+use pantler_registry::RegistryError;
+use pantler_workspace::{WorkspaceError, project::ProjectError};
+
+use super::{CommandError, Next, Status};
+use crate::{arguments::ValuesError, output::OutputError};
+
+/// What an error means for the program.
+struct Sorted {
+    status: Status,
+    state: String,
+    next: Option<Next>,
+}
+
+impl Sorted {
+    fn unchanged() -> Self {
+        Self { status: Status::Failed, state: "nothing has changed".to_owned(), next: None }
+    }
+
+    fn unknown(name: Option<&TransactionName>) -> Self {
+        Self {
+            status: Status::Unknown,
+            state: "nothing was deleted because of this; what was written is kept".to_owned(),
+            next: Some(match name {
+                Some(name) => Next::command(format_args!("transaction show {name}")),
+                None => Next::command("check"),
+            }),
+        }
+    }
+
+    fn open(name: &TransactionName) -> Self {
+        Self {
+            status: Status::LeftOpen,
+            state: format!("transaction {name} is open"),
+            next: Some(Next::command(format_args!("transaction show {name}"))),
+        }
+    }
+
+    fn then(mut self, next: Next) -> Self {
+        self.next = Some(next);
+        self
+    }
+}
+
+macro_rules! sorted_by {
+    ($($error:ty => $sort:path),+ $(,)?) => {$(
+        impl From<$error> for CommandError {
+            fn from(error: $error) -> Self {
+                let Sorted { status, state, next } = $sort(&error);
+                Self { status, error: error.into(), state: Some(state), next }
+            }
+        }
+    )+};
+}
+
+sorted_by! {
+    RegistryError => registry,
+    ButlerError => butler,
+    CloseError => close,
+    CreateError => create,
+    IngestError => ingest,
+    WorkspaceError => workspace,
+    ProjectError => project,
+    DatastoreError => datastore,
+    StorageError => storage,
+    CheckError => check,
+}
+
+impl From<ValuesError> for CommandError {
+    fn from(error: ValuesError) -> Self {
+        Self::usage(error)
+    }
+}
+
+impl From<DataIdError> for CommandError {
+    fn from(error: DataIdError) -> Self {
+        Self::usage(error)
+    }
+}
+
+impl From<OutputError> for CommandError {
+    fn from(error: OutputError) -> Self {
+        Self::failed(error)
+    }
+}
+
+fn registry(error: &RegistryError) -> Sorted {
+    let unchanged = Sorted::unchanged();
+    match error {
+        RegistryError::CommitUnknown { .. } => Sorted::unknown(None),
+        RegistryError::Busy { .. } => unchanged.then(Next::plain("the same command again")),
+        RegistryError::Corrupt { .. } => unchanged.then(Next::command("check")),
+        RegistryError::UnknownCollection { .. } => {
+            unchanged.then(Next::command("query collections"))
+        }
+        RegistryError::UnknownDatasetType { .. } | RegistryError::UnusedDimension { .. } => {
+            unchanged.then(Next::command("query dataset-types"))
+        }
+        RegistryError::RunLocked { transaction, .. }
+        | RegistryError::TransactionsOpen { transaction } => {
+            unchanged.then(Next::command(format_args!("transaction show {transaction}")))
+        }
+        RegistryError::TransactionExists { row } => {
+            unchanged.then(Next::command(format_args!("transaction show {}", row.name)))
+        }
+        _ => unchanged,
+    }
+}
+
+fn datastore(error: &DatastoreError) -> Sorted {
+    match error {
+        DatastoreError::Missing { .. } | DatastoreError::Corrupt { .. } => {
+            Sorted::unchanged().then(Next::command("check"))
+        }
+        _ => Sorted::unchanged(),
+    }
+}
+
+fn storage(_: &StorageError) -> Sorted {
+    Sorted::unchanged()
+}
+
+fn check(error: &CheckError) -> Sorted {
+    match error {
+        CheckError::Registry(source) => registry(source),
+        CheckError::Storage { .. } => Sorted::unchanged(),
+    }
+}
+
+fn butler(error: &ButlerError) -> Sorted {
+    match error {
+        ButlerError::Registry(source) => registry(source),
+        ButlerError::Datastore(source) => datastore(source),
+        ButlerError::Held { name, .. } => Sorted::open(name),
+        ButlerError::ClosingBegan { name, closing } => Sorted::open(name)
+            .then(Next::command(format_args!("transaction {} {name}", closing.verb()))),
+        ButlerError::NameInUse { name, .. } | ButlerError::Decode { name, .. } => {
+            Sorted::unchanged().then(Next::command(format_args!("transaction show {name}")))
+        }
+        ButlerError::NoTransaction(_) => {
+            Sorted::unchanged().then(Next::command("transaction list"))
+        }
+        ButlerError::NotARepository(root) => Sorted::unchanged().then(Next::plain(format!(
+            "pantler init {} --universe FILE",
+            super::quoted(root.as_str())
+        ))),
+        _ => Sorted::unchanged(),
+    }
+}
+
+fn close(error: &CloseError) -> Sorted {
+    match error {
+        CloseError::NoTransaction(_) => Sorted::unchanged().then(Next::command("transaction list")),
+        CloseError::AlreadyClosed { name, .. } => {
+            Sorted::unchanged().then(Next::command(format_args!("transaction show {name}")))
+        }
+        CloseError::Held { name, .. }
+        | CloseError::Door { name, .. }
+        | CloseError::Decode { name, .. } => Sorted::open(name),
+        CloseError::StillOpen { name, closing, source } => {
+            let unfinished = matches!(source, KindError::Unfinished(_));
+            Sorted {
+                status: if unfinished { Status::QuantaFailed } else { Status::LeftOpen },
+                ..Sorted::open(name)
+            }
+            .then(if unfinished {
+                // Only workspaces have work that can be unfinished.
+                Next::command(format_args!("workspace status {name}"))
+            } else {
+                Next::command(format_args!("transaction {} {name}", closing.verb()))
+            })
+        }
+        CloseError::Rows { name, closing, .. } => Sorted::open(name)
+            .then(Next::command(format_args!("transaction {} {name}", closing.verb()))),
+        CloseError::Superseded(name) => Sorted {
+            state: "the other process decides how it ends".to_owned(),
+            ..Sorted::open(name)
+        },
+        CloseError::Unknown { name, .. } => Sorted::unknown(Some(name)),
+        CloseError::Butler(source) => {
+            let sorted = butler(source);
+            if sorted.status == Status::Failed {
+                // What failed around a closing leaves its transaction as it was: open.
+                Sorted {
+                    status: Status::LeftOpen,
+                    state: "the transaction is open as before".to_owned(),
+                    next: sorted.next.or_else(|| Some(Next::command("transaction list"))),
+                }
+            } else {
+                sorted
+            }
+        }
+    }
+}
+
+fn create(error: &CreateError) -> Sorted {
+    match error {
+        CreateError::Registry { source, .. } => registry(source),
+        CreateError::Butler(source) => butler(source),
+        _ => Sorted::unchanged(),
+    }
+}
+
+fn ingest(error: &IngestError) -> Sorted {
+    match error {
+        IngestError::NotStored { transaction: Some(name), .. } => {
+            Sorted::unchanged().then(Next::command(format_args!("transaction show {name}")))
+        }
+        IngestError::OtherWork { name } => Sorted::open(name),
+        IngestError::Undone(_) => Sorted {
+            state: "the repository is as before the ingest".to_owned(),
+            ..Sorted::unchanged()
+        },
+        IngestError::LeftOpen { name, source, .. } => match source {
+            CloseError::Unknown { name, .. } => Sorted::unknown(Some(name)),
+            _ => Sorted::open(name),
+        },
+        IngestError::Butler(source) => butler(source),
+        _ => Sorted::unchanged(),
+    }
+}
+
+fn workspace(error: &WorkspaceError) -> Sorted {
+    let unchanged = Sorted::unchanged();
+    match error {
+        WorkspaceError::NoWorkspace(_) => unchanged.then(Next::command("workspace list")),
+        WorkspaceError::NameInUse { name, .. } => {
+            unchanged.then(Next::command(format_args!("workspace status {name}")))
+        }
+        WorkspaceError::NotAWorkspace { name, .. } => {
+            unchanged.then(Next::command(format_args!("transaction show {name}")))
+        }
+        WorkspaceError::NotBuilt(name) => {
+            unchanged.then(Next::command(format_args!("workspace build {name}")))
+        }
+        WorkspaceError::Run(source) => run(source),
+        WorkspaceError::Datastore(source) => datastore(source),
+        WorkspaceError::Butler(source) => butler(source),
+        WorkspaceError::Close(source) => close(source),
+        _ => unchanged,
+    }
+}
+
+fn run(error: &RunError) -> Sorted {
+    match error {
+        RunError::Closing { .. } => Sorted {
+            status: Status::LeftOpen,
+            state: "the workspace is open, and a closing of it has begun".to_owned(),
+            next: Some(Next::command("transaction list")),
+        },
+        RunError::UnknownTask { .. } => Sorted::unchanged(),
+        _ => Sorted {
+            status: Status::LeftOpen,
+            state: "the workspace is open; what was journaled as finished stays".to_owned(),
+            next: Some(Next::plain("the same command again")),
+        },
+    }
+}
+
+fn project(error: &ProjectError) -> Sorted {
+    let open = |name: &pantler_core::CollectionName, next| Sorted {
+        status: Status::LeftOpen,
+        state: format!("workspace {name} is open"),
+        next: Some(next),
+    };
+    match error {
+        ProjectError::OtherWork { name, .. } => open(
+            name,
+            Next::plain(format!(
+                "commit it (pantler workspace commit {name}), revert it (pantler workspace revert {name}), or run with --new beside it"
+            )),
+        ),
+        ProjectError::AtWork { name, .. } => open(
+            name,
+            Next::plain("wait for that process, or run again with --take-over if it is gone"),
+        ),
+        ProjectError::ClosingBegan { name, closing } => {
+            open(name, Next::command(format_args!("workspace {} {name}", closing.verb())))
+        }
+        ProjectError::Commit { name, source } => {
+            let sorted = close(source);
+            if sorted.status == Status::Unknown {
+                sorted
+            } else {
+                open(name, Next::command(format_args!("workspace commit {name}")))
+            }
+        }
+        ProjectError::Create(source) => create(source),
+        ProjectError::Ingest(source) => ingest(source),
+        ProjectError::Workspace(source) => workspace(source),
+        _ => Sorted::unchanged(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pantler_butler::transaction::DoorError;
+    use pantler_core::{CollectionName, transaction::Closing};
+
+    use super::*;
+
+    fn name() -> TransactionName {
+        TransactionName::new("w/1").unwrap()
+    }
+
+    fn status(error: impl Into<CommandError>) -> Status {
+        error.into().status()
+    }
+
+    fn still_open(source: KindError) -> CloseError {
+        CloseError::StillOpen { name: name(), closing: Closing::Commit, source }
+    }
+
+    fn unknown() -> CloseError {
+        let source = RegistryError::Full { path: "r".into() };
+        CloseError::Unknown { name: name(), closing: Closing::Commit, source }
+    }
+
+    #[test]
+    fn closings_say_whether_the_transaction_is_open() {
+        assert_eq!(status(CloseError::NoTransaction(name())), Status::Failed);
+        let closing = Closing::Revert;
+        assert_eq!(status(CloseError::AlreadyClosed { name: name(), closing }), Status::Failed);
+        let source = DoorError { began: Closing::Revert };
+        assert_eq!(status(CloseError::Door { name: name(), source }), Status::LeftOpen);
+        assert_eq!(status(still_open(KindError::Invalid(String::new()))), Status::LeftOpen);
+        assert_eq!(status(still_open(KindError::Unfinished(String::new()))), Status::QuantaFailed);
+        assert_eq!(status(unknown()), Status::Unknown);
+        let source = RegistryError::Full { path: "r".into() };
+        assert_eq!(status(CloseError::from(source)), Status::LeftOpen);
+    }
+
+    #[test]
+    fn an_unknown_outcome_stays_one_however_deep_it_is() {
+        assert_eq!(status(WorkspaceError::Close(unknown())), Status::Unknown);
+        let ingest =
+            IngestError::LeftOpen { name: name(), failure: String::new(), source: unknown() };
+        assert_eq!(status(ProjectError::Ingest(ingest)), Status::Unknown);
+        let run = CollectionName::new("w/1").unwrap();
+        assert_eq!(status(ProjectError::Commit { name: run, source: unknown() }), Status::Unknown);
+    }
+
+    #[test]
+    fn an_ingest_that_was_undone_changed_nothing() {
+        let undone = IngestError::Undone("disk full".into());
+        assert_eq!(status(undone), Status::Failed);
+        let left = IngestError::LeftOpen {
+            name: name(),
+            failure: String::new(),
+            source: still_open(KindError::Invalid(String::new())),
+        };
+        let report = CommandError::from(left).report(None);
+        assert!(report.contains("next: pantler transaction show w/1"), "{report}");
+    }
+}

@@ -1,0 +1,173 @@
+//! The documents that `--json` prints. Fields are added, never renamed or removed.
+
+use camino::Utf8PathBuf;
+use pantler_core::{
+    Collection, DatasetType, DimensionRecord, Tai,
+    transaction::{ClosedRow, Process, TransactionRow},
+};
+use pantler_direct::{DirectButler, Environment, Liveness, check::CheckReport};
+use pantler_exec::WorkspaceStatus;
+use pantler_registry::DatasetRow;
+use pantler_workspace::{Vacuumed, WorkspaceInfo};
+use serde_json::{Value, json};
+
+use crate::time;
+
+/// Where an artifact is in the file system, absolute.
+pub(crate) fn local_path(butler: &DirectButler, row: &DatasetRow) -> Option<Utf8PathBuf> {
+    row.records.first().and_then(|record| butler.datastore().local_path(&record.key))
+}
+
+/// `query datasets`.
+pub(crate) fn dataset(butler: &DirectButler, row: &DatasetRow) -> Value {
+    let record = row.records.first();
+    json!({
+        "id": row.dataset.id,
+        "dataset_type": row.dataset.dataset_type.name,
+        "run": row.dataset.run,
+        "data_id": row.dataset.data_id,
+        "stored": record.is_some(),
+        "uri": record.map(|r| &r.key),
+        "path": local_path(butler, row),
+        "offset": record.and_then(|r| r.offset),
+        "size": record.map(|r| r.size),
+        "checksum": record.map(|r| r.checksum),
+        "storage_class": row.dataset.dataset_type.storage_class,
+        "ingested_at": time::utc_exact(row.ingested_at),
+    })
+}
+
+/// `query collections`.
+pub(crate) fn collection(collection: &Collection) -> Value {
+    json!({
+        "name": collection.name,
+        "type": collection.collection_type,
+        "children": collection.children,
+    })
+}
+
+/// `query dataset-types`.
+pub(crate) fn dataset_type(dataset_type: &DatasetType) -> Value {
+    json!({
+        "name": dataset_type.name,
+        "dimensions": dataset_type.dimensions.required(),
+        "implied": dataset_type.dimensions.implied(),
+        "storage_class": dataset_type.storage_class,
+    })
+}
+
+/// `query records`.
+pub(crate) fn record(record: &DimensionRecord) -> Value {
+    json!({
+        "element": record.element,
+        "data_id": record.data_id,
+        "implied": record.implied,
+        "metadata": record.metadata,
+    })
+}
+
+/// What is known about the process of a transaction.
+pub(crate) fn liveness(environment: &Environment, process: &Process) -> &'static str {
+    match environment.liveness(process) {
+        Liveness::ThisProcess | Liveness::Alive => "alive",
+        Liveness::Dead => "dead",
+        Liveness::Unknown => "unknown",
+    }
+}
+
+/// `transaction list`.
+pub(crate) fn transaction(environment: &Environment, now: Tai, row: &TransactionRow) -> Value {
+    json!({
+        "name": row.name,
+        "kind": row.kind,
+        "owner": row.owner,
+        "host": row.process.host,
+        "pid": row.process.pid,
+        "process": liveness(environment, &row.process),
+        "opened_at": time::utc_exact(row.opened_at),
+        "age_seconds": time::age(now, row.opened_at).as_secs(),
+        "closing": row.closing,
+        "attempt": row.attempt,
+        "opening_id": row.opening,
+        "config_version": row.config_version,
+    })
+}
+
+/// A line of `history` in `transaction show`.
+pub(crate) fn closed(row: &ClosedRow) -> Value {
+    json!({
+        "opening_id": row.opening,
+        "outcome": row.closing.outcome(),
+        "at": time::utc_exact(row.at),
+    })
+}
+
+/// `workspace list`.
+pub(crate) fn workspace(environment: &Environment, now: Tai, info: &WorkspaceInfo) -> Value {
+    let mut value = transaction(environment, now, &info.row);
+    if let Value::Object(fields) = &mut value {
+        fields.insert("chain".to_owned(), json!(info.transaction.chain));
+        fields.insert("inputs".to_owned(), json!(info.transaction.inputs));
+        fields.insert("pipeline".to_owned(), json!(info.transaction.pipeline_file));
+        fields.insert("root".to_owned(), json!(info.root));
+    }
+    value
+}
+
+/// `workspace status`; without a graph, `status` is `None`.
+pub(crate) fn status(name: &str, root: &str, status: Option<&WorkspaceStatus>) -> Value {
+    let tasks = status.map(|status| {
+        let task = |task: &pantler_exec::TaskStatus| {
+            json!({
+                "task": task.task,
+                "total": task.total,
+                "built": task.built,
+                "started": task.started,
+                "succeeded": task.succeeded,
+                "failed": task.failed,
+                "blocked": task.blocked,
+            })
+        };
+        status.tasks().iter().map(task).collect::<Vec<_>>()
+    });
+    json!({
+        "name": name,
+        "root": root,
+        "built": status.is_some(),
+        "complete": status.is_some_and(WorkspaceStatus::is_complete),
+        "tasks": tasks.unwrap_or_default(),
+    })
+}
+
+/// `workspace vacuum`.
+pub(crate) fn vacuumed(found: &Vacuumed, dry_run: bool) -> Value {
+    json!({
+        "root": found.root,
+        "removed": !dry_run && found.failure.is_none(),
+        "failure": found.failure.as_ref().map(ToString::to_string),
+    })
+}
+
+/// `check`.
+pub(crate) fn check(report: &CheckReport) -> Value {
+    let CheckReport { findings, counts, durability } = report;
+    let findings: Vec<_> = findings
+        .iter()
+        .map(
+            |f| json!({"code": f.code, "subject": f.subject, "message": f.message, "next": f.next}),
+        )
+        .collect();
+    json!({
+        "findings": findings,
+        "counts": {
+            "datasets": counts.datasets,
+            "stored": counts.stored,
+            "registered_only": counts.registered_only,
+            "managed": counts.managed,
+            "artifacts": counts.artifacts,
+            "bytes": counts.bytes,
+            "open_transactions": counts.open_transactions,
+        },
+        "durability": durability,
+    })
+}

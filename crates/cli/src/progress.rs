@@ -1,0 +1,213 @@
+//! Progress on standard error: bars on a terminal, plain lines elsewhere.
+
+use std::{
+    io::IsTerminal as _,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pantler_core::{CollectionName, transaction::TransactionRow};
+use pantler_direct::IngestProgress;
+use pantler_exec::{FailureReason, ObservedQuantum, Observer, TaskCounts};
+use pantler_workspace::project::{JobProgress, Notice};
+
+use crate::{
+    interrupt::Phase,
+    output::Output,
+    table::{bytes, count},
+};
+
+/// How often a plain line says how far it is.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// How many failures are shown as they happen.
+const FAILURES: usize = 10;
+
+/// Follows ingest and quanta.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    ingest: IngestLines,
+    quanta: Quanta,
+    phase: Phase,
+    workspace: Option<CollectionName>,
+}
+
+#[derive(Debug)]
+struct IngestLines {
+    bar: ProgressBar,
+    plain: bool,
+    copied: AtomicUsize,
+    bytes: AtomicU64,
+    total: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Quanta {
+    bar: ProgressBar,
+    plain: bool,
+    done: usize,
+    failed: usize,
+    left: usize,
+    said: Instant,
+}
+
+impl Progress {
+    /// For one run, which says in `phase` how far it is.
+    pub(crate) fn new(phase: Phase) -> Self {
+        let plain = !std::io::stderr().is_terminal();
+        Self {
+            ingest: IngestLines {
+                bar: ProgressBar::hidden(),
+                plain,
+                copied: AtomicUsize::new(0),
+                bytes: AtomicU64::new(0),
+                total: AtomicUsize::new(0),
+            },
+            quanta: Quanta {
+                bar: ProgressBar::hidden(),
+                plain,
+                done: 0,
+                failed: 0,
+                left: 0,
+                said: Instant::now(),
+            },
+            phase,
+            workspace: None,
+        }
+    }
+
+    /// The workspace that this run has opened or gone on with.
+    pub(crate) fn workspace(&self) -> Option<&CollectionName> {
+        self.workspace.as_ref()
+    }
+}
+
+fn show(bar: &ProgressBar, length: usize, template: &str) {
+    bar.set_length(length as u64);
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_draw_target(ProgressDrawTarget::stderr());
+}
+
+/// A line above the bar, if there is one.
+fn say(bar: &ProgressBar, text: &str) {
+    if bar.is_hidden() || bar.is_finished() {
+        Output::default().note(text);
+    } else {
+        bar.suspend(|| Output::default().note(text));
+    }
+}
+
+impl IngestProgress for IngestLines {
+    fn resuming(&self, row: &TransactionRow) {
+        say(&self.bar, &format!("going on with {}, which {} left", row.name, row.process));
+    }
+
+    fn start(&self, files: usize) {
+        self.total.store(files, Ordering::Relaxed);
+        if !self.plain {
+            show(&self.bar, files, "ingest  [{bar:30}] {pos}/{len} files {msg}");
+        }
+    }
+
+    fn copied(&self, size: u64) {
+        let copied = self.copied.fetch_add(1, Ordering::Relaxed) + 1;
+        let sum = self.bytes.fetch_add(size, Ordering::Relaxed) + size;
+        self.bar.inc(1);
+        if !self.plain {
+            self.bar.set_message(bytes(sum));
+        }
+        if copied == self.total.load(Ordering::Relaxed) {
+            self.bar.finish_and_clear();
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn on_start(&mut self, tasks: &[TaskCounts]) {
+        self.phase.running();
+        let total: usize = tasks.iter().map(|task| task.counts.total).sum();
+        let skipped: usize = tasks.iter().map(|task| task.counts.skipped).sum();
+        let quanta = &mut self.quanta;
+        quanta.left = total - skipped;
+        quanta.said = Instant::now();
+        if skipped > 0 {
+            say(&quanta.bar, &format!("{} done before", count(skipped, "quantum")));
+        }
+        if !quanta.plain && quanta.left > 0 {
+            let template = "run     [{bar:30}] {pos}/{len} quanta {msg} {elapsed}";
+            show(&quanta.bar, quanta.left, template);
+            quanta.bar.enable_steady_tick(Duration::from_millis(200));
+        }
+    }
+
+    fn quantum_finished(&mut self, quantum: &ObservedQuantum<'_>, failure: Option<&FailureReason>) {
+        let quanta = &mut self.quanta;
+        quanta.done += 1;
+        quanta.bar.inc(1);
+        if let Some(reason) = failure {
+            quanta.failed += 1;
+            if quanta.failed <= FAILURES {
+                let line = format!("failed: {} {}: {reason}", quantum.task(), quantum.data_id());
+                say(&quanta.bar, &line);
+            }
+            quanta.bar.set_message(format!("({} failed)", quanta.failed));
+        }
+        if quanta.plain && quanta.said.elapsed() >= INTERVAL {
+            quanta.said = Instant::now();
+            let (done, left, failed) = (quanta.done, quanta.left, quanta.failed);
+            say(&quanta.bar, &format!("{done} of {left} quanta ended, {failed} failed"));
+        }
+    }
+}
+
+impl JobProgress for Progress {
+    fn notice(&mut self, notice: &Notice<'_>) {
+        let line = match notice {
+            Notice::RepositoryMade(root) => format!("made the repository {root}"),
+            Notice::Ingested(report) => {
+                self.ingest.bar.finish_and_clear();
+                if report.ingested == 0 {
+                    format!("ingest: nothing new, {} there already", count(report.skipped, "file"))
+                } else {
+                    format!(
+                        "ingested {} ({}), {} there already",
+                        count(report.ingested, "file"),
+                        bytes(report.bytes),
+                        report.skipped
+                    )
+                }
+            }
+            Notice::Resuming(row) => {
+                self.workspace = CollectionName::new(row.name.as_str()).ok();
+                format!("going on with the open workspace {}", row.name)
+            }
+            Notice::Created(client) => {
+                let run = &client.transaction().run;
+                self.workspace = Some(run.clone());
+                format!("opened the workspace {run}")
+            }
+            Notice::Built(graph) => format!("{} in the graph", count(graph.len(), "quantum")),
+            Notice::Committing => {
+                self.phase.after();
+                self.quanta.bar.finish_and_clear();
+                "committing".to_owned()
+            }
+            Notice::WaitingFor(holder) => format!("waiting for {holder}"),
+        };
+        say(&self.quanta.bar, &line);
+    }
+
+    fn ingest(&self) -> &dyn IngestProgress {
+        &self.ingest
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        // A run that fails must not leave a bar under its error message.
+        self.ingest.bar.finish_and_clear();
+        self.quanta.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,103 @@
+//! What a run of quanta did, for people.
+
+use camino::Utf8Path;
+use pantler_exec::{Counts, Failure, RunSummary, log_tail};
+
+use crate::{error::CommandError, output::Output, table::Table};
+
+/// How many failures are shown with the end of their log.
+const FAILURES: usize = 3;
+/// How many lines of a log are shown.
+const LINES: usize = 10;
+
+/// Prints the table of tasks, then the first failures with the end of their logs.
+pub(crate) fn print(
+    output: &Output,
+    summary: &RunSummary,
+    root: &Utf8Path,
+) -> Result<(), CommandError> {
+    output.table(&table(summary), "no quanta")?;
+    if summary.vanished > 0 {
+        let vanished = summary.vanished;
+        output.line(&format!("{vanished} quanta ran again because their outputs had vanished"))?;
+    }
+    for failure in summary.failures.iter().take(FAILURES) {
+        output.line(&describe(failure, root))?;
+    }
+    let shown = summary.failures.len().min(FAILURES);
+    let failed = summary.total().failed;
+    if failed > shown {
+        output.line(&format!("\nand {} more that failed", failed - shown))?;
+    }
+    Ok(())
+}
+
+fn table(summary: &RunSummary) -> Table {
+    let mut table =
+        Table::new(["task", "quanta", "succeeded", "before", "failed", "blocked", "not run"])
+            .numbers([1, 2, 3, 4, 5, 6]);
+    let mut add = |name: &str, counts: &Counts| {
+        let Counts { total, succeeded, failed, blocked, skipped, not_run } = counts;
+        let numbers = [total, succeeded, skipped, failed, blocked, not_run];
+        let [total, succeeded, skipped, failed, blocked, not_run] =
+            numbers.map(ToString::to_string);
+        table.row([name.to_owned(), total, succeeded, skipped, failed, blocked, not_run]);
+    };
+    for task in &summary.tasks {
+        add(task.task.as_str(), &task.counts);
+    }
+    if summary.tasks.len() > 1 {
+        add("all", &summary.total());
+    }
+    table
+}
+
+/// A failure in words, with the last lines of what it said. Control characters are
+/// shown as `\xNN` by whoever prints.
+fn describe(failure: &Failure, root: &Utf8Path) -> String {
+    let Failure { task, data_id, reason, log, attempt, .. } = failure;
+    let mut text = format!("\nfailed: {task} {data_id} (attempt {attempt}): {reason}");
+    match log.as_ref().map(|slice| log_tail(root, slice, LINES)) {
+        None => text.push_str("\n  it said nothing"),
+        Some(Ok(tail)) => {
+            for line in tail.lines() {
+                text.push_str("\n  | ");
+                text.push_str(line);
+            }
+        }
+        Some(Err(error)) => {
+            text.push_str("\n  its log cannot be read: ");
+            text.push_str(&error.to_string());
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use pantler_core::TaskLabel;
+    use pantler_exec::TaskCounts;
+
+    use super::*;
+
+    #[test]
+    fn the_table_has_a_row_for_each_task_and_one_for_all() {
+        let counts = Counts { total: 3, succeeded: 1, failed: 1, blocked: 1, ..Counts::default() };
+        let task = |label| TaskCounts { task: TaskLabel::new(label).unwrap(), counts };
+        let summary = RunSummary {
+            runner: Some(1),
+            tasks: vec![task("daily"), task("year")],
+            failures: Vec::new(),
+            vanished: 0,
+            stopped: false,
+            wall: Duration::ZERO,
+        };
+        let text = table(&summary).to_string();
+        let words: Vec<Vec<&str>> =
+            text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(words[1], ["daily", "3", "1", "0", "1", "1", "0"]);
+        assert_eq!(words[3], ["all", "6", "2", "0", "2", "2", "0"]);
+    }
+}

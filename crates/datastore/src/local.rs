@@ -1,0 +1,269 @@
+//! Artifacts as files.
+//!
+//! ```text
+//! <root>/<key>        an artifact, whole
+//! <root>/<key>.tmp    its unfinished form
+//! ```
+//!
+//! `object_store` has a local store too, but its lister hides what a crash leaves, so
+//! the writer and the walk here are our own.
+
+mod flush;
+mod staged;
+mod walk;
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+pub(crate) use flush::NoFlush;
+use pantler_core::{ArtifactKey, Durability};
+use pantler_seam::step;
+use rustix::{fs::OFlags, io::Errno};
+
+use crate::{
+    Entry, Flusher, ReadSeek, StagedWrite, Storage, StorageError,
+    copy::{CopyError, copy, kind_name},
+    error::is_absent,
+    fs::rename_noreplace,
+    storage::check_prefix,
+};
+
+/// How often a directory is made again that a clean-up removes at the same time.
+const DIRECTORY_ATTEMPTS: u32 = 64;
+
+/// Artifacts as files below a directory, which is made when it is first needed.
+#[derive(Debug)]
+pub struct LocalStorage {
+    root: Utf8PathBuf,
+    durability: Durability,
+}
+
+impl LocalStorage {
+    /// Artifacts below `root`; with [`Durability::None`] flushing does nothing.
+    pub fn new(root: impl Into<Utf8PathBuf>, durability: Durability) -> Self {
+        Self { root: root.into(), durability }
+    }
+
+    /// The directory.
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    fn path(&self, key: &ArtifactKey) -> Utf8PathBuf {
+        Utf8PathBuf::from(format!("{}/{key}", self.root))
+    }
+
+    fn unfinished_path(&self, key: &ArtifactKey) -> Utf8PathBuf {
+        Utf8PathBuf::from(format!("{}/{key}.tmp", self.root))
+    }
+}
+
+impl Storage for LocalStorage {
+    fn stage(&self, key: &ArtifactKey) -> Result<Box<dyn StagedWrite + '_>, StorageError> {
+        let path = self.unfinished_path(key);
+        step("datastore.stage");
+        let file = in_directory(&path, || match create_new(&path) {
+            // What another attempt left. Removed, not truncated: it may be a link, or
+            // another name of an artifact whose publishing was cut in two.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                remove_if_there(&path)?;
+                create_new(&path)
+            }
+            result => result,
+        })
+        .map_err(|error| StorageError::io("create", path.as_str(), error))?;
+        Ok(Box::new(staged::LocalStagedWrite::new(file, path)))
+    }
+
+    fn publish(&self, key: &ArtifactKey) -> Result<(), StorageError> {
+        let path = self.path(key);
+        step("datastore.rename");
+        rename_noreplace(&self.unfinished_path(key), &path)
+            .map_err(|error| StorageError::io("publish", path, error))
+    }
+
+    fn discard(&self, key: &ArtifactKey) -> Result<bool, StorageError> {
+        let path = self.unfinished_path(key);
+        step("datastore.discard");
+        remove_if_there(&path).map_err(|error| StorageError::io("discard", path, error))
+    }
+
+    fn adopt(&self, file: &Utf8Path, key: &ArtifactKey) -> Result<(), StorageError> {
+        let failed = |error| StorageError::io("adopt", file.as_str(), error);
+        let there = std::fs::symlink_metadata(file).map_err(failed)?;
+        if !there.is_file() {
+            let kind = kind_name(there.file_type());
+            return Err(StorageError::NotRegular { path: file.to_string(), kind });
+        }
+        // A file with another name could still be changed under that one.
+        if there.nlink() > 1 {
+            return self.adopt_copy(file, key);
+        }
+        let path = self.path(key);
+        step("datastore.adopt");
+        let renamed = in_directory(&path, || match rename_noreplace(file, &path) {
+            // The directory is missing, or is it the file?
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if file.exists() {
+                    Err(error)
+                } else {
+                    Ok(false)
+                }
+            }
+            result => result.map(|()| true),
+        });
+        match renamed {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StorageError::Missing { path: file.to_string() }),
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                self.adopt_copy(file, key)
+            }
+            Err(error) => Err(StorageError::io("publish", path, error)),
+        }
+    }
+
+    fn open(&self, key: &ArtifactKey) -> Result<Box<dyn ReadSeek>, StorageError> {
+        let path = self.path(key);
+        // A FIFO in the place of an artifact must not stop a check for ever.
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
+            Ok(file) => file,
+            Err(error) if is_absent(&error) => {
+                return Err(StorageError::Missing { path: path.into_string() });
+            }
+            Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+                return Err(not_regular(path, "symbolic link"));
+            }
+            Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
+                return Err(not_regular(path, "socket"));
+            }
+            Err(error) => return Err(StorageError::io("open", path, error)),
+        };
+        let file_type = match file.metadata() {
+            Ok(metadata) => metadata.file_type(),
+            Err(error) => return Err(StorageError::io("open", path, error)),
+        };
+        if !file_type.is_file() {
+            return Err(not_regular(path, kind_name(file_type)));
+        }
+        Ok(Box::new(file))
+    }
+
+    fn size(&self, key: &ArtifactKey) -> Result<Option<u64>, StorageError> {
+        let path = self.path(key);
+        match std::fs::symlink_metadata(&path) {
+            Ok(there) if there.is_file() => Ok(Some(there.len())),
+            Ok(there) => Err(not_regular(path, kind_name(there.file_type()))),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(StorageError::io("look at", path, error)),
+        }
+    }
+
+    fn delete(&self, key: &ArtifactKey) -> Result<bool, StorageError> {
+        let path = self.path(key);
+        step("datastore.delete");
+        remove_if_there(&path).map_err(|error| StorageError::io("delete", path, error))
+    }
+
+    fn walk(
+        &self,
+        prefix: Option<&str>,
+        visit: &mut dyn FnMut(Entry) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        prefix.map_or(Ok(()), check_prefix)?;
+        walk::walk(&self.root, prefix, visit)
+    }
+
+    fn prune(&self, prefix: &str) -> Result<(), StorageError> {
+        check_prefix(prefix)?;
+        walk::prune(&self.root, prefix)
+    }
+
+    fn flusher(&self) -> Result<Box<dyn Flusher>, StorageError> {
+        match self.durability {
+            Durability::Flushed => {
+                std::fs::create_dir_all(&self.root)
+                    .map_err(|error| StorageError::io("create", self.root.as_str(), error))?;
+                Ok(Box::new(flush::LocalFlusher::open(self.root.clone())?))
+            }
+            Durability::None => Ok(Box::new(NoFlush)),
+        }
+    }
+
+    fn local_path(&self, key: &ArtifactKey) -> Option<Utf8PathBuf> {
+        Some(self.path(key))
+    }
+}
+
+impl LocalStorage {
+    /// Adopts a file that cannot be renamed.
+    fn adopt_copy(&self, file: &Utf8Path, key: &ArtifactKey) -> Result<(), StorageError> {
+        let mut source =
+            File::open(file).map_err(|error| StorageError::io("open", file.as_str(), error))?;
+        let mut staged = self.stage(key)?;
+        let copied = copy(&mut source, &mut staged)
+            .map_err(|error| match error {
+                CopyError::Read(error) => StorageError::io("read", file.as_str(), error),
+                CopyError::Write(error) => {
+                    StorageError::io("write", self.unfinished_path(key), error)
+                }
+            })
+            .and_then(|_| staged.finish())
+            .and_then(|_| self.publish(key));
+        if let Err(error) = copied {
+            // Made here under our own key; if this fails too, a walk still finds it.
+            drop(self.discard(key));
+            return Err(error);
+        }
+        step("datastore.adopt.copied");
+        match std::fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StorageError::io("remove", file.as_str(), error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn create_new(path: &Utf8Path) -> io::Result<File> {
+    // Exclusive creation follows no link.
+    OpenOptions::new().write(true).create_new(true).open(path)
+}
+
+/// Does `action`, which makes something at `path`; if its directory is missing, makes
+/// that and tries again. Asking first would cost a system call for every file.
+fn in_directory<T>(path: &Utf8Path, mut action: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    for _ in 0..DIRECTORY_ATTEMPTS {
+        match action() {
+            Err(error) if missing(&error) => {}
+            result => return result,
+        }
+        if let Some(directory) = path.parent() {
+            match std::fs::create_dir_all(directory) {
+                Err(error) if !missing(&error) => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    action()
+}
+
+fn remove_if_there(path: &Utf8Path) -> io::Result<bool> {
+    match std::fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if is_absent(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn not_regular(path: Utf8PathBuf, kind: &'static str) -> StorageError {
+    StorageError::NotRegular { path: path.into_string(), kind }
+}
+
+#[cfg(test)]
+mod tests;

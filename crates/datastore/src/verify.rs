@@ -1,0 +1,197 @@
+//! Whether an artifact is what its record says.
+
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
+
+use pantler_core::{ArtifactKey, Checksum, FileRecord};
+
+use crate::{
+    Corruption, Datastore, DatastoreError, StorageError, Written,
+    copy::{CopyError, HashingWriter, copy},
+};
+
+/// What an artifact should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expected {
+    /// In bytes.
+    pub size: u64,
+    /// Of the whole; `None` if its writer did not say.
+    pub checksum: Option<Checksum>,
+}
+
+/// How closely to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Whether it is there and has the right size.
+    Presence,
+    /// Also read it, and compare the checksum.
+    Full,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is there and as expected.
+    Present {
+        /// In bytes.
+        size: u64,
+        /// Computed from the content at [`Depth::Full`], else `None`.
+        checksum: Option<Checksum>,
+    },
+    /// Nothing is there.
+    Missing,
+    /// Something else is there.
+    Corrupt {
+        /// How it differs.
+        reason: Corruption,
+    },
+}
+
+/// Which bytes of an artifact are meant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extent {
+    /// `None`: the whole artifact, which then has exactly `size` bytes.
+    pub(crate) offset: Option<u64>,
+    pub(crate) size: u64,
+}
+
+impl Extent {
+    /// What is wrong with an artifact of `found` bytes.
+    fn check_size(self, found: u64) -> Result<(), Corruption> {
+        let (expected, fits) = match self.offset {
+            None => (self.size, found == self.size),
+            Some(offset) => {
+                let end = offset.saturating_add(self.size);
+                (end, found >= end)
+            }
+        };
+        if fits { Ok(()) } else { Err(Corruption::Size { expected, found }) }
+    }
+}
+
+impl Datastore {
+    /// Compares an artifact with what it should be.
+    ///
+    /// # Errors
+    /// [`DatastoreError::Read`] if that cannot be said; what is missing or corrupt is
+    /// a verdict, not an error.
+    pub fn verify(
+        &self,
+        key: &ArtifactKey,
+        expected: &Expected,
+        depth: Depth,
+    ) -> Result<Verdict, DatastoreError> {
+        let extent = Extent { offset: None, size: expected.size };
+        self.verify_extent(key, extent, expected.checksum.as_ref(), depth)
+    }
+
+    /// Compares what a record names with the record: its own bytes, if it shares the
+    /// artifact with other datasets.
+    ///
+    /// # Errors
+    /// [`DatastoreError::Read`] if that cannot be said.
+    pub fn verify_record(
+        &self,
+        record: &FileRecord,
+        depth: Depth,
+    ) -> Result<Verdict, DatastoreError> {
+        let extent = Extent { offset: record.offset, size: record.size };
+        self.verify_extent(&record.key, extent, Some(&record.checksum), depth)
+    }
+
+    /// Reads an artifact in full; `None` if it is missing.
+    ///
+    /// # Errors
+    /// [`DatastoreError::Read`] if it cannot be read.
+    pub fn measure(&self, key: &ArtifactKey) -> Result<Option<Written>, DatastoreError> {
+        let failed = |source| DatastoreError::Read { key: key.clone(), source };
+        let mut content = match self.storage().open(key) {
+            Err(StorageError::Missing { .. }) => return Ok(None),
+            content => content.map_err(failed)?,
+        };
+        let mut sink = io::sink();
+        let mut hashing = HashingWriter::new(&mut sink);
+        match copy(&mut content, &mut hashing) {
+            Ok(_) => Ok(Some(hashing.written())),
+            Err(CopyError::Read(error) | CopyError::Write(error)) => {
+                Err(failed(StorageError::io("read", key.as_str(), error)))
+            }
+        }
+    }
+
+    fn verify_extent(
+        &self,
+        key: &ArtifactKey,
+        extent: Extent,
+        checksum: Option<&Checksum>,
+        depth: Depth,
+    ) -> Result<Verdict, DatastoreError> {
+        let found = match self.storage().size(key) {
+            Ok(None) => return Ok(Verdict::Missing),
+            Ok(Some(found)) => found,
+            Err(StorageError::NotRegular { kind, .. }) => {
+                return Ok(Verdict::Corrupt { reason: Corruption::NotRegular { kind } });
+            }
+            Err(source) => return Err(DatastoreError::Read { key: key.clone(), source }),
+        };
+        if let Err(reason) = extent.check_size(found) {
+            return Ok(Verdict::Corrupt { reason });
+        }
+        if depth == Depth::Presence {
+            return Ok(Verdict::Present { size: extent.size, checksum: None });
+        }
+        match self.read_extent(key, extent, checksum, &mut io::sink()) {
+            Ok(written) => {
+                Ok(Verdict::Present { size: written.size, checksum: Some(written.checksum) })
+            }
+            Err(DatastoreError::Corrupt { reason, .. }) => Ok(Verdict::Corrupt { reason }),
+            // It went away since it was looked at.
+            Err(DatastoreError::Missing { .. }) => Ok(Verdict::Missing),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the bytes of `extent` to `out` and checks them against `checksum`.
+    pub(crate) fn read_extent(
+        &self,
+        key: &ArtifactKey,
+        extent: Extent,
+        checksum: Option<&Checksum>,
+        out: &mut dyn Write,
+    ) -> Result<Written, DatastoreError> {
+        let corrupt = |reason| DatastoreError::Corrupt { key: key.clone(), reason };
+        let failed = |source| DatastoreError::Read { key: key.clone(), source };
+        let io_failed = |error| failed(StorageError::io("read", key.as_str(), error));
+        let mut content = match self.storage().open(key) {
+            Err(StorageError::Missing { .. }) => {
+                return Err(DatastoreError::Missing { key: key.clone() });
+            }
+            Err(StorageError::NotRegular { kind, .. }) => {
+                return Err(corrupt(Corruption::NotRegular { kind }));
+            }
+            content => content.map_err(failed)?,
+        };
+        // Before anything is read: a damaged record must not make us take memory for
+        // more than there is.
+        let found = content.seek(SeekFrom::End(0)).map_err(io_failed)?;
+        extent.check_size(found).map_err(corrupt)?;
+        content.seek(SeekFrom::Start(extent.offset.unwrap_or(0))).map_err(io_failed)?;
+        let mut hashing = HashingWriter::new(out);
+        // One byte more of a whole artifact would show that it grew meanwhile.
+        let limit = extent.size.saturating_add(u64::from(extent.offset.is_none()));
+        copy(&mut content.take(limit), &mut hashing).map_err(|error| match error {
+            CopyError::Read(error) => io_failed(error),
+            CopyError::Write(source) => DatastoreError::Output { key: key.clone(), source },
+        })?;
+        let written = hashing.written();
+        if written.size != extent.size {
+            let (expected, found) = (extent.size, written.size);
+            return Err(corrupt(Corruption::Size { expected, found }));
+        }
+        match checksum {
+            Some(expected) if *expected != written.checksum => {
+                Err(corrupt(Corruption::Checksum { expected: *expected, found: written.checksum }))
+            }
+            _ => Ok(written),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The datastore as the contexts of a closing see it.
+
+use std::io::Read as _;
+
+use pantler_butler::artifacts::{ArtifactError, Artifacts, Content, Found, NewArtifact};
+use pantler_core::ArtifactKey;
+use pantler_datastore::{Datastore, Entry, RunPrefix};
+
+/// A view of the datastore.
+pub(crate) struct DatastoreView<'a>(pub(crate) &'a Datastore);
+
+fn failed<E: std::error::Error + Send + Sync + 'static>(
+    context: impl Into<String>,
+) -> impl FnOnce(E) -> ArtifactError {
+    let context = context.into();
+    move |e| ArtifactError::new(context, e)
+}
+
+impl Artifacts for DatastoreView<'_> {
+    fn size(&self, key: &ArtifactKey) -> Result<Option<u64>, ArtifactError> {
+        self.0.storage().size(key).map_err(failed(format!("looking at {key}")))
+    }
+
+    fn measure(&self, key: &ArtifactKey) -> Result<Option<Content>, ArtifactError> {
+        let written = self.0.measure(key).map_err(failed(format!("reading {key}")))?;
+        Ok(written.map(|w| Content { size: w.size, checksum: w.checksum }))
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Found>, ArtifactError> {
+        let prefix = RunPrefix::parse(prefix)
+            .map_err(|e| ArtifactError::new(format!("listing {prefix}"), e))?;
+        let entries = self.0.list(&prefix).map_err(failed(format!("listing {prefix}")))?;
+        let found = |entry| match entry {
+            Entry::Artifact { key, size } => Found::Artifact { key, size },
+            Entry::Unfinished { key, .. } => Found::Unfinished { key },
+            Entry::Foreign { path } => Found::Foreign { path },
+        };
+        Ok(entries.into_iter().map(found).collect())
+    }
+
+    fn store(&self, new: Vec<NewArtifact<'_>>) -> Result<Vec<Content>, ArtifactError> {
+        let batch = self.0.begin_batch().map_err(failed("beginning to write"))?;
+        let mut contents = Vec::with_capacity(new.len());
+        for mut artifact in new {
+            let written = batch
+                .write(&artifact.key, &mut artifact.content.by_ref())
+                .map_err(failed(format!("writing {}", artifact.key)))?;
+            contents.push(Content { size: written.size, checksum: written.checksum });
+        }
+        batch.publish().map_err(failed("putting new artifacts in place"))?;
+        Ok(contents)
+    }
+
+    fn flush(&self, keys: &[ArtifactKey]) -> Result<(), ArtifactError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let flush = || self.0.storage().flusher()?.flush(keys);
+        flush().map_err(failed("flushing artifacts"))
+    }
+
+    fn unstore(&self, keys: &[ArtifactKey]) -> Result<(), ArtifactError> {
+        self.0.unstore(keys).map(|_| ()).map_err(failed("deleting artifacts"))
+    }
+
+    fn discard_unfinished(&self, keys: &[ArtifactKey]) -> Result<(), ArtifactError> {
+        for key in keys {
+            self.0.storage().discard(key).map_err(failed(format!("deleting {key}.tmp")))?;
+        }
+        Ok(())
+    }
+
+    fn prune(&self, prefix: &str) -> Result<(), ArtifactError> {
+        self.0.storage().prune(prefix).map_err(failed(format!("tidying {prefix}")))
+    }
+}

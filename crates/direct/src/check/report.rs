@@ -1,0 +1,168 @@
+//! What a check says.
+
+use camino::Utf8Path;
+use pantler_core::Durability;
+use pantler_registry::check::RowFinding;
+use uuid::Uuid;
+
+use super::{rows::Artifact, walk::Oddity};
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckReport {
+    /// What is wrong, by code and subject; empty if nothing is.
+    pub findings: Vec<Finding>,
+    /// What there is.
+    pub counts: Counts,
+    /// Whether artifacts are flushed before their rows are committed. With
+    /// [`Durability::None`] a power loss can lose stored datasets.
+    pub durability: Durability,
+}
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// What kind of fault it is: a stable name.
+    pub code: &'static str,
+    /// The path, id or name that it is about.
+    pub subject: String,
+    /// What was found.
+    pub message: String,
+    /// How to go on: a command where there is one.
+    pub next: String,
+}
+
+/// What a repository holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Registered datasets: the sum of the next three.
+    pub datasets: usize,
+    /// Registered, with a datastore record.
+    pub stored: usize,
+    /// Registered, without a record, and no open transaction manages them.
+    pub registered_only: usize,
+    /// Registered, without a record, and an open transaction manages them.
+    pub managed: usize,
+    /// Artifacts that records name.
+    pub artifacts: usize,
+    /// The bytes of those that are whole.
+    pub bytes: u64,
+    /// Open transactions.
+    pub open_transactions: usize,
+}
+
+impl CheckReport {
+    /// Whether nothing was found.
+    pub fn is_clean(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+const RESTORE_DATABASE: &str =
+    "no command repairs rows: restore the database from a backup, then run `pantler check` again";
+
+impl Finding {
+    pub(super) fn new(
+        code: &'static str,
+        subject: impl Into<String>,
+        message: impl Into<String>,
+        next: impl Into<String>,
+    ) -> Self {
+        Self { code, subject: subject.into(), message: message.into(), next: next.into() }
+    }
+
+    pub(super) fn orphan(root: &Utf8Path, path: &str, unknown_prefix: Option<&str>) -> Self {
+        let mut message = "no record names it, and no open transaction owns it".to_owned();
+        if let Some(prefix) = unknown_prefix {
+            message.push_str("; no RUN has the prefix ");
+            message.push_str(prefix);
+        }
+        Self::new("orphan", path, message, format!("rm -- {}", quoted(&root.join(path))))
+    }
+
+    pub(super) fn oddity(root: &Utf8Path, oddity: &Oddity) -> Self {
+        let next = format!("move it away: {}", quoted(&root.join(&oddity.path)));
+        Self::new("foreign", &*oddity.path, format!("not an artifact: {}", oddity.what), next)
+    }
+
+    pub(super) fn missing(root: &Utf8Path, key: &str, artifact: &Artifact) -> Self {
+        let message = format!("there is no such file, and {} needs it", artifact.dataset);
+        Self::new("artifact-missing", key, message, put_back(root, key))
+    }
+
+    pub(super) fn wrong_size(root: &Utf8Path, key: &str, artifact: &Artifact, found: u64) -> Self {
+        let message = format!(
+            "it has {found} bytes, and {} should have {}{}",
+            artifact.dataset,
+            artifact.size,
+            if artifact.slices > 0 { " at the end of the last slice" } else { "" }
+        );
+        Self::new("artifact-size", key, message, put_back(root, key))
+    }
+
+    pub(super) fn workspace_orphan(path: &Utf8Path) -> Self {
+        let message = "a workspace root that no open transaction owns";
+        Self::new("workspace-orphan", path.as_str(), message, "pantler workspace vacuum")
+    }
+
+    pub(super) fn row(found: RowFinding) -> Self {
+        // The registry gives UUIDs of datasets as SQL's `hex` does.
+        let subject = match Uuid::try_parse(&found.subject) {
+            Ok(uuid) => uuid.hyphenated().to_string(),
+            Err(_) => found.subject,
+        };
+        Self::new(found.code, subject, found.detail, RESTORE_DATABASE)
+    }
+
+    pub(super) fn of_rows(
+        code: &'static str,
+        subject: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self::new(code, subject, message, RESTORE_DATABASE)
+    }
+
+    pub(super) fn of_transaction(
+        code: &'static str,
+        name: &str,
+        subject: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self::new(code, subject, message, format!("pantler transaction show {name}"))
+    }
+}
+
+fn put_back(root: &Utf8Path, key: &str) -> String {
+    format!("put a copy of the file back at {}", quoted(&root.join(key)))
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Utf8Path) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/_-.,=+:@%~".contains(c);
+    if path.as_str().chars().all(plain) {
+        path.to_string()
+    } else {
+        format!("'{}'", path.as_str().replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_quoted_for_a_shell() {
+        assert_eq!(quoted(Utf8Path::new("/a/b~1-2.csv")), "/a/b~1-2.csv");
+        assert_eq!(quoted(Utf8Path::new("/a b/c'd")), r"'/a b/c'\''d'");
+    }
+
+    #[test]
+    fn uuids_of_rows_are_written_as_everywhere() {
+        let finding = Finding::row(RowFinding {
+            code: "dataset-without-type",
+            subject: "0192A7E8C0007000800000000000000A".to_owned(),
+            detail: "it is gone".to_owned(),
+        });
+        assert_eq!(finding.subject, "0192a7e8-c000-7000-8000-00000000000a");
+    }
+}

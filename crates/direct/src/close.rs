@@ -1,0 +1,322 @@
+//! Closing artifact transactions: claim where needed, storage work, rows.
+//!
+//! | step | a kill after it leaves | who finishes |
+//! | --- | --- | --- |
+//! | claim (one database transaction) | open, attempt + 1, closing noted | the same call, or one the door admits |
+//! | storage work of the kind | open, artifacts as the kind says | the same call: the work is idempotent |
+//! | `transaction.json` removed (workspaces) | open, root without it | the same call; a client makes it again |
+//! | rows: changes in, transaction out, closed log (one database transaction) | closed; a workspace root is left over | `workspace vacuum` removes the root |
+//! | workspace root removed | closed | – |
+
+use camino::{Utf8Path, Utf8PathBuf};
+use pantler_butler::transaction::{
+    ArtifactTransaction, CloseContext, ClosingFacts, CommitContext, KindError, Open,
+    RevertContext, decide,
+};
+use pantler_core::{
+    CollectionName, TransactionName,
+    changes::Changes,
+    transaction::{Closing, TransactionRow},
+};
+use pantler_datastore::key::run_prefix;
+use pantler_registry::{DatasetQuery, RegistryError};
+
+use crate::{
+    ButlerError, CloseError, DirectButler, TransactionFile, artifacts::DatastoreView,
+};
+
+/// How to close.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CloseOptions {
+    /// Claim it even if its holder is not known to be dead.
+    pub take_over: bool,
+    /// Commit what succeeded and drop the rest, where the kind can.
+    pub partial: bool,
+}
+
+/// A closing that succeeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// This call closed it.
+    Now,
+    /// It was closed so before; this call did nothing.
+    Before,
+}
+
+/// A closing of a handle that did not succeed.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct CloseFailure<T: std::fmt::Debug> {
+    /// Why.
+    #[source]
+    pub error: CloseError,
+    /// The handle again, if this process still holds the transaction.
+    pub open: Option<Open<T>>,
+}
+
+impl DirectButler {
+    /// Closes the transaction of a name, whoever opened it. Again with the same
+    /// outcome: succeeds and does nothing.
+    ///
+    /// # Errors
+    /// [`CloseError`]: each says whether the transaction is still open.
+    pub fn close(
+        &self,
+        name: &TransactionName,
+        closing: Closing,
+        options: CloseOptions,
+    ) -> Result<Closed, CloseError> {
+        let found = self.registry().read(|reader| {
+            let Some(row) = reader.transaction(name)? else { return Ok(None) };
+            let manifest = reader.manifest(row.opening)?;
+            Ok::<_, RegistryError>(Some((row, manifest)))
+        })?;
+        let Some((row, manifest)) = found else {
+            return self.closed_before(name, closing);
+        };
+        let decode = |source| CloseError::Decode { name: name.clone(), source };
+        let transaction = self.kinds().decode(&row.kind, &row.data, &manifest).map_err(decode)?;
+        self.close_row(&row, transaction.as_ref(), false, closing, options)
+    }
+
+    /// Closes a transaction that this process opened or took over.
+    ///
+    /// # Errors
+    /// [`CloseFailure`], with the handle if this process still holds it.
+    pub fn close_open<T: ArtifactTransaction>(
+        &self,
+        open: Open<T>,
+        closing: Closing,
+        options: CloseOptions,
+    ) -> Result<Closed, CloseFailure<T>> {
+        let row = match self.registry().read(|reader| reader.transaction(open.name())) {
+            Ok(row) => row,
+            Err(error) => return Err(CloseFailure { error: error.into(), open: Some(open) }),
+        };
+        let Some(row) = row.filter(|row| row.opening == open.opening()) else {
+            let error = match self.closed_before(open.name(), closing) {
+                Ok(closed) => return Ok(closed),
+                Err(error) => error,
+            };
+            return Err(CloseFailure { error, open: None });
+        };
+        let holds = row.attempt == open.attempt();
+        if !holds {
+            let error = CloseError::Superseded(open.name().clone());
+            return Err(CloseFailure { error, open: None });
+        }
+        match self.close_row(&row, open.transaction(), holds, closing, options) {
+            Ok(closed) => Ok(closed),
+            Err(error) => {
+                let kept = error.stays_open().then(|| self.still_held(open)).flatten();
+                Err(CloseFailure { error, open: kept })
+            }
+        }
+    }
+
+    /// The handle with the attempt that the failed closing claimed, if it is still
+    /// this process that holds the transaction.
+    fn still_held<T>(&self, open: Open<T>) -> Option<Open<T>> {
+        let row = self.registry().read(|reader| reader.transaction(open.name())).ok().flatten()?;
+        let held =
+            row.opening == open.opening() && row.process == self.environment().process;
+        held.then(|| open.at_attempt(row.attempt))
+    }
+
+    /// Answers for a transaction that is not open, from the closed log.
+    fn closed_before(
+        &self,
+        name: &TransactionName,
+        closing: Closing,
+    ) -> Result<Closed, CloseError> {
+        let closed = self.registry().read(|reader| reader.closed_named(name))?;
+        match closed.first() {
+            None => Err(CloseError::NoTransaction(name.clone())),
+            Some(row) if row.closing == closing => Ok(Closed::Before),
+            Some(row) => {
+                Err(CloseError::AlreadyClosed { name: name.clone(), closing: row.closing })
+            }
+        }
+    }
+
+    fn close_row(
+        &self,
+        row: &TransactionRow,
+        transaction: &dyn ArtifactTransaction,
+        holds: bool,
+        closing: Closing,
+        options: CloseOptions,
+    ) -> Result<Closed, CloseError> {
+        let name = &row.name;
+        let duty = decide(row.closing, closing, holds, transaction.commit_deletes())
+            .map_err(|source| CloseError::Door { name: name.clone(), source })?;
+        let attempt = if duty.claim {
+            match self.check_holder(row, options.take_over || holds) {
+                Err(ButlerError::Held { name, process }) => {
+                    return Err(CloseError::Held { name, process });
+                }
+                other => other?,
+            }
+            self.claim(row, closing, duty.past_the_door)?
+        } else {
+            row.attempt
+        };
+        let locks = transaction.locks();
+        let run = locks.modified.first().or(locks.insert_only.first());
+        let prefix = self.prefix_of(run)?;
+        let root = transaction
+            .is_workspace()
+            .then(|| CollectionName::new(name.as_str()).ok())
+            .flatten()
+            .map(|run| self.workspace_root(&run, row.opening));
+        let recorded = match (run, &root) {
+            (Some(run), Some(_)) => self.recorded_keys(run)?,
+            _ => Vec::new(),
+        };
+        let facts = ClosingFacts {
+            opening: row.opening,
+            attempt,
+            past_the_door: duty.past_the_door,
+            partial: options.partial,
+            run_prefix: &prefix,
+            recorded: &recorded,
+            root: root.as_deref(),
+        };
+        let changes = self.storage_work(transaction, closing, facts).map_err(|source| {
+            CloseError::StillOpen { name: name.clone(), closing, source }
+        })?;
+        pantler_seam::step("close.storage.done");
+        if let Some(root) = &root {
+            TransactionFile::remove(root)
+                .map_err(|source| ButlerError::Io { path: root.clone(), source })?;
+            pantler_seam::step("close.json.removed");
+        }
+        let closed = self.enter_rows(row, attempt, closing, &changes)?;
+        pantler_seam::step("close.rows.committed");
+        if let Some(root) = root {
+            self.remove_workspace_root(&root);
+        }
+        Ok(closed)
+    }
+
+    /// Claims the next attempt. After a revert began, the row goes on saying so:
+    /// whatever closes it, nothing may become stored.
+    fn claim(
+        &self,
+        row: &TransactionRow,
+        closing: Closing,
+        past_the_door: bool,
+    ) -> Result<u32, CloseError> {
+        let noted = if past_the_door { Closing::Revert } else { closing };
+        let claimed = self.registry().write(|writer| {
+            writer.claim(
+                &row.name,
+                row.opening,
+                row.attempt,
+                Some(noted),
+                &self.environment().process,
+                None,
+            )
+        });
+        match claimed {
+            Ok(attempt) => {
+                pantler_seam::step("close.claimed");
+                Ok(attempt)
+            }
+            Err(RegistryError::Superseded { .. }) => {
+                Err(CloseError::Superseded(row.name.clone()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn storage_work(
+        &self,
+        transaction: &dyn ArtifactTransaction,
+        closing: Closing,
+        facts: ClosingFacts<'_>,
+    ) -> Result<Changes, KindError> {
+        let artifacts = DatastoreView(self.datastore());
+        match closing {
+            Closing::Commit => {
+                let mut context = CommitContext::new(facts, &artifacts);
+                transaction.commit(&mut context)?;
+                Ok(context.into_changes())
+            }
+            Closing::Revert => {
+                let mut context = RevertContext::new(facts, &artifacts);
+                transaction.revert(&mut context)?;
+                Ok(context.into_changes())
+            }
+            Closing::Abandon => {
+                let mut context = CloseContext::new(facts, &artifacts);
+                transaction.abandon(&mut context)?;
+                Ok(context.into_changes())
+            }
+        }
+    }
+
+    /// The closing database transaction. If its answer is lost, the closed log and
+    /// the row tell what happened; if they cannot be read, the outcome is unknown.
+    fn enter_rows(
+        &self,
+        row: &TransactionRow,
+        attempt: u32,
+        closing: Closing,
+        changes: &Changes,
+    ) -> Result<Closed, CloseError> {
+        let now = self.environment().clock.now();
+        let result = self.registry().write(|writer| {
+            writer.check_attempt(row.opening, attempt)?;
+            // The transaction's own locks go first: they must not keep its RUN.
+            writer.close_transaction(row.opening, attempt, closing, now)?;
+            writer.apply(changes, now)
+        });
+        let source = match result {
+            Ok(()) => return Ok(Closed::Now),
+            Err(error) => error,
+        };
+        let name = row.name.clone();
+        let looked = self.registry().read(|reader| {
+            Ok::<_, RegistryError>((reader.closed(row.opening)?, reader.transaction(&name)?))
+        });
+        match looked {
+            Ok((Some(closed), _)) if closed.closing == closing => Ok(Closed::Before),
+            Ok((Some(closed), _)) => {
+                Err(CloseError::AlreadyClosed { name, closing: closed.closing })
+            }
+            Ok((None, Some(now))) if now.opening == row.opening && now.attempt == attempt => {
+                Err(CloseError::Rows { name, closing, source })
+            }
+            Ok(_) => Err(CloseError::Superseded(name)),
+            Err(_) => Err(CloseError::Unknown { name, closing, source }),
+        }
+    }
+
+    fn prefix_of(&self, run: Option<&CollectionName>) -> Result<String, CloseError> {
+        let Some(run) = run else { return Ok(String::new()) };
+        let collection = self.registry().read(|reader| reader.collection(run))?;
+        Ok(collection.map_or_else(String::new, |c| run_prefix(run, c.id).as_str().to_owned()))
+    }
+
+    fn recorded_keys(
+        &self,
+        run: &CollectionName,
+    ) -> Result<Vec<pantler_core::ArtifactKey>, CloseError> {
+        let query = DatasetQuery { runs: Some(vec![run.clone()]), ..DatasetQuery::default() };
+        let rows = self.registry().read(|reader| reader.datasets(&query))?;
+        Ok(rows.into_iter().flat_map(|row| row.records).map(|record| record.key).collect())
+    }
+
+    /// Removes the root of a closed workspace. What cannot be removed now is left
+    /// to `workspace vacuum`: the transaction is closed in any case.
+    fn remove_workspace_root(&self, root: &Utf8Path) {
+        let removed = pantler_datastore::fs::remove_tree(root).is_ok();
+        pantler_seam::step("close.root.removed");
+        let parent: Option<Utf8PathBuf> = root.parent().map(Utf8Path::to_owned);
+        if let (true, Some(parent)) = (removed, parent) {
+            // Fails if another opening of the same name has its root there.
+            drop(std::fs::remove_dir(parent));
+        }
+    }
+}

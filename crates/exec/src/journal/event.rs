@@ -1,0 +1,95 @@
+use pantler_core::{ArtifactKey, Checksum, OpeningId, QuantumId, Tai, transaction::Process};
+
+use crate::FailureReason;
+
+/// Who wrote a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentHeader {
+    /// The opening of the workspace.
+    pub opening: OpeningId,
+    /// The runner's number, which is also the file's name.
+    pub runner: u32,
+    /// The process.
+    pub process: Process,
+    /// When it started.
+    pub started: Tai,
+}
+
+/// A line of a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// An attempt at a quantum begins.
+    Start {
+        /// The quantum.
+        quantum: QuantumId,
+        /// The attempt, from 1, over all runners.
+        attempt: u32,
+    },
+    /// An attempt ended.
+    Finish {
+        /// The quantum.
+        quantum: QuantumId,
+        /// How.
+        finish: Box<Finish>,
+    },
+    /// The runner ended in order.
+    Sealed,
+}
+
+/// How an attempt at a quantum ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finish {
+    /// The runner.
+    pub runner: u32,
+    /// The attempt, from 1, over all runners.
+    pub attempt: u32,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// When it started.
+    pub started: Tai,
+    /// When it ended.
+    pub ended: Tai,
+    /// Exit status of the command, if it is one and exited.
+    pub exit: Option<i32>,
+    /// What it said; `None` for nothing.
+    pub log: Option<LogSlice>,
+}
+
+/// What came of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// All outputs are stored.
+    Succeeded {
+        /// The outputs, in the order of the task's.
+        outputs: Vec<StoredOutput>,
+    },
+    /// There are no outputs.
+    Failed {
+        /// Why.
+        reason: FailureReason,
+    },
+}
+
+/// An output that lies at its final key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredOutput {
+    /// The output's name in the pipeline.
+    pub name: Box<str>,
+    /// Where it lies.
+    pub key: ArtifactKey,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The checksum of its bytes.
+    pub checksum: Checksum,
+}
+
+/// Bytes of `logs/<runner>.log`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSlice {
+    /// The runner.
+    pub runner: u32,
+    /// Where the bytes start.
+    pub offset: u64,
+    /// How many bytes.
+    pub len: u64,
+}

@@ -1,0 +1,301 @@
+use std::{collections::HashMap, io};
+
+use camino::Utf8Path;
+use pantler_core::{OpeningId, QuantumId};
+
+use super::{Event, Finish, JournalError, SegmentHeader, segment};
+use crate::layout;
+
+/// What all segments of a workspace say together.
+#[derive(Debug, Clone, Default)]
+pub struct JournalState {
+    opening: Option<OpeningId>,
+    segments: Vec<SegmentInfo>,
+    quanta: HashMap<QuantumId, QuantumHistory>,
+}
+
+/// A segment, and who wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// The runner's number.
+    pub runner: u32,
+    /// Who it was; `None` if it died before it had said so.
+    pub header: Option<SegmentHeader>,
+    /// Whether it ended in order; if not, it runs or died.
+    pub sealed: bool,
+}
+
+/// What happened to a quantum.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QuantumHistory {
+    /// The highest attempt that was started.
+    pub attempts: u32,
+    /// How its last attempt that ended did so.
+    pub finish: Option<Box<Finish>>,
+}
+
+impl QuantumHistory {
+    /// How the last attempt ended; `None` if it was cut off.
+    pub fn last(&self) -> Option<&Finish> {
+        self.finish.as_deref().filter(|finish| finish.attempt == self.attempts)
+    }
+
+    fn started(&mut self, attempt: u32) {
+        self.attempts = self.attempts.max(attempt);
+    }
+
+    fn finished(&mut self, finish: Box<Finish>) {
+        self.started(finish.attempt);
+        if self.finish.as_ref().is_none_or(|before| before.attempt <= finish.attempt) {
+            self.finish = Some(finish);
+        }
+    }
+}
+
+impl JournalState {
+    /// Reads all segments in `dir`; a directory that does not exist has none.
+    ///
+    /// # Errors
+    /// [`JournalError`] if one is damaged, of a newer format or of another workspace.
+    pub fn read(dir: &Utf8Path) -> Result<Self, JournalError> {
+        let failed = |source| JournalError::Io { action: "list", path: dir.to_owned(), source };
+        let mut runners = Vec::new();
+        match dir.read_dir_utf8() {
+            Ok(entries) => {
+                for entry in entries {
+                    runners.extend(layout::segment_runner(entry.map_err(failed)?.file_name()));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+        runners.sort_unstable();
+        let mut state = Self::default();
+        for runner in runners {
+            state.read_segment(dir, runner)?;
+        }
+        Ok(state)
+    }
+
+    /// The opening that the segments name; `None` without segments.
+    pub fn opening(&self) -> Option<OpeningId> {
+        self.opening
+    }
+
+    /// The segments, by runner number.
+    pub fn segments(&self) -> &[SegmentInfo] {
+        &self.segments
+    }
+
+    /// What happened to a quantum; `None` if nothing did.
+    pub fn quantum(&self, quantum: QuantumId) -> Option<&QuantumHistory> {
+        self.quanta.get(&quantum)
+    }
+
+    /// All quanta of which something is known, in no order.
+    pub fn quanta(&self) -> impl Iterator<Item = (QuantumId, &QuantumHistory)> {
+        self.quanta.iter().map(|(id, history)| (*id, history))
+    }
+
+    /// Whether nothing has happened to any quantum.
+    pub fn is_empty(&self) -> bool {
+        self.quanta.is_empty()
+    }
+
+    fn read_segment(&mut self, dir: &Utf8Path, runner: u32) -> Result<(), JournalError> {
+        let path = dir.join(layout::segment_name(runner));
+        let quanta = &mut self.quanta;
+        let segment = segment::read(&path, runner, |event| match event {
+            Event::Start { quantum, attempt } => {
+                quanta.entry(quantum).or_default().started(attempt);
+            }
+            Event::Finish { quantum, finish } => {
+                quanta.entry(quantum).or_default().finished(finish);
+            }
+            Event::Sealed => {}
+        })?;
+        if let Some(header) = &segment.header {
+            let expected = *self.opening.get_or_insert(header.opening);
+            if header.opening != expected {
+                return Err(JournalError::OtherOpening { path, found: header.opening, expected });
+            }
+        }
+        let info = SegmentInfo { runner, header: segment.header, sealed: segment.sealed };
+        self.segments.push(info);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8PathBuf;
+    use pantler_core::{ArtifactKey, Checksum, Tai, transaction::Process};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        FailureReason,
+        journal::{JournalWriter, LogSlice, Outcome, StoredOutput},
+    };
+
+    type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+    fn opening() -> OpeningId {
+        OpeningId::from_uuid(Uuid::from_u128(7))
+    }
+
+    fn quantum(n: u128) -> QuantumId {
+        QuantumId::from_uuid(Uuid::from_u128(n))
+    }
+
+    fn succeeded(attempt: u32) -> Finish {
+        let output = StoredOutput {
+            name: "days".into(),
+            key: ArtifactKey::new("run@1/daily/x~1.csv").expect("a key"),
+            size: 3,
+            checksum: Checksum::of(b"abc"),
+        };
+        Finish {
+            runner: 1,
+            attempt,
+            outcome: Outcome::Succeeded { outputs: vec![output] },
+            started: Tai::from_nanos(1),
+            ended: Tai::from_nanos(2),
+            exit: Some(0),
+            log: Some(LogSlice { runner: 1, offset: 5, len: 6 }),
+        }
+    }
+
+    fn failed(runner: u32, attempt: u32) -> Finish {
+        let reason = FailureReason::Input { name: "a\"\n".to_owned(), message: "é".to_owned() };
+        let outcome = Outcome::Failed { reason };
+        Finish { runner, outcome, exit: None, log: None, ..succeeded(attempt) }
+    }
+
+    fn begin(dir: &Utf8Path) -> Result<JournalWriter> {
+        let process = Process { host: "h".to_owned(), boot_id: "b".to_owned(), pid: 1 };
+        Ok(JournalWriter::create(dir, opening(), &process, Tai::from_nanos(0))?)
+    }
+
+    fn temporary() -> Result<(tempfile::TempDir, Utf8PathBuf)> {
+        let dir = tempfile::tempdir()?;
+        let journal = Utf8Path::from_path(dir.path()).ok_or("a UTF-8 path")?.join("journal");
+        Ok((dir, journal))
+    }
+
+    /// A segment with two quanta: the first succeeded, the second failed.
+    fn specimen(dir: &Utf8Path) -> Result<Vec<u8>> {
+        let mut writer = begin(dir)?;
+        writer.start(quantum(1), 1);
+        writer.start(quantum(2), 1);
+        writer.append()?;
+        writer.finish(quantum(1), &succeeded(1));
+        writer.finish(quantum(2), &failed(1, 1));
+        writer.append()?;
+        writer.seal()?;
+        Ok(std::fs::read(dir.join("1.jsonl"))?)
+    }
+
+    #[test]
+    fn a_journal_reads_as_it_was_written() -> Result<()> {
+        let (_dir, journal) = temporary()?;
+        specimen(&journal)?;
+        let mut writer = begin(&journal)?;
+        assert_eq!(writer.runner(), 2);
+        writer.start(quantum(2), 2);
+        writer.start(quantum(3), 1);
+        writer.finish(quantum(3), &failed(2, 1));
+        writer.append()?;
+        let state = JournalState::read(&journal)?;
+        assert_eq!(state.opening(), Some(opening()));
+        let segments: Vec<_> = state.segments().iter().map(|s| (s.runner, s.sealed)).collect();
+        assert_eq!(segments, [(1, true), (2, false)]);
+        let first = state.quantum(quantum(1)).ok_or("known")?;
+        assert_eq!(first.last(), Some(&succeeded(1)));
+        let second = state.quantum(quantum(2)).ok_or("known")?;
+        assert_eq!((second.attempts, second.last()), (2, None), "the second attempt was cut off");
+        assert_eq!(second.finish.as_deref(), Some(&failed(1, 1)));
+        assert_eq!(state.quantum(quantum(3)).and_then(|q| q.last()), Some(&failed(2, 1)));
+        assert_eq!(state.quantum(quantum(4)), None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_tail_cut_at_any_byte_is_dropped() -> Result<()> {
+        let (_dir, journal) = temporary()?;
+        let whole = specimen(&journal)?;
+        let path = journal.join("1.jsonl");
+        for len in 0..=whole.len() {
+            write(&path, &whole[..len])?;
+            let state = JournalState::read(&journal)?;
+            let lines = whole[..len].split(|b| *b == b'\n').count() - 1;
+            assert_eq!(state.segments()[0].header.is_some(), lines >= 1, "at {len}");
+            assert_eq!(state.segments()[0].sealed, lines >= 6, "at {len}");
+            assert_eq!(state.quanta().count(), lines.saturating_sub(1).min(2), "at {len}");
+            let finished = state.quanta().filter(|(_, q)| q.last().is_some()).count();
+            assert_eq!(finished, lines.saturating_sub(3).min(2), "at {len}");
+        }
+        assert_eq!(begin(&journal)?.runner(), 2, "a number is never used again");
+        Ok(())
+    }
+
+    #[test]
+    fn a_flipped_byte_is_an_error_that_names_file_and_line() -> Result<()> {
+        let (_dir, journal) = temporary()?;
+        let whole = specimen(&journal)?;
+        let path = journal.join("1.jsonl");
+        let mut line = 1;
+        // Not the last newline: without it the last line is a tail.
+        for at in 0..whole.len() - 1 {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1 << (at % 8);
+            write(&path, &damaged)?;
+            match JournalState::read(&journal) {
+                Err(JournalError::Version { .. }) if line == 1 => {}
+                Err(error) => {
+                    let place = format!("{path}:{line}: ");
+                    assert!(error.to_string().starts_with(&place), "byte {at}: {error}");
+                }
+                Ok(_) => return Err(format!("byte {at} was accepted").into()),
+            }
+            line += u64::from(whole[at] == b'\n');
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_lost_line_and_a_foreign_segment_are_errors() -> Result<()> {
+        let (_dir, journal) = temporary()?;
+        let whole = specimen(&journal)?;
+        let path = journal.join("1.jsonl");
+        let lines: Vec<&[u8]> = whole.split_inclusive(|b| *b == b'\n').collect();
+        write(&path, &[lines[0], lines[1], lines[3]].concat())?;
+        let error = JournalState::read(&journal).map(|_| ()).map_err(|e| e.to_string());
+        assert_eq!(
+            error,
+            Err(format!(
+                "{path}:3: the journal is damaged: the line with sequence number 2 should stand here"
+            ))
+        );
+        write(&path, &whole)?;
+        write(&journal.join("2.jsonl"), &whole)?;
+        let error = JournalState::read(&journal).map(|_| ()).map_err(|e| e.to_string());
+        assert!(error.is_err_and(|e| e.contains("2.jsonl:1: ") && e.contains("runner 1")));
+        Ok(())
+    }
+
+    #[test]
+    fn another_version_is_named() -> Result<()> {
+        let (_dir, journal) = temporary()?;
+        std::fs::create_dir(&journal)?;
+        write(&journal.join("1.jsonl"), b"{\"pantler_journal\":2,\"new\":true}\n")?;
+        let error = JournalState::read(&journal).map(|_| ()).map_err(|e| e.to_string());
+        assert!(error.is_err_and(|e| e.contains("version 2") && e.contains("version 1")));
+        Ok(())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "tests make the damage")]
+    fn write(path: &Utf8Path, bytes: &[u8]) -> io::Result<()> {
+        std::fs::write(path, bytes)
+    }
+}

@@ -1,0 +1,68 @@
+//! The files of a workspace root that this crate owns.
+//!
+//! ```text
+//! <root>/
+//!   runner.lock            held (flock) by the one process that runs quanta here
+//!   closing                made by a closer: nobody runs anything here any more
+//!   journal/<runner>.jsonl one append-only segment per runner process
+//!   logs/<runner>.log      what the quanta of that runner said, byte for byte
+//!   scratch/<runner>-<n>/  one attempt of a command: out/, work/, tmp/, in/, log
+//! ```
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// The journal's segments.
+pub fn journal_dir(root: &Utf8Path) -> Utf8PathBuf {
+    root.join("journal")
+}
+
+/// The segment of one runner, inside of [`journal_dir`].
+pub(crate) fn segment_name(runner: u32) -> String {
+    format!("{runner}.jsonl")
+}
+
+/// The runner whose segment has this file name; `None` for other files.
+pub(crate) fn segment_runner(name: &str) -> Option<u32> {
+    let digits = name.strip_suffix(".jsonl")?;
+    let runner = digits.parse().ok()?;
+    // `+1` and `01` parse as well, and would make two files of one runner.
+    (segment_name(runner) == name).then_some(runner)
+}
+
+/// What the quanta said, of all runners.
+pub fn logs_dir(root: &Utf8Path) -> Utf8PathBuf {
+    root.join("logs")
+}
+
+/// What the quanta of one runner said.
+pub fn log_file(root: &Utf8Path, runner: u32) -> Utf8PathBuf {
+    logs_dir(root).join(format!("{runner}.log"))
+}
+
+/// Where attempts work.
+pub fn scratch_dir(root: &Utf8Path) -> Utf8PathBuf {
+    root.join("scratch")
+}
+
+/// The lock of the process that runs quanta.
+pub fn lock_file(root: &Utf8Path) -> Utf8PathBuf {
+    root.join("runner.lock")
+}
+
+/// The marker of a closer.
+pub fn closing_marker(root: &Utf8Path) -> Utf8PathBuf {
+    root.join("closing")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_segments_have_a_runner() {
+        assert_eq!(segment_runner("12.jsonl"), Some(12));
+        for other in ["+1.jsonl", "01.jsonl", "1.jsonl.tmp", "x.jsonl", ".jsonl", "1", "-1.jsonl"] {
+            assert_eq!(segment_runner(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Runs the quanta of a workspace. No SQL is within reach here: graph, journal and
+//! datastore are enough.
+//!
+//! The way through: [`RunnerLock`] makes sure that one process runs a workspace;
+//! [`run`] reads the [`JournalState`], finds what is left to do, and runs it: Rust
+//! [`Task`]s in its pool, commands as processes of their own. What happens goes into
+//! the journal ([`journal`] describes it) and the logs ([`read_log`]);
+//! [`WorkspaceStatus`] puts graph and journal together again.
+//!
+//! - `queue`: what can run, as plain values
+//! - `run`: the threads around it
+//! - `command`: processes, and the directories they work in
+//!
+//! The files of a workspace root that belong to this crate are in [`layout`].
+
+mod clock;
+mod command;
+mod environment;
+mod failure;
+pub mod journal;
+pub mod layout;
+mod lock;
+mod logs;
+mod observer;
+mod plan;
+mod quantum_context;
+pub mod queue;
+mod run;
+pub mod signals;
+mod status;
+mod stop;
+mod summary;
+mod task;
+
+pub use clock::Clock;
+pub use environment::Environment;
+pub use failure::FailureReason;
+pub use journal::{
+    Finish, JournalError, JournalState, JournalWriter, LogSlice, Outcome, QuantumHistory,
+    SegmentHeader, SegmentInfo, StoredOutput,
+};
+pub use lock::{LockError, RunnerLock};
+pub use logs::{LogError, escape, log_tail, read_log};
+pub use observer::{NoObserver, ObservedQuantum, Observer};
+pub use quantum_context::{QuantumContext, QuantumError};
+pub use run::{RunError, RunRequest, run};
+pub use status::{QuantumStatus, TaskStatus, WorkspaceStatus};
+pub use stop::StopFlag;
+pub use summary::{Counts, Failure, RunSummary, TaskCounts};
+pub use task::{Task, TaskError, TaskRegistry};

@@ -1,0 +1,313 @@
+//! Which quanta can run: plain values, no threads, no I/O.
+//!
+//! A quantum is a number from 0 to n − 1. It is *waiting* until everything
+//! upstream of it succeeded, then *ready*, then *running*, then *succeeded* or
+//! *failed*. A failure *blocks* what is downstream of it and nothing else.
+//! Deeper quanta go first, so that what a quantum made is used soon.
+
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+/// Where a quantum stands in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Something upstream of it has not succeeded yet.
+    Waiting,
+    /// It can run.
+    Ready,
+    /// It was taken from the queue.
+    Running,
+    /// It succeeded in this run.
+    Succeeded,
+    /// It succeeded before this run.
+    Skipped,
+    /// It failed in this run.
+    Failed,
+    /// Something upstream of it failed.
+    Blocked,
+}
+
+/// How a quantum ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Its outputs are there.
+    Succeeded,
+    /// It has no outputs.
+    Failed,
+}
+
+/// How many quanta stand where.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as the standings")]
+pub struct Counts {
+    pub waiting: usize,
+    pub ready: usize,
+    pub running: usize,
+    pub succeeded: usize,
+    pub skipped: usize,
+    pub failed: usize,
+    pub blocked: usize,
+}
+
+/// The quanta of a run and where each stands.
+#[derive(Debug)]
+pub struct Queue {
+    standing: Vec<Standing>,
+    /// How many upstream quanta have not succeeded yet.
+    missing: Vec<u32>,
+    depth: Vec<u32>,
+    /// `downstream[offsets[q]..offsets[q + 1]]` is what reads outputs of `q`.
+    offsets: Vec<u32>,
+    downstream: Vec<u32>,
+    ready: BinaryHeap<(u32, Reverse<u32>)>,
+}
+
+impl Queue {
+    /// A queue of `quanta` quanta with the edges `(upstream, downstream)`, each of
+    /// them once; `finished` succeeded before.
+    ///
+    /// A quantum on a cycle never becomes ready.
+    pub fn new(quanta: u32, edges: &[(u32, u32)], finished: impl IntoIterator<Item = u32>) -> Self {
+        let n = quanta as usize;
+        let mut offsets = vec![0_u32; n + 1];
+        let mut missing = vec![0_u32; n];
+        for &(from, to) in edges {
+            offsets[from as usize + 1] += 1;
+            missing[to as usize] += 1;
+        }
+        for q in 0..n {
+            offsets[q + 1] += offsets[q];
+        }
+        let mut downstream = vec![0_u32; edges.len()];
+        let mut next = offsets.clone();
+        for &(from, to) in edges {
+            let slot = &mut next[from as usize];
+            downstream[*slot as usize] = to;
+            *slot += 1;
+        }
+        let mut queue = Self {
+            standing: vec![Standing::Waiting; n],
+            depth: Vec::new(),
+            missing,
+            offsets,
+            downstream,
+            ready: BinaryHeap::new(),
+        };
+        queue.depth = queue.depths();
+        for q in finished {
+            let at = &mut queue.standing[q as usize];
+            if *at != Standing::Skipped {
+                *at = Standing::Skipped;
+                queue.release(q);
+            }
+        }
+        for q in 0..quanta {
+            if queue.missing[q as usize] == 0 {
+                queue.make_ready(q);
+            }
+        }
+        queue
+    }
+
+    /// How many quanta are ready.
+    pub fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// The quantum that [`Self::dequeue`] would take.
+    pub fn peek(&self) -> Option<u32> {
+        self.ready.peek().map(|&(_, Reverse(q))| q)
+    }
+
+    /// Takes a ready quantum: it is running now.
+    pub fn dequeue(&mut self) -> Option<u32> {
+        let (_, Reverse(q)) = self.ready.pop()?;
+        self.standing[q as usize] = Standing::Running;
+        Some(q)
+    }
+
+    /// Says how a running quantum ended; returns how many became ready by it.
+    pub fn finish(&mut self, q: u32, ended: Ended) -> usize {
+        match ended {
+            Ended::Succeeded => {
+                self.standing[q as usize] = Standing::Succeeded;
+                let before = self.ready.len();
+                for at in self.range(q) {
+                    let next = self.downstream[at];
+                    self.missing[next as usize] -= 1;
+                    if self.missing[next as usize] == 0 {
+                        self.make_ready(next);
+                    }
+                }
+                self.ready.len() - before
+            }
+            Ended::Failed => {
+                self.fail(q);
+                0
+            }
+        }
+    }
+
+    /// Gives back a running quantum that did not run: it is ready again.
+    pub fn give_back(&mut self, q: u32) {
+        self.standing[q as usize] = Standing::Waiting;
+        self.make_ready(q);
+    }
+
+    /// Where a quantum stands.
+    pub fn standing(&self, q: u32) -> Standing {
+        self.standing[q as usize]
+    }
+
+    /// How many quanta stand where.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for standing in &self.standing {
+            *match standing {
+                Standing::Waiting => &mut counts.waiting,
+                Standing::Ready => &mut counts.ready,
+                Standing::Running => &mut counts.running,
+                Standing::Succeeded => &mut counts.succeeded,
+                Standing::Skipped => &mut counts.skipped,
+                Standing::Failed => &mut counts.failed,
+                Standing::Blocked => &mut counts.blocked,
+            } += 1;
+        }
+        counts
+    }
+
+    /// Blocks what is downstream of `q`. It does not go through what succeeded
+    /// before this run: the outputs of that are there.
+    fn fail(&mut self, q: u32) {
+        self.standing[q as usize] = Standing::Failed;
+        let mut pending = vec![q];
+        while let Some(q) = pending.pop() {
+            for at in self.range(q) {
+                let next = self.downstream[at];
+                let standing = &mut self.standing[next as usize];
+                if *standing == Standing::Waiting {
+                    *standing = Standing::Blocked;
+                    pending.push(next);
+                }
+            }
+        }
+    }
+
+    fn range(&self, q: u32) -> std::ops::Range<usize> {
+        self.offsets[q as usize] as usize..self.offsets[q as usize + 1] as usize
+    }
+
+    fn make_ready(&mut self, q: u32) {
+        let standing = &mut self.standing[q as usize];
+        if *standing == Standing::Waiting {
+            *standing = Standing::Ready;
+            self.ready.push((self.depth[q as usize], Reverse(q)));
+        }
+    }
+
+    fn release(&mut self, q: u32) {
+        for at in self.range(q) {
+            self.missing[self.downstream[at] as usize] -= 1;
+        }
+    }
+
+    /// The length of the longest way to each quantum from one without upstream.
+    fn depths(&self) -> Vec<u32> {
+        let mut missing = self.missing.clone();
+        let mut depth = vec![0_u32; missing.len()];
+        let mut pending: Vec<u32> =
+            (0_u32..).zip(&missing).filter(|(_, m)| **m == 0).map(|(q, _)| q).collect();
+        while let Some(q) = pending.pop() {
+            for at in self.range(q) {
+                let next = self.downstream[at];
+                depth[next as usize] = depth[next as usize].max(depth[q as usize] + 1);
+                missing[next as usize] -= 1;
+                if missing[next as usize] == 0 {
+                    pending.push(next);
+                }
+            }
+        }
+        depth
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 0 → 2, 1 → 2, 2 → 3, 1 → 4
+    const EDGES: [(u32, u32); 4] = [(0, 2), (1, 2), (2, 3), (1, 4)];
+
+    #[test]
+    fn a_quantum_is_ready_when_all_upstream_succeeded() {
+        let mut queue = Queue::new(5, &EDGES, []);
+        assert_eq!(queue.ready(), 2);
+        assert_eq!((queue.dequeue(), queue.dequeue(), queue.dequeue()), (Some(0), Some(1), None));
+        assert_eq!(queue.finish(0, Ended::Succeeded), 0);
+        assert_eq!(queue.finish(1, Ended::Succeeded), 2);
+        assert_eq!((queue.dequeue(), queue.dequeue()), (Some(2), Some(4)), "both are at depth 1");
+        assert_eq!(queue.finish(2, Ended::Succeeded), 1);
+        assert_eq!(queue.dequeue(), Some(3));
+        queue.finish(3, Ended::Succeeded);
+        queue.finish(4, Ended::Succeeded);
+        assert_eq!(queue.counts(), Counts { succeeded: 5, ..Counts::default() });
+    }
+
+    #[test]
+    fn deeper_quanta_go_first() {
+        let mut queue = Queue::new(4, &[(0, 3)], []);
+        assert_eq!(queue.dequeue(), Some(0));
+        queue.finish(0, Ended::Succeeded);
+        assert_eq!(queue.dequeue(), Some(3), "before 1 and 2");
+    }
+
+    #[test]
+    fn a_failure_blocks_only_what_is_downstream() {
+        let mut queue = Queue::new(5, &EDGES, []);
+        queue.dequeue();
+        queue.dequeue();
+        queue.finish(0, Ended::Failed);
+        assert_eq!(queue.finish(1, Ended::Succeeded), 1);
+        assert_eq!(queue.dequeue(), Some(4));
+        assert_eq!(queue.dequeue(), None);
+        queue.finish(4, Ended::Succeeded);
+        assert_eq!(
+            queue.counts(),
+            Counts { succeeded: 2, failed: 1, blocked: 2, ..Counts::default() }
+        );
+        assert_eq!(queue.standing(3), Standing::Blocked);
+    }
+
+    #[test]
+    fn finished_quanta_are_skipped() {
+        let queue = Queue::new(5, &EDGES, [0, 1, 2]);
+        assert_eq!(queue.counts(), Counts { skipped: 3, ready: 2, ..Counts::default() });
+        let queue = Queue::new(5, &EDGES, 0..5);
+        assert_eq!(queue.counts(), Counts { skipped: 5, ..Counts::default() });
+    }
+
+    #[test]
+    fn a_quantum_that_runs_again_does_not_disturb_what_read_its_outputs_before() {
+        // 0 runs again (its outputs vanished); 2 succeeded before, 3 did not.
+        let mut queue = Queue::new(5, &EDGES, [1, 2]);
+        assert_eq!(
+            (queue.dequeue(), queue.dequeue(), queue.dequeue()),
+            (Some(3), Some(4), Some(0))
+        );
+        queue.finish(0, Ended::Failed);
+        queue.finish(3, Ended::Succeeded);
+        queue.finish(4, Ended::Failed);
+        assert_eq!(
+            queue.counts(),
+            Counts { skipped: 2, succeeded: 1, failed: 2, ..Counts::default() }
+        );
+    }
+
+    #[test]
+    fn what_is_given_back_can_run_again() {
+        let mut queue = Queue::new(1, &[], []);
+        assert_eq!(queue.dequeue(), Some(0));
+        queue.give_back(0);
+        assert_eq!(queue.standing(0), Standing::Ready);
+        assert_eq!(queue.dequeue(), Some(0));
+    }
+}

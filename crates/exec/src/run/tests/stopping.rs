@@ -1,0 +1,90 @@
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::ObservedQuantum;
+
+/// Asks to stop when the first quantum has started, so often.
+struct StopAtStart<'a>(&'a StopFlag, u32);
+
+impl Observer for StopAtStart<'_> {
+    fn quantum_started(&mut self, _: &ObservedQuantum<'_>) {
+        let (stop, times) = (self.0.clone(), std::mem::take(&mut self.1));
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            (0..times).for_each(|_| stop.request());
+        });
+    }
+}
+
+fn stop_while_running(script: &str, times: u32) -> Result<(Fixture, QuantumGraph, Duration)> {
+    let fixture = Fixture::new()?;
+    let graph =
+        fixture.graph(&format!("  t: {{dimensions: [item], command: [sh, -c, '{script}']}}\n"))?;
+    let since = Instant::now();
+    let summary = fixture.try_run(&graph, &mut StopAtStart(&fixture.stop, times))??;
+    assert!(summary.stopped);
+    assert_eq!(table(&summary), ["t 0 0 0 0 3"]);
+    Ok((fixture, graph, since.elapsed()))
+}
+
+#[test]
+fn commands_are_ended_and_run_again_next_time() -> Result {
+    let (mut fixture, graph, took) = stop_while_running("sleep 60", 1)?;
+    assert!(took < Duration::from_secs(4), "{took:?}: they got SIGTERM");
+    let status = fixture.status(&graph)?;
+    assert_eq!((status.tasks()[0].started, status.tasks()[0].built), (2, 1));
+    assert!(fixture.journal()?.segments()[0].sealed);
+    fixture.stop = StopFlag::new();
+    fixture.jobs = 3;
+    fixture.try_run(&graph, &mut StopAtStart(&fixture.stop, 1))??;
+    assert_eq!(fixture.status(&graph)?.tasks()[0].started, 3);
+    Ok(())
+}
+
+#[test]
+fn commands_that_ignore_sigterm_are_killed_at_the_second_request() -> Result {
+    let (_, _, took) = stop_while_running("trap \"\" TERM; sleep 60", 2)?;
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    Ok(())
+}
+
+#[test]
+fn commands_that_ignore_sigterm_are_killed_after_a_while() -> Result {
+    let (_, _, took) = stop_while_running("trap \"\" TERM; sleep 60", 1)?;
+    assert!(took > Duration::from_secs(5) && took < Duration::from_secs(20), "{took:?}");
+    Ok(())
+}
+
+#[test]
+fn a_rust_task_in_flight_ends_and_nothing_starts() -> Result {
+    let mut fixture = Fixture::new()?;
+    fixture.jobs = 1;
+    let stop = fixture.stop.clone();
+    fixture.tasks.register_fn("t", move |quantum| {
+        stop.request();
+        while !quantum.is_stopping() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        quantum.write("o", b"done")?;
+        Ok(())
+    });
+    let graph = fixture.graph(
+        "  t: {dimensions: [item], outputs: {o: {type: o, storage_class: Text}}, task: t}\n",
+    )?;
+    let summary = fixture.run(&graph)?;
+    assert!(summary.stopped);
+    assert_eq!(table(&summary), ["t 1 0 0 0 2"]);
+    assert_eq!(fixture.outputs(&graph)?.len(), 1);
+    Ok(())
+}
+
+#[test]
+fn a_run_that_is_asked_before_it_begins_runs_nothing() -> Result {
+    let fixture = Fixture::new()?;
+    fixture.stop.request();
+    let graph = fixture.graph("  t: {dimensions: [item], command: [sh]}\n")?;
+    let summary = fixture.run(&graph)?;
+    assert!(summary.stopped);
+    assert_eq!(table(&summary), ["t 0 0 0 0 3"]);
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! The JSON members, version 1.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use camino::Utf8PathBuf;
+use pantler_core::{
+    CollectionName, DatasetType, DatasetTypeName, ElementName, IdSeed, KeyValue, OpeningId,
+    StorageClass, Tai, Universe,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{GraphFileError, container};
+use crate::{
+    graph::{GraphMetadata, QuantumGraph},
+    pipeline::{Pipeline, ResolvedPipeline},
+    values::ValueTable,
+};
+
+pub(super) const FORMAT: &str = "pantler-quantum-graph";
+pub(super) const VERSION: u32 = 1;
+
+/// How much is in a graph file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GraphCounts {
+    /// Tasks, with and without quanta.
+    pub tasks: u32,
+    /// Quanta.
+    pub quanta: u32,
+    /// Datasets, existing and predicted.
+    pub datasets: u32,
+    /// Existing datasets.
+    pub existing: u32,
+}
+
+#[derive(Deserialize)]
+pub(super) struct FormatOnly {
+    pub(super) format: String,
+    pub(super) version: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct HeaderV1 {
+    pub(super) format: String,
+    pub(super) version: u32,
+    pub(super) opening: OpeningId,
+    pub(super) generation: u32,
+    pub(super) output_run: CollectionName,
+    /// Nanoseconds TAI.
+    pub(super) created_at: Tai,
+    /// The program that wrote the file.
+    pub(super) producer: String,
+    pub(super) counts: GraphCounts,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct PipelineV1 {
+    file: Utf8PathBuf,
+    source: String,
+    pipeline: serde_json::Value,
+    universe: serde_json::Value,
+    overall_inputs: Vec<DatasetTypeV1>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DatasetTypeV1 {
+    name: DatasetTypeName,
+    dimensions: Vec<ElementName>,
+    storage_class: StorageClass,
+}
+
+/// The values of each dimension that data IDs of the graph have, sorted.
+#[derive(Serialize, Deserialize)]
+pub(super) struct DimensionDataV1 {
+    values: BTreeMap<ElementName, Vec<KeyValue>>,
+}
+
+impl HeaderV1 {
+    pub(super) fn new(graph: &QuantumGraph) -> Self {
+        let GraphMetadata { seed, output_run, created_at } = graph.metadata().clone();
+        let count = crate::values::narrow;
+        Self {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            opening: seed.opening,
+            generation: seed.generation,
+            output_run,
+            created_at,
+            producer: concat!("pantler ", env!("CARGO_PKG_VERSION")).to_owned(),
+            counts: GraphCounts {
+                tasks: count(graph.pipeline().tasks().len()),
+                quanta: count(graph.len()),
+                datasets: count(graph.dataset_count()),
+                existing: count(graph.existing.len()),
+            },
+        }
+    }
+
+    pub(super) fn metadata(&self) -> GraphMetadata {
+        GraphMetadata {
+            seed: IdSeed { opening: self.opening, generation: self.generation },
+            output_run: self.output_run.clone(),
+            created_at: self.created_at,
+        }
+    }
+}
+
+impl PipelineV1 {
+    pub(super) fn new(resolved: &ResolvedPipeline) -> Self {
+        let pipeline = resolved.pipeline();
+        let json = |text: String| serde_json::from_str(&text).expect("it was just written");
+        Self {
+            file: pipeline.file().to_owned(),
+            source: pipeline.source().to_owned(),
+            pipeline: json(pipeline.to_json()),
+            universe: json(resolved.universe().to_json()),
+            overall_inputs: resolved
+                .overall_inputs()
+                .iter()
+                .map(|dataset_type| DatasetTypeV1 {
+                    name: dataset_type.name.clone(),
+                    dimensions: dataset_type.dimensions.required().to_vec(),
+                    storage_class: dataset_type.storage_class,
+                })
+                .collect(),
+        }
+    }
+
+    pub(super) fn resolve(self) -> Result<ResolvedPipeline, GraphFileError> {
+        let malformed = |reason: String| GraphFileError::malformed(container::PIPELINE, reason);
+        let universe = Universe::from_json(&self.universe.to_string())
+            .map_err(|error| malformed(error.to_string()))?;
+        let mut types = BTreeMap::new();
+        for dataset_type in self.overall_inputs {
+            let DatasetTypeV1 { name, dimensions, storage_class } = dataset_type;
+            let group =
+                universe.group(&dimensions).map_err(|error| malformed(error.to_string()))?;
+            if group.required() != dimensions {
+                return Err(malformed(format!("dimensions of `{name}` are not in order")));
+            }
+            let dataset_type = DatasetType { name: name.clone(), dimensions: group, storage_class };
+            types.insert(name, Arc::new(dataset_type));
+        }
+        let pipeline = Pipeline::from_json(&self.pipeline.to_string(), &self.source, &self.file)
+            .map_err(GraphFileError::Pipeline)?;
+        let resolved = pipeline
+            .resolve(&universe, &|name| types.get(name).cloned())
+            .map_err(GraphFileError::Pipeline)?;
+        if resolved.overall_inputs().len() == types.len() {
+            Ok(resolved)
+        } else {
+            Err(malformed("overall inputs and pipeline do not fit together".to_owned()))
+        }
+    }
+}
+
+impl DimensionDataV1 {
+    pub(super) fn new(universe: &Universe, values: &ValueTable) -> Self {
+        let elements = universe.elements().iter().zip(&values.columns);
+        let values = elements
+            .filter(|(_, values)| !values.is_empty())
+            .map(|(element, values)| (element.name.clone(), values.clone()));
+        Self { values: values.collect() }
+    }
+
+    pub(super) fn table(mut self, universe: &Universe) -> Result<ValueTable, GraphFileError> {
+        let malformed =
+            |reason: String| GraphFileError::malformed(container::DIMENSION_DATA, reason);
+        let mut table = ValueTable::default();
+        for element in universe.elements() {
+            let values = self.values.remove(&element.name).unwrap_or_default();
+            let mut column = Vec::with_capacity(values.len());
+            for value in values {
+                let key = element
+                    .key
+                    .ok_or_else(|| malformed(format!("`{}` is not a dimension", element.name)))?;
+                column.push(value.checked(key).map_err(malformed)?);
+            }
+            if !column.is_sorted_by(|a, b| a < b) {
+                return Err(malformed(format!("values of `{}` are not sorted", element.name)));
+            }
+            table.columns.push(column);
+        }
+        match self.values.pop_first() {
+            Some((name, _)) => Err(malformed(format!("unknown dimension `{name}`"))),
+            None => Ok(table),
+        }
+    }
+}

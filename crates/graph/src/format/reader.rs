@@ -1,0 +1,247 @@
+//! Opening a graph file, and reading one quantum of it.
+
+use std::{
+    io::{Read, Seek},
+    sync::Arc,
+};
+
+use pantler_core::{DataId, IdSeed, QuantumId};
+use serde::Deserialize as _;
+
+use super::{
+    GraphCounts, GraphFileError, address, block,
+    container::{
+        Container, HEADER, INPUT_DATASETS, Limits, PIPELINE, QUANTA, QUANTUM_DATASETS, Span,
+    },
+    header::{FORMAT, FormatOnly, HeaderV1, PipelineV1, VERSION},
+    inputs::{self, InputBlock},
+    quanta::{self, BlockDatasets, QuantaBlock},
+};
+use crate::{
+    dataset::{DatasetOrigin, GraphDataset},
+    graph::{GraphMetadata, QuantumIndex},
+    pipeline::{ResolvedInput, ResolvedPipeline, ResolvedTask},
+};
+
+/// A graph file from which quanta are read one by one: each costs a few short reads,
+/// whatever the size of the file.
+#[derive(Debug)]
+pub struct GraphReader<R> {
+    file: R,
+    header: HeaderV1,
+    metadata: GraphMetadata,
+    pipeline: Arc<ResolvedPipeline>,
+    quanta: Span,
+    blocks: Span,
+    inputs: Span,
+}
+
+/// One quantum with everything that running it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredQuantum {
+    /// Its position in the graph.
+    pub index: QuantumIndex,
+    /// Its id.
+    pub id: QuantumId,
+    /// Its task, a label of [`GraphReader::pipeline`].
+    pub task: pantler_core::TaskLabel,
+    /// Its data ID.
+    pub data_id: DataId,
+    /// What it reads, by connection name.
+    pub inputs: Vec<StoredInputs>,
+    /// What it writes; the last one is the log.
+    pub outputs: Vec<StoredOutput>,
+}
+
+/// What a quantum reads through one connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredInputs {
+    /// The connection.
+    pub name: String,
+    /// The datasets in the order of their data IDs.
+    pub datasets: Vec<GraphDataset>,
+}
+
+/// What a quantum writes through one connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredOutput {
+    /// The connection; [`ResolvedTask::LOG`] for the log.
+    pub name: String,
+    /// The dataset.
+    pub dataset: GraphDataset,
+}
+
+/// A graph file whose small members were read.
+pub(super) struct Opened<R> {
+    pub(super) container: Container<R>,
+    pub(super) limits: Limits,
+    pub(super) header: HeaderV1,
+    pub(super) pipeline: Arc<ResolvedPipeline>,
+    pub(super) quanta: Span,
+    pub(super) blocks: Span,
+    pub(super) inputs: Span,
+}
+
+pub(super) fn open<R: Read + Seek>(reader: R) -> Result<Opened<R>, GraphFileError> {
+    let mut container = Container::open(reader)?;
+    // The members read here have fixed limits.
+    let before = Limits::new(0, 0);
+    let header: serde_json::Value = container.json(HEADER, before)?;
+    let malformed = |e: serde_json::Error| GraphFileError::malformed(HEADER, e.to_string());
+    let FormatOnly { format, version } = FormatOnly::deserialize(&header).map_err(malformed)?;
+    if format != FORMAT {
+        return Err(GraphFileError::Format { found: format, expected: FORMAT });
+    }
+    if version != VERSION {
+        return Err(GraphFileError::Version { found: version, supported: VERSION });
+    }
+    let header = HeaderV1::deserialize(&header).map_err(malformed)?;
+    let pipeline = Arc::new(container.json::<PipelineV1>(PIPELINE, before)?.resolve()?);
+    let quanta = container.span(QUANTA)?;
+    let blocks = container.span(QUANTUM_DATASETS)?;
+    let inputs = container.span(INPUT_DATASETS)?;
+    if address::length(header.counts.quanta.into()) != Some(quanta.len) {
+        return Err(GraphFileError::malformed(QUANTA, "its length is not that of all quanta"));
+    }
+    // Each existing dataset has an id and a checksum, 48 bytes.
+    let GraphCounts { tasks, quanta: quantum_count, existing, .. } = header.counts;
+    if u64::from(existing) > inputs.len / 48 || tasks as usize != pipeline.tasks().len() {
+        return Err(GraphFileError::malformed(HEADER, "its counts are not those of the file"));
+    }
+    let limits = Limits::new(quantum_count, existing);
+    Ok(Opened { container, limits, header, pipeline, quanta, blocks, inputs })
+}
+
+impl<R: Read + Seek> GraphReader<R> {
+    /// Reads the directory, the header and the pipeline of a graph file.
+    ///
+    /// # Errors
+    /// [`GraphFileError`] if `reader` fails, or if what is read is damaged or of another
+    /// version.
+    pub fn open(reader: R) -> Result<Self, GraphFileError> {
+        let Opened { container, header, pipeline, quanta, blocks, inputs, .. } = open(reader)?;
+        let metadata = header.metadata();
+        let file = container.into_inner();
+        Ok(Self { file, header, metadata, pipeline, quanta, blocks, inputs })
+    }
+
+    /// What the graph is for.
+    pub fn metadata(&self) -> &GraphMetadata {
+        &self.metadata
+    }
+
+    /// The pipeline that it runs.
+    pub fn pipeline(&self) -> &Arc<ResolvedPipeline> {
+        &self.pipeline
+    }
+
+    /// How much is in it.
+    pub fn counts(&self) -> GraphCounts {
+        self.header.counts
+    }
+
+    /// The program that wrote the file, such as `pantler 0.1.0`.
+    pub fn producer(&self) -> &str {
+        &self.header.producer
+    }
+
+    /// Reads one quantum; `None` if the graph does not have it.
+    ///
+    /// # Errors
+    /// [`GraphFileError`] if the reader fails, or if what is read is damaged.
+    pub fn quantum(&mut self, id: QuantumId) -> Result<Option<StoredQuantum>, GraphFileError> {
+        let Some(found) = address::find(&mut self.file, &self.quanta, id)? else {
+            return Ok(None);
+        };
+        let (block, _) = block::read(&mut self.file, &self.blocks, found.offset)?;
+        let block = quanta::decode(&block, &self.pipeline, self.header.counts.existing)?;
+        let pipeline = Arc::clone(&self.pipeline);
+        let task = &pipeline.tasks()[block.task];
+        let local = found
+            .index
+            .checked_sub(block.first)
+            .map(|i| i as usize)
+            .filter(|i| *i < block.rows.len())
+            .ok_or_else(|| GraphFileError::malformed(QUANTA, "a row names the wrong block"))?;
+        let values = block.dictionary.row(&block.columns, block.rows.row(local));
+        let data_id =
+            DataId::from_values(&task.dimensions, values).expect("a row has a code per dimension");
+        let seed = self.metadata.seed;
+        if seed.quantum(task.label.as_str(), &data_id) != id {
+            return Err(GraphFileError::malformed(QUANTA, "a row is of another quantum"));
+        }
+        let mut inputs = Vec::with_capacity(task.inputs.len());
+        for (i, connection) in task.inputs.iter().enumerate() {
+            let datasets = self.inputs_of(&block, i, local, connection)?;
+            inputs.push(StoredInputs { name: connection.name.clone(), datasets });
+        }
+        let outputs = task.outputs.iter().map(|output| {
+            let dataset = predicted(seed, &output.dataset_type, data_id.clone());
+            StoredOutput { name: output.name.clone(), dataset }
+        });
+        let outputs = outputs.collect();
+        let (index, task) = (QuantumIndex(found.index), task.label.clone());
+        Ok(Some(StoredQuantum { index, id, task, data_id, inputs, outputs }))
+    }
+
+    fn inputs_of(
+        &mut self,
+        block: &QuantaBlock,
+        connection_index: usize,
+        quantum: usize,
+        connection: &ResolvedInput,
+    ) -> Result<Vec<GraphDataset>, GraphFileError> {
+        let inputs = &block.inputs[connection_index];
+        let range = inputs.range(quantum);
+        let dataset_type = &connection.dataset_type;
+        let mut datasets = Vec::with_capacity(range.len());
+        match &inputs.datasets {
+            BlockDatasets::Predicted(columns, rows) => {
+                for i in range {
+                    let values = block.dictionary.row(columns, rows.row(i));
+                    let data_id = DataId::from_values(&dataset_type.dimensions, values)
+                        .expect("a row has a code per dimension");
+                    datasets.push(predicted(self.metadata.seed, dataset_type, data_id));
+                }
+            }
+            BlockDatasets::Existing(numbers) => {
+                // Numbers ascend, so a block is read once.
+                let mut last: Option<(u64, InputBlock)> = None;
+                for &number in &numbers[range] {
+                    let lost =
+                        || GraphFileError::malformed(QUANTUM_DATASETS, "an input is in no block");
+                    let at = block.input_blocks.partition_point(|(first, _)| *first <= number);
+                    let at = at.checked_sub(1).ok_or_else(lost)?;
+                    let offset = block.input_blocks[at].1;
+                    if last.as_ref().is_none_or(|(own, _)| *own != offset) {
+                        let (read, _) = block::read(&mut self.file, &self.inputs, offset)?;
+                        last = Some((offset, inputs::decode(&read, &self.pipeline)?));
+                    }
+                    let found = last
+                        .as_ref()
+                        .and_then(|(_, inputs)| inputs.dataset(&self.pipeline, number))
+                        .filter(|dataset| dataset.dataset_type.name == dataset_type.name);
+                    datasets.push(found.ok_or_else(lost)?);
+                }
+            }
+        }
+        Ok(datasets)
+    }
+}
+
+impl StoredQuantum {
+    /// Its task in the pipeline of the file.
+    pub fn task_in<'a>(&self, pipeline: &'a ResolvedPipeline) -> Option<&'a ResolvedTask> {
+        pipeline.task(self.task.as_str())
+    }
+}
+
+fn predicted(
+    seed: IdSeed,
+    dataset_type: &Arc<pantler_core::DatasetType>,
+    data_id: DataId,
+) -> GraphDataset {
+    let id = seed.dataset(dataset_type.name.as_str(), &data_id);
+    let dataset_type = Arc::clone(dataset_type);
+    GraphDataset { id, dataset_type, data_id, origin: DatasetOrigin::Predicted }
+}

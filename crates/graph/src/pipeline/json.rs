@@ -1,0 +1,158 @@
+//! A pipeline as canonical JSON: the fields of the YAML, keys sorted, no defaults, no
+//! comments. It stands in graph files, and its digest says whether two pipelines do
+//! the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::Utf8Path;
+use pantler_core::{Checksum, ElementName};
+use serde::Serialize;
+
+use super::{ConfigValue, Fault, FaultKind, Pipeline, PipelineError, TaskBody, node::Node, parse};
+
+#[derive(Serialize)]
+struct PipelineV1<'a> {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    config: BTreeMap<&'a str, ConfigV1<'a>>,
+    tasks: BTreeMap<&'a str, TaskV1<'a>>,
+    version: u32,
+}
+
+#[derive(Serialize)]
+struct TaskV1<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<Vec<&'a str>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    config: BTreeMap<&'a str, ConfigV1<'a>>,
+    dimensions: &'a BTreeSet<ElementName>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    env: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    inputs: BTreeMap<&'a str, InputV1<'a>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    outputs: BTreeMap<&'a str, OutputV1<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pass_env: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct InputV1<'a> {
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    multiple: bool,
+    r#type: &'a str,
+}
+
+#[derive(Serialize)]
+struct OutputV1<'a> {
+    storage_class: &'static str,
+    r#type: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ConfigV1<'a> {
+    Boolean(bool),
+    Integer(i64),
+    Float(f64),
+    String(&'a str),
+}
+
+impl Pipeline {
+    /// The pipeline as canonical JSON.
+    pub fn to_json(&self) -> String {
+        let tasks = self.tasks.iter().map(|(label, task)| {
+            let (command, rust) = match &task.body {
+                TaskBody::Command(command) => {
+                    (Some(command.arguments().iter().map(super::Template::source).collect()), None)
+                }
+                TaskBody::Rust(name) => (None, Some(name.as_str())),
+            };
+            let inputs = task.inputs.iter().map(|(name, input)| {
+                (&**name, InputV1 { multiple: input.multiple, r#type: input.dataset_type.as_str() })
+            });
+            // `dimensions` of an output only repeats the task's.
+            let outputs = task.outputs.iter().map(|(name, output)| {
+                let storage_class = output.storage_class.name();
+                (&**name, OutputV1 { storage_class, r#type: output.dataset_type.as_str() })
+            });
+            let task = TaskV1 {
+                command,
+                config: config(&task.config),
+                dimensions: &task.dimensions,
+                env: task.env.iter().map(|(name, value)| (&**name, value.source())).collect(),
+                inputs: inputs.collect(),
+                outputs: outputs.collect(),
+                pass_env: &task.pass_env,
+                task: rust,
+            };
+            (label.as_str(), task)
+        });
+        let file = PipelineV1 { config: config(&self.config), tasks: tasks.collect(), version: 1 };
+        serde_json::to_string(&file).expect("maps with text keys serialize")
+    }
+
+    /// Reads what [`Self::to_json`] wrote; `source` and `file` are those of the
+    /// original.
+    ///
+    /// # Errors
+    /// [`PipelineError`]; its faults have no lines.
+    pub fn from_json(json: &str, source: &str, file: &Utf8Path) -> Result<Self, PipelineError> {
+        let value = serde_json::from_str(json).map_err(|error| PipelineError {
+            faults: vec![Fault {
+                file: file.to_owned(),
+                line: 0,
+                key: String::new(),
+                kind: FaultKind::Syntax(error.to_string()),
+            }],
+        })?;
+        parse::from_node(&Node::from_json(value), source, file)
+    }
+
+    /// The digest of what the pipeline does: of [`Self::to_json`], so not of comments,
+    /// and not of the files that its commands name.
+    pub fn digest(&self) -> Checksum {
+        Checksum::of(self.to_json().as_bytes())
+    }
+}
+
+fn config(values: &BTreeMap<String, ConfigValue>) -> BTreeMap<&str, ConfigV1<'_>> {
+    let value = |value| match value {
+        &ConfigValue::Boolean(value) => ConfigV1::Boolean(value),
+        &ConfigValue::Integer(value) => ConfigV1::Integer(value),
+        &ConfigValue::Float(value) => ConfigV1::Float(value),
+        ConfigValue::String(value) => ConfigV1::String(value),
+    };
+    values.iter().map(|(key, v)| (&**key, value(v))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "version: 1\nconfig: {b: 2.0, a: x}\ntasks:\n  t:\n    dimensions: [city]\n    inputs: {i: {type: y, multiple: true}}\n    outputs: {o: {storage_class: Csv, type: z, dimensions: [city]}}\n    env: {A: '{{'}\n    pass_env: [B]\n    command: [sh, '{inputs.i}', '{config.b}']\n";
+
+    #[test]
+    fn json_keeps_everything_and_is_canonical() {
+        let pipeline = Pipeline::from_yaml(TEXT, "p.yaml".into()).unwrap();
+        let json = pipeline.to_json();
+        assert_eq!(
+            json,
+            r#"{"config":{"a":"x","b":2.0},"tasks":{"t":{"command":["sh","{inputs.i}","{config.b}"],"dimensions":["city"],"env":{"A":"{{"},"inputs":{"i":{"multiple":true,"type":"y"}},"outputs":{"o":{"storage_class":"Csv","type":"z"}},"pass_env":["B"]}},"version":1}"#
+        );
+        let back = Pipeline::from_json(&json, TEXT, "p.yaml".into()).unwrap();
+        assert_eq!(back.to_json(), json);
+        assert_eq!(back.source(), TEXT);
+    }
+
+    #[test]
+    fn the_digest_ignores_comments_and_order_only() {
+        let digest =
+            |text: &str| Pipeline::from_yaml(text, "p.yaml".into()).map(|p| p.digest()).unwrap();
+        let reordered = TEXT.replace("{b: 2.0, a: x}", "{a: x, b: 2.0} # units");
+        assert_eq!(digest(TEXT), digest(&reordered));
+        assert_ne!(digest(TEXT), digest(&TEXT.replace("[B]", "[C]")));
+        assert_ne!(digest(TEXT), digest(&TEXT.replace("'{config.b}'", "'{config.a}'")));
+    }
+}

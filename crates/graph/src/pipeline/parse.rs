@@ -1,0 +1,505 @@
+//! From a tree of nodes to a [`Pipeline`]: fields, types and names. Every fault is
+//! collected, so that a person corrects a file once.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    str::FromStr,
+};
+
+use camino::Utf8Path;
+use pantler_core::{ElementName, NameError, StorageClass, TaskLabel};
+
+use super::{
+    CommandTemplate, ConfigValue, Fault, FaultKind, InputDefinition, OutputDefinition, Pipeline,
+    PipelineError, TaskBody, TaskDefinition, Template, check, line_of,
+    node::{Entry, Node, Value, join},
+};
+
+const VERSION: i64 = 1;
+
+pub(super) fn from_yaml(text: &str, file: &Utf8Path) -> Result<Pipeline, PipelineError> {
+    let root = Node::from_yaml(text).map_err(|error| PipelineError {
+        faults: vec![Fault {
+            file: file.to_owned(),
+            line: error.line,
+            key: String::new(),
+            kind: FaultKind::Syntax(error.message),
+        }],
+    })?;
+    from_node(&root, text, file)
+}
+
+pub(super) fn from_node(
+    root: &Node,
+    source: &str,
+    file: &Utf8Path,
+) -> Result<Pipeline, PipelineError> {
+    let mut lines = BTreeMap::from([(String::new(), root.line)]);
+    root.collect_lines("", &mut lines);
+    let mut parser = Parser { file, lines, faults: Vec::new() };
+    let (config, tasks) = parser.pipeline(root);
+    let mut pipeline = Pipeline {
+        file: file.to_owned(),
+        source: source.to_owned(),
+        config,
+        tasks,
+        lines: parser.lines,
+    };
+    // What follows from the whole is only checked where the parts are right.
+    let mut faults = parser.faults;
+    if faults.is_empty() {
+        faults = check::check(&pipeline);
+    }
+    if faults.is_empty() {
+        pipeline.lines.retain(|_, line| *line > 0);
+        return Ok(pipeline);
+    }
+    faults.sort_by_key(|fault| fault.line);
+    Err(PipelineError { faults })
+}
+
+struct Parser<'a> {
+    file: &'a Utf8Path,
+    lines: BTreeMap<String, u32>,
+    faults: Vec<Fault>,
+}
+
+type Tasks = BTreeMap<TaskLabel, TaskDefinition>;
+type Config = BTreeMap<String, ConfigValue>;
+
+impl Parser<'_> {
+    fn pipeline(&mut self, root: &Node) -> (Config, Tasks) {
+        let fields = self.fields("", root, &["version", "config", "tasks"]);
+        match fields.get("version").map(|node| &node.value) {
+            Some(Value::Integer(VERSION)) => {}
+            Some(Value::Integer(found)) => {
+                // Nothing else can be said about another version.
+                self.faults.clear();
+                self.fault("version", FaultKind::Version { found: found.to_string() });
+                return Default::default();
+            }
+            Some(_) => self.type_fault("version", fields["version"], "the number 1"),
+            None => self.fault("", FaultKind::MissingField("version")),
+        }
+        let config = fields.get("config").map(|node| self.config("config", node));
+        let mut tasks = BTreeMap::new();
+        match fields.get("tasks") {
+            None => self.fault("", FaultKind::MissingField("tasks")),
+            Some(node) => {
+                let entries = self.map("tasks", node);
+                if entries.is_empty() && matches!(node.value, Value::Map(_)) {
+                    self.fault("tasks", FaultKind::NoTasks);
+                }
+                for (key, node) in entries {
+                    let path = join("tasks", key);
+                    let label = self.name::<TaskLabel>(&path, key);
+                    let task = self.task(&path, node);
+                    if let (Some(label), Some(task)) = (label, task) {
+                        tasks.insert(label, task);
+                    }
+                }
+            }
+        }
+        (config.unwrap_or_default(), tasks)
+    }
+
+    fn task(&mut self, path: &str, node: &Node) -> Option<TaskDefinition> {
+        let fields = self.fields(
+            path,
+            node,
+            &["dimensions", "inputs", "outputs", "config", "env", "pass_env", "command", "task"],
+        );
+        if !matches!(node.value, Value::Map(_)) {
+            return None;
+        }
+        let at = |field: &str| join(path, field);
+        let dimensions = if let Some(node) = fields.get("dimensions") {
+            self.dimensions(&at("dimensions"), node)
+        } else {
+            self.fault(path, FaultKind::MissingField("dimensions"));
+            BTreeSet::new()
+        };
+        let mut inputs = BTreeMap::new();
+        for (name, node) in self.optional_map(&at("inputs"), fields.get("inputs")) {
+            let path = join(&at("inputs"), name);
+            self.identifier(&path, "connection", name);
+            if let Some(input) = self.input(&path, node) {
+                inputs.insert(name.to_owned(), input);
+            }
+        }
+        let mut outputs = BTreeMap::new();
+        for (name, node) in self.optional_map(&at("outputs"), fields.get("outputs")) {
+            let path = join(&at("outputs"), name);
+            self.identifier(&path, "connection", name);
+            if let Some(output) = self.output(&path, node) {
+                outputs.insert(name.to_owned(), output);
+            }
+        }
+        let config = fields.get("config").map(|node| self.config(&at("config"), node));
+        let mut env = BTreeMap::new();
+        for (name, node) in self.optional_map(&at("env"), fields.get("env")) {
+            let path = join(&at("env"), name);
+            self.variable(&path, name);
+            if let Some(template) = self.template(&path, node) {
+                env.insert(name.to_owned(), template);
+            }
+        }
+        let mut pass_env = Vec::new();
+        if let Some(node) = fields.get("pass_env") {
+            for (path, item) in self.list(&at("pass_env"), node) {
+                if let Some(name) = self.text(&path, item) {
+                    self.variable(&path, name);
+                    pass_env.push(name.to_owned());
+                }
+            }
+        }
+        let body = self.body(path, fields.get("command").copied(), fields.get("task").copied())?;
+        Some(TaskDefinition {
+            dimensions,
+            inputs,
+            outputs,
+            config: config.unwrap_or_default(),
+            env,
+            pass_env,
+            body,
+        })
+    }
+
+    fn body(
+        &mut self,
+        path: &str,
+        command: Option<&Node>,
+        task: Option<&Node>,
+    ) -> Option<TaskBody> {
+        match (command, task) {
+            (None, None) => self.fault(path, FaultKind::NoBody),
+            (Some(_), Some(_)) => self.fault(&join(path, "task"), FaultKind::TwoBodies),
+            (Some(node), None) => {
+                let path = join(path, "command");
+                let items = self.list(&path, node);
+                if items.is_empty() && matches!(node.value, Value::List(_)) {
+                    self.fault(&path, FaultKind::EmptyCommand);
+                }
+                let mut arguments = Vec::with_capacity(items.len());
+                for (i, (path, item)) in items.iter().enumerate() {
+                    if i == 0 && matches!(&item.value, Value::String(text) if text.is_empty()) {
+                        self.fault(path, FaultKind::EmptyCommand);
+                    }
+                    arguments.extend(self.template(path, item));
+                }
+                return Some(TaskBody::Command(CommandTemplate::new(arguments)));
+            }
+            (None, Some(node)) => {
+                let path = join(path, "task");
+                let name = self.text(&path, node)?;
+                self.identifier(&path, "task", name);
+                return Some(TaskBody::Rust(name.to_owned()));
+            }
+        }
+        None
+    }
+
+    fn input(&mut self, path: &str, node: &Node) -> Option<InputDefinition> {
+        if let Value::String(name) = &node.value {
+            let dataset_type = self.name(path, name)?;
+            return Some(InputDefinition { dataset_type, multiple: false });
+        }
+        if !matches!(node.value, Value::Map(_)) {
+            self.type_fault(path, node, "a dataset type or a map with `type`");
+            return None;
+        }
+        let fields = self.fields(path, node, &["type", "multiple"]);
+        let multiple = match fields.get("multiple") {
+            None => false,
+            Some(Node { value: Value::Boolean(value), .. }) => *value,
+            Some(node) => {
+                self.type_fault(&join(path, "multiple"), node, "true or false");
+                false
+            }
+        };
+        let dataset_type = self.required_name(path, &fields, "type")?;
+        Some(InputDefinition { dataset_type, multiple })
+    }
+
+    fn output(&mut self, path: &str, node: &Node) -> Option<OutputDefinition> {
+        let fields = self.fields(path, node, &["type", "storage_class", "dimensions"]);
+        if !matches!(node.value, Value::Map(_)) {
+            return None;
+        }
+        let dimensions =
+            fields.get("dimensions").map(|node| self.dimensions(&join(path, "dimensions"), node));
+        let storage_class = match fields.get("storage_class") {
+            None => {
+                self.fault(path, FaultKind::MissingField("storage_class"));
+                None
+            }
+            Some(node) => {
+                let path = join(path, "storage_class");
+                let text = self.text(&path, node)?;
+                let class = StorageClass::from_str(text);
+                class.map_err(|e| self.fault(&path, FaultKind::StorageClass(e))).ok()
+            }
+        };
+        let dataset_type = self.required_name(path, &fields, "type")?;
+        Some(OutputDefinition { dataset_type, storage_class: storage_class?, dimensions })
+    }
+
+    fn dimensions(&mut self, path: &str, node: &Node) -> BTreeSet<ElementName> {
+        let mut names = BTreeSet::new();
+        for (path, item) in self.list(path, node) {
+            let name =
+                self.text(&path, item).and_then(|text| self.name::<ElementName>(&path, text));
+            if let Some(name) = name
+                && !names.insert(name.clone())
+            {
+                self.fault(&path, FaultKind::DuplicateDimension(name.to_string()));
+            }
+        }
+        names
+    }
+
+    fn config(&mut self, path: &str, node: &Node) -> Config {
+        let mut config = BTreeMap::new();
+        for (key, node) in self.map(path, node) {
+            let path = join(path, key);
+            self.identifier(&path, "configuration", key);
+            let value = match &node.value {
+                Value::Boolean(value) => ConfigValue::Boolean(*value),
+                Value::Integer(value) => ConfigValue::Integer(*value),
+                Value::Float(value) if value.is_finite() => ConfigValue::Float(*value),
+                Value::String(value) => ConfigValue::String(value.clone()),
+                _ => {
+                    self.type_fault(&path, node, "a text, a finite number, true or false");
+                    continue;
+                }
+            };
+            config.insert(key.to_owned(), value);
+        }
+        config
+    }
+
+    fn template(&mut self, path: &str, node: &Node) -> Option<Template> {
+        let text = self.text(path, node)?;
+        Template::parse(text).map_err(|error| self.fault(path, error.into())).ok()
+    }
+
+    /// The fields of a map, each once; others than `known` are faults.
+    fn fields<'n>(
+        &mut self,
+        path: &str,
+        node: &'n Node,
+        known: &[&str],
+    ) -> BTreeMap<&'n str, &'n Node> {
+        let fields = self.map(path, node);
+        for (key, _) in &fields {
+            if !known.contains(key) {
+                let known = known.join(", ");
+                self.fault(&join(path, key), FaultKind::UnknownField { known });
+            }
+        }
+        fields.into_iter().collect()
+    }
+
+    fn map<'n>(&mut self, path: &str, node: &'n Node) -> Vec<(&'n str, &'n Node)> {
+        let Value::Map(entries) = &node.value else {
+            self.type_fault(path, node, "a map");
+            return Vec::new();
+        };
+        let mut seen = BTreeSet::new();
+        for Entry { key, .. } in entries {
+            if !seen.insert(key) {
+                self.fault(&join(path, key), FaultKind::DuplicateKey);
+            }
+        }
+        entries.iter().map(|entry| (entry.key.as_str(), &entry.node)).collect()
+    }
+
+    fn optional_map<'n>(
+        &mut self,
+        path: &str,
+        node: Option<&&'n Node>,
+    ) -> Vec<(&'n str, &'n Node)> {
+        node.map(|node| self.map(path, node)).unwrap_or_default()
+    }
+
+    fn list<'n>(&mut self, path: &str, node: &'n Node) -> Vec<(String, &'n Node)> {
+        let Value::List(items) = &node.value else {
+            self.type_fault(path, node, "a list");
+            return Vec::new();
+        };
+        items.iter().enumerate().map(|(i, item)| (format!("{path}[{i}]"), item)).collect()
+    }
+
+    fn text<'n>(&mut self, path: &str, node: &'n Node) -> Option<&'n str> {
+        if let Value::String(text) = &node.value {
+            if !text.contains('\0') {
+                return Some(text);
+            }
+            self.fault(path, FaultKind::Type { expected: "a text", found: "a text with a NUL" });
+            return None;
+        }
+        // 01 and 1.50 would come back changed, so numbers are not taken as texts.
+        self.type_fault(path, node, "a text (put quotes around it)");
+        None
+    }
+
+    fn required_name<T: FromStr<Err = NameError>>(
+        &mut self,
+        path: &str,
+        fields: &BTreeMap<&str, &Node>,
+        field: &'static str,
+    ) -> Option<T> {
+        let Some(node) = fields.get(field) else {
+            self.fault(path, FaultKind::MissingField(field));
+            return None;
+        };
+        let path = join(path, field);
+        let text = self.text(&path, node)?;
+        self.name(&path, text)
+    }
+
+    fn name<T: FromStr<Err = NameError>>(&mut self, path: &str, text: &str) -> Option<T> {
+        text.parse().map_err(|error: NameError| self.fault(path, error.into())).ok()
+    }
+
+    fn identifier(&mut self, path: &str, what: &'static str, name: &str) {
+        if ElementName::new(name).is_err() {
+            let pattern = "[a-z][a-z0-9_]* (63 characters at most)";
+            self.fault(path, FaultKind::Identifier { what, pattern, name: name.to_owned() });
+        }
+    }
+
+    fn variable(&mut self, path: &str, name: &str) {
+        let mut bytes = name.bytes();
+        let start = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+        if !start || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            let (what, pattern) = ("environment variable", "[A-Za-z_][A-Za-z0-9_]*");
+            self.fault(path, FaultKind::Identifier { what, pattern, name: name.to_owned() });
+        }
+    }
+
+    fn type_fault(&mut self, path: &str, node: &Node, expected: &'static str) {
+        self.fault(path, FaultKind::Type { expected, found: node.kind() });
+    }
+
+    fn fault(&mut self, path: &str, kind: FaultKind) {
+        let line = line_of(&self.lines, path);
+        self.faults.push(Fault { file: self.file.to_owned(), line, key: path.to_owned(), kind });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WEATHER: &str = include_str!("../../../../examples/weather/pipeline.yaml");
+
+    fn faults(text: &str) -> Vec<String> {
+        match Pipeline::from_yaml(text, "pipeline.yaml".into()) {
+            Ok(_) => Vec::new(),
+            Err(error) => error.faults.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn task(fields: &str) -> String {
+        format!("version: 1\ntasks:\n  t:\n    dimensions: []\n{fields}")
+    }
+
+    #[test]
+    fn the_example_is_a_pipeline() {
+        let pipeline = Pipeline::from_yaml(WEATHER, "pipeline.yaml".into()).unwrap();
+        assert_eq!(pipeline.tasks().len(), 3);
+        let year = &pipeline.tasks()["year"];
+        assert!(year.inputs["months"].multiple);
+        assert_eq!(year.outputs["summary"].storage_class, StorageClass::Json);
+    }
+
+    #[test]
+    fn shorthand_and_all_fields_are_read() {
+        let pipeline = Pipeline::from_yaml(
+            "version: 1\nconfig: {units: C, deep: true}\ntasks:\n  t:\n    dimensions: [city]\n    \
+             inputs: {a: hourly}\n    outputs: {b: {type: x, storage_class: Csv, dimensions: [city]}}\n    \
+             config: {units: F, width: 2.5}\n    env: {U: '{config.units}'}\n    pass_env: [PATH]\n    task: do_it\n",
+            "p.yaml".into(),
+        )
+        .unwrap();
+        let task = &pipeline.tasks()["t"];
+        assert_eq!(task.inputs["a"].dataset_type.as_str(), "hourly");
+        assert_eq!(task.body, TaskBody::Rust("do_it".to_owned()));
+        let config = pipeline.config_of(task);
+        let config: Vec<_> = config.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        assert_eq!(config, ["deep=true", "units=F", "width=2.5"]);
+        assert_eq!(task.pass_env, ["PATH"]);
+    }
+
+    #[test]
+    fn faults_name_file_line_and_key() {
+        assert_eq!(
+            faults(
+                "version: 1\ntasks:\n  t:\n    dimensions: [Month]\n    inputs:\n      a: {typ: x}\n    comand: [sh]\n"
+            ),
+            [
+                "pipeline.yaml:3: tasks.t: the task has nothing to run; give it a `command` or a `task`",
+                "pipeline.yaml:4: tasks.t.dimensions[0]: invalid dimension element name \"Month\": it must start with a lower-case letter (a-z)",
+                "pipeline.yaml:6: tasks.t.inputs.a.typ: there is no such field; expected one of type, multiple",
+                "pipeline.yaml:6: tasks.t.inputs.a: the field `type` is missing",
+                "pipeline.yaml:7: tasks.t.comand: there is no such field; expected one of dimensions, inputs, outputs, config, env, pass_env, command, task",
+            ]
+        );
+        assert_eq!(
+            faults("version: 2\ntasks: {}\nmore: 1\n"),
+            [
+                "pipeline.yaml:1: version: this program reads pipelines of version 1, not 2; a newer pantler may read it"
+            ]
+        );
+        assert_eq!(
+            faults(
+                "version: 1\ntasks:\n  a: {dimensions: [], command: [x]}\n  a: {dimensions: [], command: [y]}\n"
+            ),
+            ["pipeline.yaml:4: tasks.a: this key stands twice; remove one"]
+        );
+        assert_eq!(
+            faults("version: 1\ntasks: {}\n"),
+            ["pipeline.yaml:2: tasks: the pipeline has no tasks"]
+        );
+        let syntax = faults("version: 1\ntasks: [\n");
+        assert!(syntax[0].starts_with("pipeline.yaml:"), "{syntax:?}");
+        assert!(syntax[0].contains(": not well formed: "), "{syntax:?}");
+    }
+
+    #[test]
+    fn faults_of_a_task_are_found() {
+        let find = |fields: &str, expected: &str| {
+            let found = faults(&task(fields));
+            assert_eq!(found, [expected], "{fields}");
+        };
+        find(
+            "    command: []\n",
+            "pipeline.yaml:5: tasks.t.command: the command is empty; its first element is the program",
+        );
+        find(
+            "    command: [sh, 1]\n",
+            "pipeline.yaml:5: tasks.t.command[1]: expected a text (put quotes around it), found an integer",
+        );
+        find(
+            "    command: [sh]\n    task: x\n",
+            "pipeline.yaml:6: tasks.t.task: the task has both `command` and `task`; remove one",
+        );
+        find(
+            "    command: [sh, '{x']\n",
+            "pipeline.yaml:5: tasks.t.command[1]: `{` without its other half in \"{x\"; write `{{` for a brace",
+        );
+        find(
+            "    task: x\n    outputs: {a: {type: b, storage_class: Excel}}\n",
+            "pipeline.yaml:6: tasks.t.outputs.a.storage_class: unknown storage class \"Excel\": expected one of Bytes, Text, Json, Csv, Svg",
+        );
+        find(
+            "    task: x\n    config: {a: [1]}\n",
+            "pipeline.yaml:6: tasks.t.config.a: expected a text, a finite number, true or false, found a list",
+        );
+        find(
+            "    task: x\n    env: {1A: b}\n",
+            "pipeline.yaml:6: tasks.t.env.1A: environment variable names match [A-Za-z_][A-Za-z0-9_]*; rename \"1A\"",
+        );
+    }
+}

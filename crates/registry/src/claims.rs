@@ -1,0 +1,172 @@
+//! How a transaction is opened, claimed and closed. Each change after the opening
+//! is made under an attempt: the row must still be there with it, or else another
+//! process took over, and this one must stop.
+
+use pantler_core::{
+    OpeningId, Tai, TransactionName,
+    transaction::{Closing, Process, RunLocks, TransactionRow},
+};
+
+use crate::{RegistryError, Standing, Writer, locks};
+
+pub(crate) const DELETE: &str =
+    "DELETE FROM artifact_transaction WHERE opening_id = ?1 AND attempt = ?2";
+
+impl Writer {
+    /// Opens a transaction: its row, its locks and its manifest.
+    ///
+    /// # Errors
+    /// [`RegistryError::TransactionExists`]; [`RegistryError::RunLocked`];
+    /// [`RegistryError::ConfigVersion`] if the datastore configuration is another
+    /// one than the row says; and what the database says.
+    pub fn insert_transaction(
+        &self,
+        row: &TransactionRow,
+        locks: &RunLocks,
+        manifest: Option<&[u8]>,
+    ) -> Result<(), RegistryError> {
+        if let Some(row) = self.transaction(&row.name)? {
+            return Err(RegistryError::TransactionExists { row: Box::new(row) });
+        }
+        let current = self.datastore_config()?.version;
+        if current != row.config_version {
+            return Err(RegistryError::ConfigVersion { current, given: row.config_version });
+        }
+        let sql = "INSERT INTO artifact_transaction (name, kind, data, owner, opening_id, attempt,
+            closing, host, boot_id, pid, opened_at, config_version)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+        let params = rusqlite::params![
+            row.name.as_str(),
+            row.kind,
+            row.data,
+            row.owner,
+            &row.opening.as_uuid().as_bytes()[..],
+            row.attempt,
+            row.closing.map(Closing::verb),
+            row.process.host,
+            row.process.boot_id,
+            row.process.pid,
+            row.opened_at.as_nanos(),
+            row.config_version,
+        ];
+        self.db().execute(sql, params)?;
+        self.insert_locks(&row.name, locks)?;
+        self.insert_manifest(row.opening, manifest.unwrap_or_default())
+    }
+
+    /// Takes a transaction over, from this process or another one, and says what
+    /// for; returns the new attempt. A manifest given replaces the one there.
+    ///
+    /// # Errors
+    /// [`RegistryError::Superseded`] if `expected` is not the current attempt.
+    pub fn claim(
+        &self,
+        name: &TransactionName,
+        opening: OpeningId,
+        expected: u32,
+        closing: Option<Closing>,
+        process: &Process,
+        manifest: Option<&[u8]>,
+    ) -> Result<u32, RegistryError> {
+        let attempt = expected.saturating_add(1);
+        let sql = "UPDATE artifact_transaction
+            SET attempt = ?1, closing = ?2, host = ?3, boot_id = ?4, pid = ?5
+            WHERE opening_id = ?6 AND attempt = ?7 AND name = ?8";
+        let params = rusqlite::params![
+            attempt,
+            closing.map(Closing::verb),
+            process.host,
+            process.boot_id,
+            process.pid,
+            &opening.as_uuid().as_bytes()[..],
+            expected,
+            name.as_str(),
+        ];
+        if self.db().execute(sql, params)? == 0 {
+            return Err(self.superseded(opening, expected));
+        }
+        if let Some(manifest) = manifest {
+            self.delete_manifest(opening)?;
+            self.insert_manifest(opening, manifest)?;
+        }
+        Ok(attempt)
+    }
+
+    /// Says what the current attempt is for.
+    ///
+    /// # Errors
+    /// [`RegistryError::Superseded`].
+    pub fn set_closing(
+        &self,
+        opening: OpeningId,
+        attempt: u32,
+        closing: Option<Closing>,
+    ) -> Result<(), RegistryError> {
+        let sql =
+            "UPDATE artifact_transaction SET closing = ?1 WHERE opening_id = ?2 AND attempt = ?3";
+        let opening_bytes = &opening.as_uuid().as_bytes()[..];
+        match self.db().execute(sql, (closing.map(Closing::verb), opening_bytes, attempt))? {
+            0 => Err(self.superseded(opening, attempt)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes sure that `attempt` is the current one of an open transaction.
+    ///
+    /// # Errors
+    /// [`RegistryError::Superseded`].
+    pub fn check_attempt(&self, opening: OpeningId, attempt: u32) -> Result<(), RegistryError> {
+        match self.opening(opening)? {
+            Some(row) if row.attempt == attempt => Ok(()),
+            _ => Err(self.superseded(opening, attempt)),
+        }
+    }
+
+    /// Closes a transaction: its row, locks and manifest go, and a line stays that
+    /// says how it ended.
+    ///
+    /// # Errors
+    /// [`RegistryError::Superseded`].
+    pub fn close_transaction(
+        &self,
+        opening: OpeningId,
+        attempt: u32,
+        closing: Closing,
+        at: Tai,
+    ) -> Result<(), RegistryError> {
+        let opening_bytes = &opening.as_uuid().as_bytes()[..];
+        let name = match self.opening(opening)? {
+            Some(row) if row.attempt == attempt => row.name,
+            _ => return Err(self.superseded(opening, attempt)),
+        };
+        for sql in locks::DELETE {
+            self.db().execute(sql, [name.as_str()])?;
+        }
+        self.delete_manifest(opening)?;
+        if self.db().execute(DELETE, (opening_bytes, attempt))? == 0 {
+            return Err(self.superseded(opening, attempt));
+        }
+        let sql = "INSERT INTO artifact_transaction_closed (opening_id, name, outcome, at)
+            VALUES (?1, ?2, ?3, ?4)";
+        self.db()
+            .execute(sql, (opening_bytes, name.as_str(), closing.outcome(), at.as_nanos()))
+            .map(drop)
+    }
+
+    /// Says what holds instead of `attempt`.
+    fn superseded(&self, opening: OpeningId, attempt: u32) -> RegistryError {
+        let look = || {
+            if let Some(row) = self.opening(opening)? {
+                return Ok((Some(row.name), Standing::Attempt(row.attempt)));
+            }
+            Ok(match self.closed(opening)? {
+                Some(row) => (Some(row.name), Standing::Closed(row.closing)),
+                None => (None, Standing::Gone),
+            })
+        };
+        match look() {
+            Ok((name, now)) => RegistryError::Superseded { name, opening, attempt, now },
+            Err(error) => error,
+        }
+    }
+}

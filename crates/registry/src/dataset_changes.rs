@@ -1,0 +1,173 @@
+//! Inserting and removing datasets.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use pantler_core::{
+    CollectionName, CollectionType, DatasetId, DatasetRef, DatasetType, KeyValue, Tai,
+};
+
+use crate::{
+    RegistryError, Writer, dataset_types::TypeEntry, datasets::wrong_dimensions,
+    record_checks::RecordChecks, schema, sqlite::Bulk,
+};
+
+pub(crate) const FIND: &str = "SELECT id, dataset_type FROM dataset WHERE uuid = ?1";
+pub(crate) const DELETE_DATASET: &str = "DELETE FROM dataset WHERE id = ?1";
+pub(crate) const DELETE_RECORDS: &str = "DELETE FROM file_datastore_record WHERE dataset = ?1";
+
+pub(crate) fn delete_membership(group: i64) -> String {
+    format!("DELETE FROM {} WHERE dataset = ?1", schema::membership(group))
+}
+
+/// What datasets of one dimension group need to be inserted.
+struct Group<'c, 'v> {
+    membership: Bulk<'c>,
+    checks: RecordChecks<'c, 'v>,
+}
+
+impl Writer {
+    /// Inserts datasets and their membership in their RUN, and tells `inserted`
+    /// their database ids.
+    pub(crate) fn insert_datasets(
+        &self,
+        refs: &[DatasetRef],
+        now: Tai,
+        mut inserted: impl FnMut(DatasetId, i64),
+    ) -> Result<(), RegistryError> {
+        let types = self.types()?;
+        let mut dataset = self.db().bulk(
+            "INSERT INTO dataset (uuid, dataset_type, run, ingested_at) VALUES (?1, ?2, ?3, ?4)
+            ON CONFLICT DO NOTHING",
+        )?;
+        let mut groups: BTreeMap<i64, Group<'_, '_>> = BTreeMap::new();
+        let mut runs: HashMap<&CollectionName, i64> = HashMap::new();
+        let mut last_type: Option<(&Arc<DatasetType>, &TypeEntry)> = None;
+        let mut values: Vec<&KeyValue> = Vec::new();
+        for wanted in refs {
+            let entry = match last_type {
+                Some((checked, entry)) if Arc::ptr_eq(checked, &wanted.dataset_type) => entry,
+                _ => {
+                    let name = &wanted.dataset_type.name;
+                    let entry = types
+                        .named(name)
+                        .ok_or_else(|| RegistryError::UnknownDatasetType { name: name.clone() })?;
+                    entry.dataset_type.check_same(&wanted.dataset_type)?;
+                    last_type = Some((&wanted.dataset_type, entry));
+                    entry
+                }
+            };
+            let dimensions = &entry.dataset_type.dimensions;
+            if !Arc::ptr_eq(wanted.data_id.group(), dimensions)
+                && wanted.data_id.group().required() != dimensions.required()
+            {
+                return Err(wrong_dimensions(entry, &wanted.data_id));
+            }
+            let run = if let Some(&run) = runs.get(&wanted.run) {
+                run
+            } else {
+                let run = self.expect_collection(&wanted.run, CollectionType::Run)?;
+                runs.insert(&wanted.run, run);
+                run
+            };
+            let group = match groups.entry(entry.group) {
+                std::collections::btree_map::Entry::Occupied(group) => group.into_mut(),
+                std::collections::btree_map::Entry::Vacant(place) => {
+                    place.insert(self.group_of(entry)?)
+                }
+            };
+            values.clear();
+            values.extend(wanted.data_id.values());
+            group.checks.check(&values, &wanted.data_id)?;
+
+            dataset.bind(1, &wanted.id.as_uuid().as_bytes()[..])?;
+            dataset.bind(2, entry.id)?;
+            dataset.bind(3, run)?;
+            dataset.bind(4, now.as_nanos())?;
+            if dataset.run()? == 0 {
+                return Err(self.conflict(wanted));
+            }
+            let id = self.db().connection.last_insert_rowid();
+            let membership = &mut group.membership;
+            membership.bind(1, entry.id)?;
+            membership.bind(2, run)?;
+            for (index, value) in (3..).zip(&values) {
+                membership.bind_key(index, value)?;
+            }
+            membership.bind(values.len() + 3, id)?;
+            if membership.run()? == 0 {
+                return Err(self.conflict(wanted));
+            }
+            inserted(wanted.id, id);
+        }
+        Ok(())
+    }
+
+    fn group_of<'w, 'v>(&'w self, entry: &TypeEntry) -> Result<Group<'w, 'v>, RegistryError> {
+        let required = entry.dataset_type.dimensions.required();
+        let columns =
+            required.iter().fold(String::new(), |sql, name| sql + &schema::dimension(name) + ", ");
+        let sql = format!(
+            "INSERT INTO {} (dataset_type, collection, {columns}dataset) VALUES ({}) ON CONFLICT DO NOTHING",
+            schema::membership(entry.group),
+            vec!["?"; required.len() + 3].join(", ")
+        );
+        Ok(Group {
+            membership: self.db().bulk(&sql)?,
+            checks: RecordChecks::new(self.db(), &self.universe, required, required)?,
+        })
+    }
+
+    /// Says which dataset stands in the way of `wanted`.
+    fn conflict(&self, wanted: &DatasetRef) -> RegistryError {
+        let find = || {
+            let by_key =
+                self.dataset_by_key(&wanted.dataset_type.name, &wanted.run, &wanted.data_id)?;
+            Ok(match by_key {
+                Some(row) => Some(row),
+                None => self.dataset(wanted.id)?,
+            })
+        };
+        match find() {
+            Ok(Some(row)) => RegistryError::Conflict {
+                wanted: Box::new(wanted.clone()),
+                existing: Box::new(row.dataset),
+            },
+            Ok(None) => self.db().corrupt(format_args!(
+                "dataset {wanted} was refused as a duplicate, and there is no other"
+            )),
+            Err(error) => error,
+        }
+    }
+
+    pub(crate) fn discard_datasets(&self, datasets: &[DatasetId]) -> Result<(), RegistryError> {
+        let types = self.types()?;
+        let mut find = self.db().bulk(FIND)?;
+        let mut records = self.db().bulk(DELETE_RECORDS)?;
+        let mut delete = self.db().bulk(DELETE_DATASET)?;
+        let mut memberships: BTreeMap<i64, Bulk<'_>> = BTreeMap::new();
+        for dataset in datasets {
+            find.bind(1, &dataset.as_uuid().as_bytes()[..])?;
+            let row = find.first(|row| Ok((row.get::<i64>(0)?, row.get(1)?)))?;
+            let Some((id, dataset_type)) = row else { continue };
+            let position = types.position(dataset_type).ok_or_else(|| {
+                self.db()
+                    .corrupt(format_args!("dataset {dataset} is of unknown type {dataset_type}"))
+            })?;
+            let group = types.entries[position].group;
+            let membership = match memberships.entry(group) {
+                std::collections::btree_map::Entry::Occupied(membership) => membership.into_mut(),
+                std::collections::btree_map::Entry::Vacant(place) => {
+                    place.insert(self.db().bulk(&delete_membership(group))?)
+                }
+            };
+            for statement in [membership, &mut records, &mut delete] {
+                statement.bind(1, id)?;
+                statement.run()?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,113 @@
+//! Dataset types and their dimension groups. There are few and they never change,
+//! so a reader loads all of them once.
+
+use std::{collections::HashMap, sync::Arc};
+
+use pantler_core::{DatasetType, DatasetTypeName};
+
+use crate::{Reader, RegistryError, Writer, schema};
+
+/// A dataset type with its database ids.
+pub(crate) struct TypeEntry {
+    pub(crate) id: i64,
+    pub(crate) group: i64,
+    pub(crate) dataset_type: Arc<DatasetType>,
+}
+
+/// All dataset types, by name.
+pub(crate) struct TypeTable {
+    pub(crate) entries: Vec<TypeEntry>,
+    by_id: HashMap<i64, usize>,
+}
+
+impl TypeTable {
+    pub(crate) fn named(&self, name: &DatasetTypeName) -> Option<&TypeEntry> {
+        let entries = &self.entries;
+        entries.binary_search_by(|e| e.dataset_type.name.cmp(name)).ok().map(|i| &entries[i])
+    }
+
+    pub(crate) fn position(&self, id: i64) -> Option<usize> {
+        self.by_id.get(&id).copied()
+    }
+}
+
+impl Reader {
+    /// All dataset types, by name.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn dataset_types(&self) -> Result<Vec<Arc<DatasetType>>, RegistryError> {
+        Ok(self.types()?.entries.iter().map(|entry| Arc::clone(&entry.dataset_type)).collect())
+    }
+
+    /// The dataset type called `name`.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn dataset_type(
+        &self,
+        name: &DatasetTypeName,
+    ) -> Result<Option<Arc<DatasetType>>, RegistryError> {
+        Ok(self.types()?.named(name).map(|entry| Arc::clone(&entry.dataset_type)))
+    }
+
+    pub(crate) fn types(&self) -> Result<Arc<TypeTable>, RegistryError> {
+        if let Some(table) = &*self.types.borrow() {
+            return Ok(Arc::clone(table));
+        }
+        let sql = "SELECT t.id, t.dimension_group, t.name, t.storage_class, g.key
+            FROM dataset_type t JOIN dimension_group g ON g.id = t.dimension_group
+            ORDER BY t.name";
+        let entries = self.db().all(sql, (), |row| {
+            let key = row.text(4)?;
+            let names = key.split(',').filter(|name| !name.is_empty());
+            let dimensions = self.universe.group(names).map_err(|e| row.corrupt(e))?;
+            Ok(TypeEntry {
+                id: row.get(0)?,
+                group: row.get(1)?,
+                dataset_type: Arc::new(DatasetType {
+                    name: row.parsed(2)?,
+                    dimensions,
+                    storage_class: row.parsed(3)?,
+                }),
+            })
+        })?;
+        let by_id = entries.iter().enumerate().map(|(i, entry)| (entry.id, i)).collect();
+        let table = Arc::new(TypeTable { entries, by_id });
+        *self.types.borrow_mut() = Some(Arc::clone(&table));
+        Ok(table)
+    }
+}
+
+impl Writer {
+    pub(crate) fn ensure_dataset_type(&self, wanted: &DatasetType) -> Result<(), RegistryError> {
+        if let Some(entry) = self.types()?.named(&wanted.name) {
+            return Ok(entry.dataset_type.check_same(wanted)?);
+        }
+        let mismatch = |reason: String| RegistryError::UniverseMismatch {
+            subject: format!("dataset type `{}`", wanted.name),
+            reason,
+        };
+        let group = &wanted.dimensions;
+        let own = self.universe.group(group.required()).map_err(|e| mismatch(e.to_string()))?;
+        if own != *group {
+            return Err(mismatch(format!("{group} are not all dimensions of a data ID here")));
+        }
+        let key = group.key();
+        let sql = "INSERT INTO dimension_group (key) VALUES (?1) ON CONFLICT DO NOTHING";
+        let is_new = self.db().execute(sql, [&key])? == 1;
+        let sql = "SELECT id FROM dimension_group WHERE key = ?1";
+        let group_id: i64 = self
+            .db()
+            .first(sql, [&key], |row| row.get(0))?
+            .ok_or_else(|| self.db().corrupt("a row just inserted is missing"))?;
+        if is_new {
+            self.db().batch(&schema::membership_table(&self.universe, group_id, group))?;
+        }
+        let sql =
+            "INSERT INTO dataset_type (name, dimension_group, storage_class) VALUES (?1, ?2, ?3)";
+        self.db().execute(sql, (wanted.name.as_str(), group_id, wanted.storage_class.name()))?;
+        *self.types.borrow_mut() = None;
+        Ok(())
+    }
+}

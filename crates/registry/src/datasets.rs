@@ -1,0 +1,373 @@
+//! Reading datasets: registration, membership and datastore records together.
+//!
+//! There is one membership table for each dimension group, so a query runs one
+//! statement for each dataset type that could match (and RUN, where RUNs are given),
+//! with the records joined in; the rows are then put in order.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    fmt::Write as _,
+    sync::Arc,
+};
+
+use pantler_core::{
+    CollectionName, CollectionType, DataId, DatasetId, DatasetRef, DatasetTypeName, ElementName,
+    FileRecord, KeyValue, Tai,
+};
+use rusqlite::{params_from_iter, types::Value};
+
+use crate::{
+    Reader, RegistryError,
+    dataset_types::{TypeEntry, TypeTable},
+    derivation::Derivation,
+    file_records, schema,
+    sqlite::Row,
+};
+
+/// Which datasets are asked for; the default is all of them.
+#[derive(Debug, Clone, Default)]
+pub struct DatasetQuery {
+    /// Of these types; `None`: of all.
+    pub dataset_types: Option<Vec<DatasetTypeName>>,
+    /// In these collections, in search order, chains standing for what they
+    /// contain; `None`: in all RUNs.
+    pub runs: Option<Vec<CollectionName>>,
+    /// With these values of dimensions, required or implied. A type without one of
+    /// the dimensions does not match.
+    pub data_id: BTreeMap<ElementName, KeyValue>,
+    /// Of several datasets with the same type and data ID, only the one in the
+    /// first RUN.
+    pub find_first: bool,
+    /// Only these; ids that are not registered are left out.
+    pub ids: Option<Vec<DatasetId>>,
+}
+
+/// A registered dataset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatasetRow {
+    /// The dataset.
+    pub dataset: DatasetRef,
+    /// When it was registered.
+    pub ingested_at: Tai,
+    /// Its datastore records, by component; none if it is not stored.
+    pub records: Vec<FileRecord>,
+}
+
+impl Reader {
+    /// The datasets that `query` asks for, ordered by RUN (in search order, or by
+    /// name), dataset type and data ID.
+    ///
+    /// # Errors
+    /// [`RegistryError::UnknownDatasetType`], [`RegistryError::UnknownCollection`],
+    /// [`RegistryError::UnusedDimension`] if no type asked for has a dimension of
+    /// `data_id`, [`RegistryError::UniverseMismatch`], and what the database says.
+    pub fn datasets(&self, query: &DatasetQuery) -> Result<Vec<DatasetRow>, RegistryError> {
+        let types = self.types()?;
+        let runs = self.runs_of(query)?;
+        let ranks: HashMap<i64, usize> =
+            runs.iter().enumerate().map(|(rank, (id, _))| (*id, rank)).collect();
+        let ids = query.ids.as_deref().map(|ids| self.ids_by_type(ids, &types)).transpose()?;
+        let mut found = Vec::new();
+        for position in self.types_of(query, &types)? {
+            let entry = &types.entries[position];
+            let scope = match (&ids, &query.runs) {
+                (Some(_), _) => Scope::Dataset,
+                (None, Some(_)) => Scope::Run,
+                (None, None) => Scope::All,
+            };
+            let Some(selection) = Selection::new(self, entry, &query.data_id, scope) else {
+                continue;
+            };
+            let mut take = |run: i64, row: DatasetRow| {
+                if let Some(&rank) = ranks.get(&run) {
+                    found.push((rank, position, row));
+                }
+            };
+            match (&ids, scope) {
+                (Some(ids), _) => {
+                    for id in ids.get(&position).into_iter().flatten() {
+                        selection.rows(self, Some(*id), &mut take)?;
+                    }
+                }
+                (None, Scope::Run) => {
+                    for (run, _) in &runs {
+                        selection.rows(self, Some(*run), &mut take)?;
+                    }
+                }
+                (None, _) => selection.rows(self, None, &mut take)?,
+            }
+        }
+        // Stable and mostly in order already.
+        found.sort_by(|(a_rank, a_type, a), (b_rank, b_type, b)| {
+            (a_rank, a_type, a.dataset.data_id.values()).cmp(&(
+                b_rank,
+                b_type,
+                b.dataset.data_id.values(),
+            ))
+        });
+        if query.find_first {
+            let mut seen: HashSet<(usize, DataId)> = HashSet::new();
+            found
+                .retain(|(_, position, row)| seen.insert((*position, row.dataset.data_id.clone())));
+        }
+        Ok(found.into_iter().map(|(_, _, row)| row).collect())
+    }
+
+    /// The dataset with this id.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn dataset(&self, id: DatasetId) -> Result<Option<DatasetRow>, RegistryError> {
+        let query = DatasetQuery { ids: Some(vec![id]), ..DatasetQuery::default() };
+        Ok(self.datasets(&query)?.pop())
+    }
+
+    /// The dataset of this type and data ID in a RUN; `None` also if there is no
+    /// such type or RUN.
+    ///
+    /// # Errors
+    /// [`RegistryError::WrongDimensions`], and what the database says.
+    pub fn dataset_by_key(
+        &self,
+        dataset_type: &DatasetTypeName,
+        run: &CollectionName,
+        data_id: &DataId,
+    ) -> Result<Option<DatasetRow>, RegistryError> {
+        let types = self.types()?;
+        let Some(entry) = types.named(dataset_type) else { return Ok(None) };
+        if data_id.group().required() != entry.dataset_type.dimensions.required() {
+            return Err(wrong_dimensions(entry, data_id));
+        }
+        let Some((run, CollectionType::Run)) = self.collection_id(run)? else { return Ok(None) };
+        let values = data_id.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let Some(selection) = Selection::new(self, entry, &values, Scope::Run) else {
+            return Ok(None);
+        };
+        let mut found = None;
+        selection.rows(self, Some(run), &mut |_, row| found = Some(row))?;
+        Ok(found)
+    }
+
+    /// Calls `f` with each dataset of one type in one RUN, by data ID; with none if
+    /// there is no such type or RUN.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn for_each_in_run(
+        &self,
+        dataset_type: &DatasetTypeName,
+        run: &CollectionName,
+        mut f: impl FnMut(DatasetId, DataId),
+    ) -> Result<(), RegistryError> {
+        let types = self.types()?;
+        let Some(entry) = types.named(dataset_type) else { return Ok(()) };
+        let Some((run, CollectionType::Run)) = self.collection_id(run)? else { return Ok(()) };
+        let group = &entry.dataset_type.dimensions;
+        let dimensions = schema::more_columns("m", group.required());
+        let sql = format!(
+            "SELECT d.uuid{dimensions} FROM {} m JOIN dataset d ON d.id = m.dataset
+            WHERE m.dataset_type = ?1 AND m.collection = ?2
+            ORDER BY m.dataset_type, m.collection{dimensions}",
+            schema::membership(entry.group)
+        );
+        self.db().each(&sql, [entry.id, run], |row| {
+            let id = DatasetId::from_uuid(row.uuid(0)?);
+            f(id, read_data_id(row, 1, entry)?);
+            Ok(())
+        })
+    }
+
+    /// Database ids and names of the RUNs of a query, in order.
+    fn runs_of(&self, query: &DatasetQuery) -> Result<Vec<(i64, CollectionName)>, RegistryError> {
+        let runs = if let Some(names) = &query.runs {
+            self.resolve(names)?.into_iter().map(|run| (run.id.get(), run.name)).collect()
+        } else {
+            let sql = "SELECT id, name FROM collection WHERE type = 'RUN' ORDER BY name";
+            self.db().all(sql, (), |row| Ok((row.get(0)?, row.parsed(1)?)))?
+        };
+        self.collection_names.borrow_mut().extend(runs.iter().cloned());
+        Ok(runs)
+    }
+
+    /// Positions of the types that have all dimensions of a query, in order.
+    fn types_of(
+        &self,
+        query: &DatasetQuery,
+        types: &TypeTable,
+    ) -> Result<BTreeSet<usize>, RegistryError> {
+        for (dimension, value) in &query.data_id {
+            let mismatch = |reason| RegistryError::UniverseMismatch {
+                subject: format!("{dimension}={value}"),
+                reason,
+            };
+            let element = self.universe.element(dimension.as_str());
+            let key_type = element.map_err(|e| mismatch(e.to_string()))?.key;
+            let key_type = key_type.ok_or_else(|| mismatch("it is not a dimension".to_owned()))?;
+            value.clone().checked(key_type).map_err(mismatch)?;
+        }
+        let asked: BTreeSet<usize> = match &query.dataset_types {
+            None => (0..types.entries.len()).collect(),
+            Some(names) => names
+                .iter()
+                .map(|name| {
+                    types
+                        .named(name)
+                        .and_then(|entry| types.position(entry.id))
+                        .ok_or_else(|| RegistryError::UnknownDatasetType { name: name.clone() })
+                })
+                .collect::<Result<_, _>>()?,
+        };
+        let mut fitting = asked.clone();
+        for dimension in query.data_id.keys() {
+            let has = |position: &usize| {
+                types.entries[*position].dataset_type.dimensions.contains(dimension.as_str())
+            };
+            if !asked.is_empty() && !asked.iter().any(has) {
+                return Err(RegistryError::UnusedDimension { dimension: dimension.clone() });
+            }
+            fitting.retain(has);
+        }
+        Ok(fitting)
+    }
+
+    /// Database ids of datasets, by the position of their type.
+    fn ids_by_type(
+        &self,
+        ids: &[DatasetId],
+        types: &TypeTable,
+    ) -> Result<HashMap<usize, BTreeSet<i64>>, RegistryError> {
+        let mut by_type: HashMap<usize, BTreeSet<i64>> = HashMap::new();
+        let mut find = self.db().bulk("SELECT id, dataset_type FROM dataset WHERE uuid = ?1")?;
+        for id in ids {
+            find.bind(1, &id.as_uuid().as_bytes()[..])?;
+            let row = find.first(|row| Ok((row.get(0)?, row.get(1)?)))?;
+            let Some((dataset, dataset_type)) = row else { continue };
+            let position = types.position(dataset_type).ok_or_else(|| {
+                self.db().corrupt(format_args!("dataset {id} is of unknown type {dataset_type}"))
+            })?;
+            by_type.entry(position).or_default().insert(dataset);
+        }
+        Ok(by_type)
+    }
+}
+
+/// Where a selection looks; `Run` and `Dataset` take a database id.
+#[derive(Clone, Copy)]
+pub(crate) enum Scope {
+    All,
+    Run,
+    Dataset,
+}
+
+/// The statement that selects datasets of one type with values of dimensions.
+pub(crate) struct Selection<'t> {
+    entry: &'t TypeEntry,
+    pub(crate) sql: String,
+    values: Vec<Value>,
+}
+
+impl<'t> Selection<'t> {
+    /// `None` if a dimension does not follow from the type's own.
+    pub(crate) fn new(
+        reader: &Reader,
+        entry: &'t TypeEntry,
+        constraints: &BTreeMap<ElementName, KeyValue>,
+        scope: Scope,
+    ) -> Option<Self> {
+        let dimensions = entry.dataset_type.dimensions.required();
+        let known =
+            dimensions.iter().map(|name| (name.clone(), format!("m.{}", schema::dimension(name))));
+        let mut derivation = Derivation::new(&reader.universe, known);
+        let mut conditions = String::new();
+        let mut values = vec![Value::Integer(entry.id)];
+        for (name, value) in constraints {
+            values.push(match value {
+                KeyValue::Integer(value) => Value::Integer(*value),
+                KeyValue::String(value) => Value::Text(value.to_string()),
+            });
+            let expression = derivation.expression(name)?;
+            let _ = write!(conditions, " AND {expression} = ?{}", values.len());
+        }
+        let narrow = match scope {
+            Scope::All => String::new(),
+            Scope::Run => format!(" AND m.collection = ?{}", values.len() + 1),
+            Scope::Dataset => format!(" AND m.dataset = ?{}", values.len() + 1),
+        };
+        let columns = schema::more_columns("m", dimensions);
+        let sql = format!(
+            "SELECT d.uuid, d.run, d.ingested_at, {}{columns}
+            FROM {} m JOIN dataset d ON d.id = m.dataset{}
+            LEFT JOIN file_datastore_record r ON r.dataset = d.id
+            WHERE m.dataset_type = ?1 AND m.collection = d.run{conditions}{narrow}
+            ORDER BY m.dataset_type, m.collection{columns}",
+            file_records::COLUMNS,
+            schema::membership(entry.group),
+            derivation.joins(),
+        );
+        Some(Self { entry, sql, values })
+    }
+
+    /// Calls `take` with the RUN's database id and each row, by RUN and data ID.
+    fn rows(
+        &self,
+        reader: &Reader,
+        scope_id: Option<i64>,
+        take: &mut dyn FnMut(i64, DatasetRow),
+    ) -> Result<(), RegistryError> {
+        let values = self.values.iter().cloned().chain(scope_id.map(Value::Integer));
+        // A dataset with several records comes as several rows, one after the other.
+        let mut current: Option<(i64, DatasetRow)> = None;
+        reader.db().each(&self.sql, params_from_iter(values), |row| {
+            let id = DatasetId::from_uuid(row.uuid(0)?);
+            let record = file_records::read(row, 3, id)?;
+            if let Some((_, dataset)) = current.as_mut().filter(|(_, d)| d.dataset.id == id) {
+                dataset.records.extend(record);
+                return Ok::<_, RegistryError>(());
+            }
+            let run = row.get(1)?;
+            let dataset = DatasetRow {
+                dataset: DatasetRef {
+                    id,
+                    dataset_type: Arc::clone(&self.entry.dataset_type),
+                    data_id: read_data_id(row, 10, self.entry)?,
+                    run: reader.collection_name(run)?,
+                },
+                ingested_at: Tai::from_nanos(row.get(2)?),
+                records: record.into_iter().collect(),
+            };
+            if let Some((run, row)) = current.replace((run, dataset)) {
+                take(run, sorted(row));
+            }
+            Ok(())
+        })?;
+        if let Some((run, row)) = current {
+            take(run, sorted(row));
+        }
+        Ok(())
+    }
+}
+
+fn sorted(mut row: DatasetRow) -> DatasetRow {
+    row.records.sort_by(|a, b| a.component.cmp(&b.component));
+    row
+}
+
+/// Reads the data ID of a membership from the columns from `start` on.
+fn read_data_id(
+    row: &Row<'_, '_>,
+    start: usize,
+    entry: &TypeEntry,
+) -> Result<DataId, RegistryError> {
+    let group = &entry.dataset_type.dimensions;
+    let values = (start..start + group.required().len()).map(|column| row.key(column));
+    let values = values.collect::<Result<_, _>>()?;
+    DataId::from_values(group, values).map_err(|e| row.corrupt(e))
+}
+
+pub(crate) fn wrong_dimensions(entry: &TypeEntry, data_id: &DataId) -> RegistryError {
+    RegistryError::WrongDimensions {
+        subject: format!("dataset type `{}`", entry.dataset_type.name),
+        expected: entry.dataset_type.dimensions.to_string(),
+        data_id: data_id.clone(),
+    }
+}

@@ -1,0 +1,74 @@
+use std::{cell::RefCell, collections::HashMap, fmt, sync::Arc, time::Duration};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use pantler_core::{CollectionName, DatastoreConfig, Universe};
+use rusqlite::Connection;
+use uuid::Uuid;
+
+use crate::{RegistryError, dataset_types::TypeTable, schema, sqlite::Db};
+
+/// Reads one snapshot of the database; given by [`crate::Registry::read`].
+pub struct Reader {
+    connection: Connection,
+    path: Utf8PathBuf,
+    busy_timeout: Duration,
+    pub(crate) universe: Arc<Universe>,
+    /// Of the current snapshot, loaded when first asked for.
+    pub(crate) types: RefCell<Option<Arc<TypeTable>>>,
+    pub(crate) collection_names: RefCell<HashMap<i64, CollectionName>>,
+}
+
+impl Reader {
+    pub(crate) fn new(
+        connection: Connection,
+        path: &Utf8Path,
+        busy_timeout: Duration,
+        universe: Arc<Universe>,
+    ) -> Self {
+        Self {
+            connection,
+            path: path.to_owned(),
+            busy_timeout,
+            universe,
+            types: RefCell::default(),
+            collection_names: RefCell::default(),
+        }
+    }
+
+    /// Forgets what was read in an earlier snapshot.
+    pub(crate) fn forget(&self) {
+        self.types.take();
+        self.collection_names.take();
+    }
+
+    pub(crate) fn db(&self) -> Db<'_> {
+        Db { connection: &self.connection, path: &self.path, busy_timeout: self.busy_timeout }
+    }
+
+    /// The dimensions of this repository.
+    pub fn universe(&self) -> &Arc<Universe> {
+        &self.universe
+    }
+
+    /// The datastore's configuration.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn datastore_config(&self) -> Result<DatastoreConfig, RegistryError> {
+        schema::read_config(self.db())
+    }
+
+    /// The repository's id.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn repository(&self) -> Result<Uuid, RegistryError> {
+        schema::read_repository(self.db())
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("path", &self.path).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,152 @@
+//! Copies of project folders.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use tempfile::TempDir;
+
+use crate::{Picture, Program, Ran};
+
+/// A copy of a project folder in a place of its own.
+///
+/// When it goes out of scope and the test has not failed, `pantler check` must find
+/// nothing in its repository.
+#[derive(Debug)]
+pub struct Project {
+    program: Program,
+    dir: TempDir,
+    checked: bool,
+}
+
+impl Project {
+    /// Copies the files below `from` for which `keep` says so (given their relative path).
+    pub fn copy(program: &Program, from: &Utf8Path, keep: impl Fn(&str) -> bool) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let to = Utf8Path::from_path(dir.path()).unwrap().join("project");
+        copy_tree(from, &to, &|path| path != "repo" && !path.starts_with("repo/") && keep(path));
+        Self { program: program.clone(), dir, checked: true }
+    }
+
+    /// An empty folder to be filled.
+    pub fn empty(program: &Program) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("project")).unwrap();
+        Self { program: program.clone(), dir, checked: true }
+    }
+
+    /// Another project with the same files, repository included.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let to = Utf8Path::from_path(dir.path()).unwrap().join("project");
+        copy_tree(&self.path(), &to, &|_| true);
+        Self { program: self.program.clone(), dir, checked: self.checked }
+    }
+
+    /// For a test that leaves its repository damaged on purpose.
+    pub fn expect_damage(&mut self) {
+        self.checked = false;
+    }
+
+    /// The project folder.
+    pub fn path(&self) -> Utf8PathBuf {
+        Utf8Path::from_path(self.dir.path()).unwrap().join("project")
+    }
+
+    /// Its repository.
+    pub fn repo(&self) -> Utf8PathBuf {
+        self.path().join("repo")
+    }
+
+    /// Writes a file of the project.
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// Reads a file of the project.
+    pub fn read(&self, path: &str) -> String {
+        let path = self.path().join(path);
+        std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
+    }
+
+    /// The program.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// `pantler run` of the project with more arguments.
+    pub fn run(&self, args: &[&str]) -> Ran {
+        let path = self.path();
+        let mut all = vec!["run", path.as_str()];
+        all.extend(args);
+        self.program.run(&all)
+    }
+
+    /// `pantler … --repo` of its repository.
+    pub fn pantler(&self, args: &[&str]) -> Ran {
+        let repo = self.repo();
+        let mut all = args.to_vec();
+        all.extend(["--repo", repo.as_str()]);
+        self.program.run(&all)
+    }
+
+    /// All rows and files of its repository.
+    pub fn picture(&self) -> Picture {
+        Picture::of(&self.repo())
+    }
+
+    /// What find-first over `collections` gives: (type, data ID, checksum), sorted.
+    pub fn contents(&self, collections: &str) -> Vec<String> {
+        let ran = self
+            .pantler(&["query", "datasets", "--collections", collections, "--find-first", "--json"])
+            .expect(0);
+        let rows = ran.json();
+        let mut rows: Vec<String> = rows
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| {
+                format!("{} {} {}", row["dataset_type"], row["data_id"], row["checksum"])
+            })
+            .collect();
+        rows.sort();
+        rows
+    }
+
+    /// Fails the test unless `pantler check` finds nothing.
+    #[track_caller]
+    pub fn check(&self) {
+        if self.repo().join("pantler.yaml").exists() {
+            self.pantler(&["check"]).expect(0);
+        }
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        if self.checked && !std::thread::panicking() {
+            self.check();
+        }
+    }
+}
+
+/// Copies a folder; `keep` is asked with the path relative to `from`.
+pub fn copy_tree(from: &Utf8Path, to: &Utf8Path, keep: &dyn Fn(&str) -> bool) {
+    fn walk(top: &Utf8Path, from: &Utf8Path, to: &Utf8Path, keep: &dyn Fn(&str) -> bool) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in from.read_dir_utf8().unwrap() {
+            let entry = entry.unwrap();
+            let path = entry.path();
+            let kind = entry.file_type().unwrap();
+            let target = to.join(entry.file_name());
+            if kind.is_dir() {
+                if keep(path.strip_prefix(top).unwrap().as_str()) {
+                    walk(top, path, &target, keep);
+                }
+            } else if kind.is_file() && keep(path.strip_prefix(top).unwrap().as_str()) {
+                std::fs::copy(path, target).unwrap();
+            }
+        }
+    }
+    walk(from, from, to, keep);
+}

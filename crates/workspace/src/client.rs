@@ -1,0 +1,198 @@
+//! A workspace without the database: everything from its root and the storage.
+
+use std::{fs::File, num::NonZeroUsize};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use pantler_butler::transaction::TransactionKind as _;
+use pantler_core::{CollectionName, Tai};
+use pantler_datastore::{Datastore, key::run_prefix};
+use pantler_direct::{ButlerError, RepositoryConfig, TransactionFile, this_process};
+use pantler_exec::{
+    Clock, Environment, JournalState, Observer, RunRequest, RunSummary, RunnerLock, StopFlag,
+    TaskRegistry, WorkspaceStatus,
+};
+use pantler_graph::QuantumGraph;
+
+use crate::{WorkspaceError, WorkspaceTransaction, layout};
+
+/// An open workspace, as its root describes it (DMTN-249 §3.3.3).
+#[derive(Debug)]
+pub struct WorkspaceClient {
+    root: Utf8PathBuf,
+    file: TransactionFile,
+    transaction: WorkspaceTransaction,
+    datastore: Datastore,
+}
+
+/// How to run.
+#[derive(Debug)]
+pub struct RunOptions<'a> {
+    /// How many quanta at once; `None` for as many as there are cores.
+    pub jobs: Option<NonZeroUsize>,
+    /// Rust tasks by name.
+    pub tasks: &'a TaskRegistry,
+    /// What commands see.
+    pub environment: &'a Environment,
+    /// Set from outside to stop.
+    pub stop: &'a StopFlag,
+    /// The clock.
+    pub clock: &'a dyn pantler_direct::Clock,
+}
+
+#[derive(Debug)]
+struct ClockView<'a>(&'a dyn pantler_direct::Clock);
+
+impl Clock for ClockView<'_> {
+    fn now(&self) -> Tai {
+        self.0.now()
+    }
+}
+
+impl WorkspaceClient {
+    /// Finds an open workspace by name with one listing of a folder and without the
+    /// database; `None` if no root with a `transaction.json` is there, and the
+    /// database has to be asked.
+    ///
+    /// # Errors
+    /// [`WorkspaceError`] if the repository or the root cannot be read.
+    pub fn find(
+        repository: &Utf8Path,
+        name: &CollectionName,
+    ) -> Result<Option<Self>, WorkspaceError> {
+        let config = RepositoryConfig::read(repository)?;
+        let parent = config.workspaces_dir(repository).join(name.path_component());
+        let entries = match parent.read_dir_utf8() {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(WorkspaceError::Io { path: parent, source }),
+        };
+        for entry in entries {
+            let entry =
+                entry.map_err(|source| WorkspaceError::Io { path: parent.clone(), source })?;
+            let root = entry.into_path();
+            if let Some(file) = TransactionFile::read(&root)? {
+                return Self::new(root, file, repository).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn new(
+        root: Utf8PathBuf,
+        file: TransactionFile,
+        repository: &Utf8Path,
+    ) -> Result<Self, WorkspaceError> {
+        let transaction = WorkspaceTransaction::decode(&file.data, &[])
+            .map_err(|source| ButlerError::Decode { name: file.name.clone(), source })?;
+        let datastore = Datastore::local(repository, &file.datastore)?;
+        Ok(Self { root, file, transaction, datastore })
+    }
+
+    /// Its root.
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    /// What its `transaction.json` says.
+    pub fn file(&self) -> &TransactionFile {
+        &self.file
+    }
+
+    /// What it is for.
+    pub fn transaction(&self) -> &WorkspaceTransaction {
+        &self.transaction
+    }
+
+    /// Uses another datastore, for tests of failing storage.
+    #[must_use]
+    pub fn with_datastore(mut self, datastore: Datastore) -> Self {
+        self.datastore = datastore;
+        self
+    }
+
+    /// Its graph, if it has been built.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::GraphFile`] if the file is damaged.
+    pub fn graph_if_built(&self) -> Result<Option<QuantumGraph>, WorkspaceError> {
+        if layout::graph_file(&self.root).exists() {
+            read_graph(&self.root).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Its graph.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::NotBuilt`] if there is none.
+    pub fn graph(&self) -> Result<QuantumGraph, WorkspaceError> {
+        self.graph_if_built()?
+            .ok_or_else(|| WorkspaceError::NotBuilt(self.transaction.run.clone()))
+    }
+
+    /// What happened to its quanta so far.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::Journal`] naming file and line if a segment is damaged.
+    pub fn status(&self, graph: &QuantumGraph) -> Result<WorkspaceStatus, WorkspaceError> {
+        let journal = JournalState::read(&layout::journal_dir(&self.root))?;
+        Ok(WorkspaceStatus::of(graph, &journal))
+    }
+
+    /// Runs what has not succeeded yet. Finished quanta are skipped, failed ones are
+    /// tried again.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::Lock`] if another process runs quanta here.
+    pub fn run(
+        &self,
+        graph: &QuantumGraph,
+        options: &RunOptions<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<RunSummary, WorkspaceError> {
+        let process = this_process();
+        let lock = RunnerLock::acquire(&self.root, &process, false)?;
+        let prefix = run_prefix(&self.file.run, self.file.run_id);
+        let clock = ClockView(options.clock);
+        let request = RunRequest {
+            graph,
+            lock: &lock,
+            datastore: &self.datastore,
+            opening: self.file.opening,
+            run_prefix: &prefix,
+            tasks: options.tasks,
+            environment: options.environment,
+            jobs: options.jobs,
+            stop: options.stop,
+            clock: &clock,
+            process: &process,
+            observer,
+        };
+        Ok(pantler_exec::run(request)?)
+    }
+
+    /// Takes away the marker of a closing that did not finish, so that the workspace
+    /// can be run on. The caller has claimed the transaction since, so that closing
+    /// cannot succeed any more; the runner's lock shows that it is not at work.
+    pub(crate) fn reopen(&self) -> Result<(), WorkspaceError> {
+        let marker = layout::closing_marker(&self.root);
+        if !marker.exists() {
+            return Ok(());
+        }
+        let lock = RunnerLock::acquire(&self.root, &this_process(), false)?;
+        std::fs::remove_file(&marker)
+            .map_err(|source| WorkspaceError::Io { path: marker, source })?;
+        drop(lock);
+        Ok(())
+    }
+}
+
+/// Reads the graph in a root.
+pub(crate) fn read_graph(root: &Utf8Path) -> Result<QuantumGraph, WorkspaceError> {
+    let path = layout::graph_file(root);
+    let file = File::open(&path)
+        .map_err(|source| WorkspaceError::Io { path: path.clone(), source })?;
+    pantler_graph::read(std::io::BufReader::new(file))
+        .map_err(|source| WorkspaceError::GraphFile { path, source })
+}

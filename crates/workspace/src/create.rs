@@ -1,0 +1,117 @@
+//! Creating a workspace: the pipeline is checked first, then the transaction opened.
+
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use pantler_core::{CollectionName, DatasetTypeName, OpeningId, TransactionName};
+use pantler_direct::{Begun, ButlerError, DirectButler, Environment};
+use pantler_graph::{Pipeline, ResolvedPipeline};
+use pantler_registry::{OpenOptions, RegistryError};
+
+use crate::{WorkspaceClient, WorkspaceError, WorkspaceTransaction};
+
+/// What a workspace is for.
+#[derive(Debug, Clone)]
+pub struct WorkspaceRequest {
+    /// The RUN that it makes; also its name.
+    pub run: CollectionName,
+    /// The chain that gets the RUN as its new head.
+    pub chain: Option<CollectionName>,
+    /// The input collections, in search order.
+    pub inputs: Vec<CollectionName>,
+    /// The pipeline's file.
+    pub pipeline: Utf8PathBuf,
+    /// The project that it belongs to.
+    pub project: Option<String>,
+}
+
+/// Opens a repository with a butler that can close workspaces.
+///
+/// # Errors
+/// [`ButlerError`] if there is none, or it was made by a newer program.
+pub fn open_butler(
+    root: &Utf8Path,
+    environment: Environment,
+    options: &OpenOptions,
+) -> Result<DirectButler, ButlerError> {
+    let butler = DirectButler::open(root, environment, options)?;
+    Ok(butler.with_kinds(|kinds| kinds.with::<WorkspaceTransaction>()))
+}
+
+/// Opens a workspace: its RUN is registered and locked, its root made. `opening` is
+/// a new id, from which the ids of its quanta and datasets follow.
+///
+/// # Errors
+/// [`WorkspaceError`]; nothing is open then.
+pub fn create(
+    butler: &DirectButler,
+    opening: OpeningId,
+    request: &WorkspaceRequest,
+) -> Result<WorkspaceClient, WorkspaceError> {
+    let pipeline = read_pipeline(&request.pipeline)?;
+    resolve(butler, &pipeline)?;
+    let input_runs = butler.registry().read(|reader| {
+        if reader.collection(&request.run)?.is_some() && reader.transaction(&name_of(&request.run))?.is_none() {
+            return Err(WorkspaceError::RunExists(request.run.clone()));
+        }
+        Ok(reader.resolve(&request.inputs)?.into_iter().map(|run| run.name).collect())
+    })?;
+    let transaction = WorkspaceTransaction {
+        run: request.run.clone(),
+        chain: request.chain.clone(),
+        inputs: request.inputs.clone(),
+        input_runs,
+        pipeline_file: absolute(&request.pipeline)?.into_string(),
+        pipeline_digest: pipeline.digest(),
+        project: request.project.clone(),
+    };
+    let name = name_of(&request.run);
+    match butler.begin(&name, opening, transaction) {
+        Ok(Begun::Opened(open)) => {
+            let (name, opening) = (open.name().clone(), open.opening());
+            drop(open);
+            let row = butler
+                .transaction(&name)?
+                .filter(|row| row.opening == opening)
+                .ok_or_else(|| WorkspaceError::NoWorkspace(name.to_string()))?;
+            let (root, file) = butler.workspace_file(&row)?;
+            Ok(WorkspaceClient::new(root, file, butler.root())?)
+        }
+        Ok(Begun::Joined(row)) => Err(WorkspaceError::NameInUse {
+            name: request.run.clone(),
+            owner: row.owner,
+            process: row.process,
+        }),
+        Err(ButlerError::NameInUse { owner, process, .. }) => {
+            Err(WorkspaceError::NameInUse { name: request.run.clone(), owner, process })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The transaction's name: that of the RUN.
+pub(crate) fn name_of(run: &CollectionName) -> TransactionName {
+    TransactionName::new(run.as_str()).expect("collection and transaction names have the same rules")
+}
+
+pub(crate) fn absolute(path: &Utf8Path) -> Result<Utf8PathBuf, WorkspaceError> {
+    path.canonicalize_utf8()
+        .map_err(|source| WorkspaceError::Io { path: path.to_owned(), source })
+}
+
+/// Reads and checks a pipeline file.
+pub(crate) fn read_pipeline(path: &Utf8Path) -> Result<Pipeline, WorkspaceError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| WorkspaceError::Io { path: path.to_owned(), source })?;
+    Ok(Pipeline::from_yaml(&text, path)?)
+}
+
+/// Finds the dataset types of a pipeline in the repository.
+pub(crate) fn resolve(
+    butler: &DirectButler,
+    pipeline: &Pipeline,
+) -> Result<ResolvedPipeline, WorkspaceError> {
+    let types = butler.registry().read(|reader| Ok::<_, RegistryError>(reader.dataset_types()?))?;
+    let lookup = |name: &DatasetTypeName| types.iter().find(|t| t.name == *name).map(Arc::clone);
+    Ok(pipeline.resolve(butler.universe(), &lookup)?)
+}

@@ -1,0 +1,95 @@
+//! What can go wrong with a workspace.
+
+use camino::Utf8PathBuf;
+use pantler_core::{CollectionName, TransactionName, transaction::Process};
+use pantler_direct::{ButlerError, CloseError, TransactionFileError};
+use pantler_exec::{JournalError, LockError, RunError};
+use pantler_graph::{BuildError, GraphFileError, PipelineError};
+use pantler_registry::RegistryError;
+
+/// An operation on a workspace failed.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkspaceError {
+    /// No open workspace of that name.
+    #[error("no open workspace is called {0}")]
+    NoWorkspace(String),
+    /// The RUN that it would make exists.
+    #[error("collection {0} exists already: a workspace makes a new RUN")]
+    RunExists(CollectionName),
+    /// A workspace of that name is open.
+    #[error("workspace {name} is open already, by {owner} ({process})")]
+    NameInUse {
+        /// The name.
+        name: CollectionName,
+        /// Who opened it.
+        owner: String,
+        /// Which process holds it.
+        process: Process,
+    },
+    /// The transaction of that name is of another kind.
+    #[error("transaction {name} is of kind {kind}, not a workspace")]
+    NotAWorkspace {
+        /// The transaction.
+        name: TransactionName,
+        /// Its kind.
+        kind: String,
+    },
+    /// The pipeline is not well formed or does not fit the repository.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// A file cannot be read or written.
+    #[error("{path}")]
+    Io {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The graph could not be built.
+    #[error("cannot build the quantum graph")]
+    Build(#[source] BuildError<std::convert::Infallible>),
+    /// There is nothing to run.
+    #[error("the pipeline has no quanta for these inputs{0}")]
+    NothingToDo(String),
+    /// The workspace has no graph.
+    #[error("workspace {0} has no quantum graph yet: build it first")]
+    NotBuilt(CollectionName),
+    /// A graph file cannot be used.
+    #[error("{path}")]
+    GraphFile {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What is wrong.
+        source: GraphFileError,
+    },
+    /// `transaction.json` cannot be used.
+    #[error(transparent)]
+    TransactionFile(#[from] TransactionFileError),
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A process runs quanta in it.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The run could not go on.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// Files could not be written.
+    #[error(transparent)]
+    Storage(#[from] pantler_datastore::StorageError),
+    /// The artifact storage.
+    #[error(transparent)]
+    Datastore(#[from] pantler_datastore::DatastoreError),
+    /// The repository.
+    #[error(transparent)]
+    Butler(#[from] ButlerError),
+    /// It could not be closed.
+    #[error(transparent)]
+    Close(#[from] CloseError),
+}
+
+impl From<RegistryError> for WorkspaceError {
+    fn from(error: RegistryError) -> Self {
+        Self::Butler(error.into())
+    }
+}

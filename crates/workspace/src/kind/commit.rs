@@ -1,0 +1,240 @@
+//! What committing a workspace does to storage, and the rows that it collects.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use camino::Utf8Path;
+use pantler_butler::{
+    artifacts::{Found, NewArtifact},
+    transaction::{CommitContext, KindError},
+};
+use pantler_core::{ArtifactKey, DatasetRef, FileRecord, StorageClass, WriteId};
+use pantler_datastore::{RunPrefix, key};
+use pantler_exec::{Finish, JournalState, LogSlice, Outcome};
+use pantler_graph::{DatasetIndex, QuantumGraph, ResolvedTask};
+
+use super::{WorkspaceTransaction, lock_out_runners, log_pack::LogPack};
+use crate::{client, layout};
+
+type Unreadable = Box<dyn std::error::Error + Send + Sync>;
+
+/// Commits, or takes the marker away again so that the workspace can be run on.
+pub(super) fn commit(
+    transaction: &WorkspaceTransaction,
+    context: &mut CommitContext<'_>,
+) -> Result<(), KindError> {
+    let Some(root) = context.facts().root.filter(|root| root.is_dir()) else {
+        return Err(not_built());
+    };
+    if !layout::graph_file(root).exists() {
+        return Err(not_built());
+    }
+    let lock = lock_out_runners(context)?;
+    let result = commit_locked(transaction, root, context);
+    if result.is_err() {
+        // While the lock is held: a runner that starts now sees a consistent root.
+        drop(std::fs::remove_file(layout::closing_marker(root)));
+    }
+    drop(lock);
+    result
+}
+
+fn not_built() -> KindError {
+    KindError::Unfinished("it has no quantum graph: build it, revert it or abandon it".to_owned())
+}
+
+fn commit_locked(
+    transaction: &WorkspaceTransaction,
+    root: &Utf8Path,
+    context: &mut CommitContext<'_>,
+) -> Result<(), KindError> {
+    let unreadable = |e: Unreadable| KindError::Unreadable(format!("cannot read {root}"), e);
+    let graph = client::read_graph(root).map_err(|e| unreadable(e.into()))?;
+    let journal =
+        JournalState::read(&layout::journal_dir(root)).map_err(|e| unreadable(e.into()))?;
+    let harvest = harvest(&graph, &journal);
+    if !context.facts().partial && harvest.succeeded < graph.len() {
+        return Err(KindError::Unfinished(unfinished(&graph, &harvest)));
+    }
+    clear_prefix(&harvest, context)?;
+    let logs = store_logs(root, &graph, &harvest.logs, context)?;
+    context.artifacts().prune(context.facts().run_prefix)?;
+
+    let mut datasets = Vec::with_capacity(harvest.outputs.len() + logs.len());
+    let mut records = Vec::with_capacity(harvest.outputs.len() + logs.len());
+    for (index, mut record) in harvest.outputs.into_iter().chain(logs) {
+        let node = graph.dataset(index);
+        record.dataset = node.id;
+        datasets.push(DatasetRef {
+            id: node.id,
+            dataset_type: node.dataset_type,
+            data_id: node.data_id,
+            run: transaction.run.clone(),
+        });
+        records.push(record);
+    }
+    for task in graph.pipeline().tasks() {
+        for output in &task.outputs {
+            context.ensure_dataset_type(std::sync::Arc::clone(&output.dataset_type));
+        }
+    }
+    context.insert_datasets(datasets);
+    context.insert_records(records);
+    if let Some(chain) = &transaction.chain {
+        context.extend_chain(chain.clone(), transaction.run.clone(), transaction.inputs.clone());
+    }
+    Ok(())
+}
+
+/// What the journal says is to be kept.
+#[derive(Default)]
+struct Harvest {
+    succeeded: usize,
+    failed: usize,
+    /// Outputs of quanta that succeeded; the record's dataset id is set later.
+    outputs: Vec<(DatasetIndex, FileRecord)>,
+    /// What each finished quantum said, by position of its task.
+    logs: BTreeMap<usize, Vec<(DatasetIndex, LogSlice)>>,
+}
+
+fn harvest(graph: &QuantumGraph, journal: &JournalState) -> Harvest {
+    let mut harvest = Harvest::default();
+    for (position, (task, quanta)) in graph.tasks().enumerate() {
+        for index in quanta {
+            let Some(finish) =
+                journal.quantum(graph.quantum_id(index)).and_then(|history| history.last())
+            else {
+                continue;
+            };
+            let view = graph.quantum(index);
+            match &finish.outcome {
+                Outcome::Succeeded { outputs } => {
+                    harvest.succeeded += 1;
+                    for stored in outputs {
+                        let Some(at) = task.outputs.iter().position(|o| *o.name == *stored.name)
+                        else {
+                            continue;
+                        };
+                        let class = task.outputs[at].dataset_type.storage_class;
+                        let record = record(&stored.key, class, None, stored.size, stored.checksum);
+                        harvest.outputs.push((view.outputs[at], record));
+                    }
+                }
+                Outcome::Failed { .. } => harvest.failed += 1,
+            }
+            if let (Some(slice), Some(log)) = (log_of(finish), view.outputs.last()) {
+                harvest.logs.entry(position).or_default().push((*log, slice));
+            }
+        }
+    }
+    harvest
+}
+
+/// What a quantum said at its last attempt; one that said nothing has no log dataset.
+fn log_of(finish: &Finish) -> Option<LogSlice> {
+    finish.log.filter(|slice| slice.len > 0)
+}
+
+fn record(
+    key: &ArtifactKey,
+    storage_class: StorageClass,
+    offset: Option<u64>,
+    size: u64,
+    checksum: pantler_core::Checksum,
+) -> FileRecord {
+    FileRecord {
+        dataset: pantler_core::DatasetId::from_uuid(uuid::Uuid::nil()),
+        component: String::new(),
+        key: key.clone(),
+        offset,
+        formatter: storage_class.formatter().to_owned(),
+        storage_class,
+        size,
+        checksum,
+    }
+}
+
+fn unfinished(graph: &QuantumGraph, harvest: &Harvest) -> String {
+    let total = graph.len();
+    let waiting = total - harvest.succeeded - harvest.failed;
+    format!(
+        "{} of {total} quanta succeeded, {} failed and {waiting} did not run",
+        harvest.succeeded, harvest.failed
+    )
+}
+
+/// Deletes below the RUN's prefix what no successful quantum wrote (outputs that no
+/// finish line names, log packs of a commit that was killed), and checks that all
+/// the others are there with their size.
+fn clear_prefix(harvest: &Harvest, context: &CommitContext<'_>) -> Result<(), KindError> {
+    let mut missing: HashMap<&ArtifactKey, u64> =
+        harvest.outputs.iter().map(|(_, record)| (&record.key, record.size)).collect();
+    let recorded: BTreeSet<&ArtifactKey> = context.facts().recorded.iter().collect();
+    let mut leftovers = Vec::new();
+    for found in context.artifacts().list(context.facts().run_prefix)? {
+        match found {
+            Found::Artifact { key, size } => match missing.get(&key) {
+                Some(expected) => {
+                    if *expected == size {
+                        missing.remove(&key);
+                    }
+                }
+                None if recorded.contains(&key) => {}
+                None => leftovers.push(key),
+            },
+            Found::Unfinished { key } if missing.contains_key(&key) => {
+                context.artifacts().discard_unfinished(&[key])?;
+            }
+            Found::Unfinished { key } => leftovers.push(key),
+            Found::Foreign { .. } => {}
+        }
+    }
+    if !missing.is_empty() {
+        let mut keys: Vec<_> = missing.keys().map(ToString::to_string).collect();
+        keys.sort();
+        return Err(KindError::Incomplete(keys));
+    }
+    context.artifacts().unstore(&leftovers)?;
+    pantler_seam::step("commit.leftovers.deleted");
+    Ok(())
+}
+
+/// Writes what the quanta said as one artifact a task, shared by its log datasets.
+fn store_logs(
+    root: &Utf8Path,
+    graph: &QuantumGraph,
+    logs: &BTreeMap<usize, Vec<(DatasetIndex, LogSlice)>>,
+    context: &CommitContext<'_>,
+) -> Result<Vec<(DatasetIndex, FileRecord)>, KindError> {
+    if logs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let facts = context.facts();
+    let prefix = RunPrefix::parse(facts.run_prefix)
+        .map_err(|e| KindError::Invalid(e.to_string()))?;
+    let write = WriteId::of_opening(facts.opening, facts.attempt);
+    let tasks: Vec<&ResolvedTask> = graph.pipeline().tasks().iter().collect();
+    let mut packs = Vec::new();
+    let mut new = Vec::new();
+    for (position, slices) in logs {
+        let key = key::log_key(&prefix, &tasks[*position].label, &write, 0);
+        let pack = LogPack::new(root, slices.iter().map(|(_, slice)| *slice).collect());
+        new.push(NewArtifact { key: key.clone(), content: Box::new(pack.reader()) });
+        packs.push((key, pack, slices));
+    }
+    context.artifacts().store(new)?;
+    pantler_seam::step("commit.logs.stored");
+    let mut records = Vec::new();
+    for (key, pack, slices) in packs {
+        let checksums = pack.checksums();
+        if checksums.len() != slices.len() {
+            return Err(KindError::Invalid(format!("{key}: a log was not read in full")));
+        }
+        let mut offset = 0;
+        for ((index, slice), checksum) in slices.iter().zip(checksums) {
+            let record = record(&key, StorageClass::Bytes, Some(offset), slice.len, checksum);
+            records.push((*index, record));
+            offset += slice.len;
+        }
+    }
+    Ok(records)
+}

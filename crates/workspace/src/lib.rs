@@ -1,0 +1,33 @@
+//! Workspaces: under-construction RUNs.
+//!
+//! An internal workspace is an artifact transaction of the kind `workspace`
+//! ([`kind`]) with a root folder ([`layout`]). It is created and built with the
+//! repository's database at hand, run without it, and closed with it:
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `create.rs` | checks the pipeline, opens the transaction |
+//! | `build.rs` | joins inputs into the quantum graph, writes `graph-1.qg` |
+//! | `client.rs` | opens a root without the database: status, run |
+//! | `close.rs` | commit, revert, abandon of a workspace by name |
+//! | `list.rs` | open workspaces; roots that nobody owns |
+//! | `kind/` | what committing, reverting and abandoning do |
+//! | `project/` | a folder with `project.yaml`: ingest, build, run, commit in one go |
+
+mod build;
+mod client;
+mod close;
+mod create;
+mod error;
+pub mod kind;
+pub mod layout;
+mod list;
+pub mod project;
+
+pub use build::{Built, build, plan};
+pub use client::{RunOptions, WorkspaceClient};
+pub use close::{CloseNotice, close};
+pub use create::{WorkspaceRequest, create, open_butler};
+pub use error::WorkspaceError;
+pub use kind::WorkspaceTransaction;
+pub use list::{Vacuumed, WorkspaceInfo, list, vacuum};

@@ -1,0 +1,142 @@
+//! What a run would do, without doing it.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use pantler_core::{ArtifactKey, Checksum, DataId, DatasetType, DatasetTypeName, ElementName, IdSeed};
+use pantler_direct::{Environment, IngestFile, IngestPlan};
+use pantler_graph::{InputArtifact, InputDataset, QuantumGraph};
+use pantler_registry::OpenOptions;
+
+use super::{Job, ProjectError};
+use crate::{
+    WorkspaceError,
+    build::{Inputs, graph_of},
+    create::{open_butler, read_pipeline},
+};
+
+/// What a run would do.
+#[derive(Debug)]
+pub struct JobPlan {
+    /// Whether the repository would be made.
+    pub makes_repository: bool,
+    /// What would be ingested.
+    pub ingest: IngestPlan,
+    /// The quanta, with predicted ids of another run.
+    pub graph: QuantumGraph,
+}
+
+/// Finds out what [`super::run`] would do, and changes nothing.
+///
+/// # Errors
+/// [`ProjectError`], as the run itself would give it.
+pub fn plan(job: &Job, environment: &Environment) -> Result<JobPlan, ProjectError> {
+    let exists = job.repository.join("pantler.yaml").exists();
+    let butler = if exists || job.project.is_none() {
+        let options = OpenOptions { read_only: true, ..OpenOptions::default() };
+        Some(open_butler(&job.repository, environment.clone(), &options)?)
+    } else {
+        None
+    };
+    let universe = match (&butler, &job.project) {
+        (Some(butler), _) => Arc::clone(butler.universe()),
+        (None, Some(project)) => Arc::new(project.read_universe()?),
+        // A job without a project has opened its repository above, or failed.
+        (None, None) => return Err(ProjectError::NoProject(job.repository.clone())),
+    };
+    let files = match &job.project {
+        Some(project) => project.files(&universe)?,
+        None => Vec::new(),
+    };
+    let mut types: Vec<Arc<DatasetType>> = Vec::new();
+    let mut inputs = job.inputs.clone();
+    if let Some(butler) = &butler {
+        types = butler.registry().read(|reader| reader.dataset_types())?;
+        if job.project.is_some() {
+            inputs = butler.registry().read(|reader| {
+                let mut there = Vec::new();
+                for name in &job.inputs {
+                    if reader.collection(name)?.is_some() {
+                        there.push(name.clone());
+                    }
+                }
+                Ok::<_, pantler_registry::RegistryError>(there)
+            })?;
+        }
+    }
+    for file in &files {
+        if !types.iter().any(|t| t.name == file.dataset_type.name) {
+            types.push(Arc::clone(&file.dataset_type));
+        }
+    }
+    let pipeline = read_pipeline(&job.pipeline)?;
+    let resolved = pipeline
+        .resolve(&universe, &|name| types.iter().find(|t| t.name == *name).map(Arc::clone))
+        .map_err(WorkspaceError::from)?;
+    let resolved = Arc::new(resolved);
+    let ingest = match (&butler, &job.project) {
+        (Some(butler), Some(project)) => butler.plan_ingest(&project.raw, &files)?,
+        _ => IngestPlan {
+            new: files
+                .iter()
+                .map(|f| (format!("{} {}", f.dataset_type.name, f.data_id), f.source.clone()))
+                .collect(),
+            ..IngestPlan::default()
+        },
+    };
+    let mut source = match &butler {
+        Some(butler) => Inputs::read(butler, &resolved, &inputs)?,
+        None => Inputs { universe, datasets: Default::default(), records: Default::default() },
+    };
+    let opening = environment.new_opening();
+    if let Some(project) = &job.project {
+        for record in project.read_records(&source.universe)? {
+            let records = source.records.entry(record.element.clone()).or_default();
+            if !records.iter().any(|r| r.data_id == record.data_id) {
+                records.push(record);
+            }
+        }
+        if job.inputs.contains(&project.raw) {
+            add_planned(&mut source, &files, project, IdSeed { opening, generation: 0 });
+        }
+    }
+    let now = environment.clock.now();
+    let graph = graph_of(&resolved, &source, &job.output_at(now, 0)?, opening, now)?;
+    Ok(JobPlan { makes_repository: !exists, ingest, graph })
+}
+
+/// Adds the files that an ingest would make datasets of, as if they were.
+fn add_planned(source: &mut Inputs, files: &[IngestFile], project: &super::Project, seed: IdSeed) {
+    let universe = Arc::clone(&source.universe);
+    let mut known: BTreeSet<(DatasetTypeName, DataId)> = BTreeSet::new();
+    for dataset in source.datasets.values().flatten() {
+        known.insert((dataset.dataset_type.clone(), dataset.data_id.clone()));
+    }
+    let mut recorded: BTreeSet<(ElementName, DataId)> = BTreeSet::new();
+    for record in source.records.values().flatten() {
+        recorded.insert((record.element.clone(), record.data_id.clone()));
+    }
+    for file in files {
+        let name = &file.dataset_type.name;
+        if known.insert((name.clone(), file.data_id.clone())) {
+            source.datasets.entry(name.clone()).or_default().push(InputDataset {
+                id: seed.dataset(name.as_str(), &file.data_id),
+                run: project.raw.clone(),
+                dataset_type: name.clone(),
+                data_id: file.data_id.clone(),
+                artifact: InputArtifact {
+                    key: ArtifactKey::new("planned").expect("a plain word is a key"),
+                    offset: None,
+                    size: 0,
+                    checksum: Checksum::of(b""),
+                },
+            });
+        }
+        for required in file.data_id.group().required() {
+            let Ok(element) = universe.element(required.as_str()) else { continue };
+            let record = pantler_direct::record_from_key(&universe, element, &file.data_id);
+            if recorded.insert((element.name.clone(), record.data_id.clone())) {
+                source.records.entry(element.name.clone()).or_default().push(record);
+            }
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! Running a job: repository, records, ingest, workspace, graph, quanta, commit.
+//!
+//! Killed at any instruction and called again, it goes on: a half-made repository is
+//! made, an open ingest of the same files is finished, an open workspace of the same
+//! work is built, run and committed. The connection to the database is closed while
+//! quanta run.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use camino::Utf8PathBuf;
+use pantler_core::{
+    CollectionName,
+    changes::Change,
+    transaction::{Closing, TransactionRow},
+};
+use pantler_direct::{
+    ButlerError, CloseOptions, CreateError, CreateOptions, DirectButler, Environment,
+    IngestProgress, IngestReport, IngestRequest, create as create_repository, this_process,
+};
+use pantler_exec::{LockError, Observer, RunSummary, RunnerLock};
+use pantler_graph::QuantumGraph;
+use pantler_registry::{DatasetQuery, OpenOptions};
+
+use super::{Job, Project, ProjectError};
+use crate::{
+    CloseNotice, RunOptions, WorkspaceClient, WorkspaceError, WorkspaceInfo, WorkspaceRequest,
+    build::{is_same_work, plan as plan_graph},
+    close,
+    create::{create, open_butler, read_pipeline},
+    list,
+};
+
+/// Choices of one run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct JobOptions {
+    /// Start a new workspace beside an open one of this project.
+    pub new: bool,
+    /// Leave the workspace open when all quanta have succeeded.
+    pub no_commit: bool,
+    /// Take over from a holder that is not known to be dead.
+    pub take_over: bool,
+}
+
+/// What a run tells while it goes on.
+#[derive(Debug)]
+pub enum Notice<'a> {
+    /// The repository was made.
+    RepositoryMade(&'a Utf8PathBuf),
+    /// The ingest ended.
+    Ingested(&'a IngestReport),
+    /// An open workspace is gone on with.
+    Resuming(&'a TransactionRow),
+    /// A workspace was opened.
+    Created(&'a WorkspaceClient),
+    /// The graph is there.
+    Built(&'a QuantumGraph),
+    /// All quanta succeeded; the closing transaction begins.
+    Committing,
+    /// The closing waits for a process.
+    WaitingFor(&'a str),
+}
+
+/// Follows a run.
+pub trait JobProgress: Observer {
+    /// Something happened.
+    fn notice(&mut self, notice: &Notice<'_>);
+
+    /// Follows the ingest.
+    fn ingest(&self) -> &dyn IngestProgress;
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Everything succeeded and is committed.
+    Committed {
+        /// Datasets in the output RUN.
+        datasets: usize,
+    },
+    /// Everything succeeded; the workspace is open, as asked for.
+    Kept,
+    /// Some quanta failed; the workspace is open.
+    QuantaFailed,
+    /// It was asked to stop; the workspace is open.
+    Stopped,
+}
+
+/// What a run did.
+#[derive(Debug)]
+pub struct JobReport {
+    /// The repository.
+    pub repository: Utf8PathBuf,
+    /// The output RUN, also the workspace's name.
+    pub run: CollectionName,
+    /// The chain.
+    pub chain: Option<CollectionName>,
+    /// The workspace's root, while it is open.
+    pub root: Utf8PathBuf,
+    /// What was ingested.
+    pub ingest: Option<IngestReport>,
+    /// Whether an open workspace was gone on with.
+    pub resumed: bool,
+    /// What the quanta did.
+    pub summary: RunSummary,
+    /// How it ended.
+    pub ending: Ending,
+    /// How long all of it took.
+    pub wall: Duration,
+}
+
+/// Runs a job from ingest to commit.
+///
+/// # Errors
+/// [`ProjectError`]; what is open then is named in it, and the same call goes on.
+pub fn run(
+    job: &Job,
+    options: JobOptions,
+    environment: &Environment,
+    execution: &RunOptions<'_>,
+    progress: &mut dyn JobProgress,
+) -> Result<JobReport, ProjectError> {
+    let started = Instant::now();
+    let database = OpenOptions::default();
+    if let Some(project) = &job.project {
+        make_repository(project, progress)?;
+    }
+    let butler = open_butler(&job.repository, environment.clone(), &database)?;
+    let lock = if options.new { None } else { lock_project(&butler, job)? };
+    let ingest = match &job.project {
+        Some(project) => Some(ingest(&butler, project, options, progress)?),
+        None => None,
+    };
+    let (workspace, resumed) = match resume(&butler, job, options)? {
+        Some((workspace, row)) => {
+            progress.notice(&Notice::Resuming(&row));
+            (workspace, true)
+        }
+        None => (open_workspace(&butler, job)?, false),
+    };
+    if !resumed {
+        progress.notice(&Notice::Created(&workspace));
+    }
+    let graph = crate::build(&butler, &workspace)?.graph;
+    progress.notice(&Notice::Built(&graph));
+    drop(butler);
+
+    let summary = workspace.run(&graph, execution, progress)?;
+
+    let name = workspace.transaction().run.clone();
+    let ending = if summary.stopped {
+        Ending::Stopped
+    } else if !summary.is_complete() {
+        Ending::QuantaFailed
+    } else if options.no_commit {
+        Ending::Kept
+    } else {
+        progress.notice(&Notice::Committing);
+        let butler = open_butler(&job.repository, environment.clone(), &database)?;
+        commit(&butler, &name, progress)?;
+        Ending::Committed { datasets: datasets_in(&butler, &name)? }
+    };
+    drop(lock);
+    Ok(JobReport {
+        repository: job.repository.clone(),
+        run: name,
+        chain: workspace.transaction().chain.clone(),
+        root: workspace.root().to_owned(),
+        ingest,
+        resumed,
+        summary,
+        ending,
+        wall: started.elapsed(),
+    })
+}
+
+fn make_repository(
+    project: &Project,
+    progress: &mut dyn JobProgress,
+) -> Result<(), ProjectError> {
+    if project.repository.join("pantler.yaml").exists() {
+        return Ok(());
+    }
+    let universe = project.read_universe()?;
+    match create_repository(&project.repository, &universe, &CreateOptions::default()) {
+        Ok(()) => {
+            progress.notice(&Notice::RepositoryMade(&project.repository));
+            Ok(())
+        }
+        // Another process made it in the meantime.
+        Err(CreateError::Exists(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// One run of a project at a time: a lock that the kernel releases when the process
+/// ends. The file is beside the roots of the project's workspaces.
+fn lock_project(
+    butler: &DirectButler,
+    job: &Job,
+) -> Result<Option<RunnerLock>, ProjectError> {
+    let Some(project) = &job.project else { return Ok(None) };
+    let folder = butler.workspace_parent(&project.name);
+    std::fs::create_dir_all(&folder)
+        .map_err(|source| ProjectError::Io { path: folder.clone(), source })?;
+    match RunnerLock::acquire(&folder, &this_process(), false) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(LockError::Locked { holder, .. }) => {
+            Err(ProjectError::Running { dir: project.dir.clone(), holder })
+        }
+        Err(error) => Err(WorkspaceError::from(error).into()),
+    }
+}
+
+fn ingest(
+    butler: &DirectButler,
+    project: &Project,
+    options: JobOptions,
+    progress: &mut dyn JobProgress,
+) -> Result<IngestReport, ProjectError> {
+    let universe = Arc::clone(butler.universe());
+    if *universe != project.read_universe()? {
+        return Err(ProjectError::OtherUniverse {
+            repository: project.repository.clone(),
+            universe: project.universe.clone(),
+        });
+    }
+    let records = project.read_records(&universe)?;
+    if !records.is_empty() {
+        let now = butler.environment().clock.now();
+        butler.registry().write(|writer| {
+            writer.apply(&[Change::EnsureDimensionRecords(records)], now)
+        })?;
+    }
+    let request = IngestRequest {
+        name: project.ingest_name(),
+        run: project.raw.clone(),
+        files: project.files(&universe)?,
+        take_over: options.take_over,
+    };
+    let report = butler.ingest(&request, progress.ingest())?;
+    progress.notice(&Notice::Ingested(&report));
+    Ok(report)
+}
+
+/// Finds an open workspace of this job with the same work and takes it over.
+fn resume(
+    butler: &DirectButler,
+    job: &Job,
+    options: JobOptions,
+) -> Result<Option<(WorkspaceClient, TransactionRow)>, ProjectError> {
+    if options.new {
+        return Ok(None);
+    }
+    let key = job.key();
+    let open: Vec<WorkspaceInfo> = list(butler)?
+        .into_iter()
+        .filter(|info| info.transaction.project.as_ref() == Some(&key))
+        .collect();
+    let mut other = None;
+    for info in open {
+        match difference(butler, job, &info)? {
+            None => return take_over(butler, info, options).map(Some),
+            Some(what) => {
+                other = Some(ProjectError::OtherWork { name: info.transaction.run, what });
+            }
+        }
+    }
+    other.map_or(Ok(None), Err)
+}
+
+/// What an open workspace does differently from the job; `None` if it is the same.
+fn difference(
+    butler: &DirectButler,
+    job: &Job,
+    info: &WorkspaceInfo,
+) -> Result<Option<&'static str>, ProjectError> {
+    if read_pipeline(&job.pipeline)?.digest() != info.transaction.pipeline_digest {
+        return Ok(Some("pipeline"));
+    }
+    if job.inputs != info.transaction.inputs || job.chain != info.transaction.chain {
+        return Ok(Some("list of input collections or chain"));
+    }
+    let (root, file) = butler.workspace_file(&info.row)?;
+    let client = WorkspaceClient::new(root, file, butler.root())?;
+    let Some(built) = client.graph_if_built()? else { return Ok(None) };
+    let wanted = plan_graph(
+        butler,
+        &job.pipeline,
+        &job.inputs,
+        &info.transaction.run,
+        info.row.opening,
+        info.row.opened_at,
+    )?;
+    Ok((!is_same_work(&built, &wanted)).then_some("set of input datasets"))
+}
+
+fn take_over(
+    butler: &DirectButler,
+    info: WorkspaceInfo,
+    options: JobOptions,
+) -> Result<(WorkspaceClient, TransactionRow), ProjectError> {
+    let name = info.transaction.run.clone();
+    match butler.take_over(&info.row, info.transaction, options.take_over) {
+        Ok(open) => drop(open),
+        Err(ButlerError::Held { process, .. }) => {
+            return Err(ProjectError::AtWork { name, process });
+        }
+        Err(ButlerError::ClosingBegan { closing, .. }) => {
+            return Err(ProjectError::ClosingBegan { name, closing });
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let (root, file) = butler.workspace_file(&info.row)?;
+    let client = WorkspaceClient::new(root, file, butler.root())?;
+    client.reopen()?;
+    Ok((client, info.row))
+}
+
+/// Opens a new workspace, after building its graph in memory shows that there is
+/// something to do. Its name has the time to the millisecond; one that is taken
+/// already gets the next.
+fn open_workspace(butler: &DirectButler, job: &Job) -> Result<WorkspaceClient, ProjectError> {
+    const TRIES: i64 = 1000;
+    let now = butler.environment().clock.now();
+    let opening = butler.environment().new_opening();
+    let first = job.output_at(now, 0)?;
+    plan_graph(butler, &job.pipeline, &job.inputs, &first, opening, now)?;
+    let mut offset = 0;
+    loop {
+        let request = WorkspaceRequest {
+            run: job.output_at(now, offset)?,
+            chain: job.chain.clone(),
+            inputs: job.inputs.clone(),
+            pipeline: job.pipeline.clone(),
+            project: Some(job.key()),
+        };
+        match create(butler, opening, &request) {
+            Err(WorkspaceError::RunExists(_) | WorkspaceError::NameInUse { .. })
+                if job.output.contains("{time}") && offset < TRIES =>
+            {
+                offset += 1;
+            }
+            other => return Ok(other?),
+        }
+    }
+}
+
+fn commit(
+    butler: &DirectButler,
+    name: &CollectionName,
+    progress: &mut dyn JobProgress,
+) -> Result<(), ProjectError> {
+    struct Waiting<'a>(&'a mut dyn JobProgress);
+    impl CloseNotice for Waiting<'_> {
+        fn waiting_for(&mut self, holder: &str) {
+            self.0.notice(&Notice::WaitingFor(holder));
+        }
+    }
+    let closed =
+        close(butler, name, Closing::Commit, CloseOptions::default(), &mut Waiting(progress));
+    match closed {
+        Ok(_) => Ok(()),
+        Err(WorkspaceError::Close(source)) => {
+            Err(ProjectError::Commit { name: name.clone(), source })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn datasets_in(butler: &DirectButler, run: &CollectionName) -> Result<usize, ProjectError> {
+    let query = DatasetQuery { runs: Some(vec![run.clone()]), ..DatasetQuery::default() };
+    Ok(butler.query_datasets(&query)?.len())
+}

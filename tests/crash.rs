@@ -1,0 +1,379 @@
+//! Killed anywhere: the main job, its closings and its clean-up, killed with SIGKILL
+//! at every named step and at random moments.
+//!
+//! Every kill starts from a *stage*, a project whose repository stands just before an
+//! opening, so that what a revert leaves can be compared with it row by row and
+//! file by file.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::unix::process::ExitStatusExt as _,
+    process::Stdio,
+    time::Duration,
+};
+
+use camino::Utf8Path;
+use pantler_testkit::{Picture, Project, Ran};
+use rayon::prelude::*;
+
+use crate::{program, small_weather, source_root};
+
+/// Steps that no scenario here reaches, and the test that does.
+const ELSEWHERE: [(&str, &str); 4] = [
+    ("datastore.put", "object stores only: datastore::object::tests"),
+    ("datastore.adopt.copied", "storage on two file systems: datastore::local::tests"),
+    ("fs.linked", "file systems without renameat2: datastore::fs::tests"),
+    ("datastore.flush", "object stores have nothing to flush: datastore::object::tests"),
+];
+
+/// What a killed program was doing.
+const ARMS: [&str; 2] = ["PANTLER_CRASH", "PANTLER_CRASH_LOG"];
+
+fn armed(project: &Project, args: &[&str], crash: Option<&str>, log: Option<&Utf8Path>) -> Ran {
+    let mut command = project.program().command(args);
+    if let Some(crash) = crash {
+        command.env(ARMS[0], crash);
+    }
+    if let Some(log) = log {
+        command.env(ARMS[1], log);
+    }
+    Ran::of(command)
+}
+
+fn run_args(project: &Project) -> Vec<String> {
+    vec!["run".into(), project.path().into_string(), "-j1".into()]
+}
+
+fn was_killed(ran: &Ran) -> bool {
+    ran.status.signal() == Some(9)
+}
+
+/// The steps that a program reaches, in order.
+fn steps(project: &Project, args: &[&str], code: i32) -> Vec<String> {
+    let log = project.path().join("steps.log");
+    armed(project, args, None, Some(&log)).expect(code);
+    let text = std::fs::read_to_string(&log).unwrap_or_default();
+    std::fs::remove_file(&log).ok();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Every (step, count) in a list of steps.
+fn occurrences(steps: &[String]) -> Vec<(String, usize)> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut found = Vec::new();
+    for step in steps {
+        let count = counts.entry(step).or_default();
+        *count += 1;
+        found.push((step.clone(), *count));
+    }
+    found
+}
+
+fn open_names(project: &Project, noun: &str) -> Vec<String> {
+    let rows = project.pantler(&[noun, "list", "--json"]).expect(0).json();
+    rows.as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Closes everything that is open.
+fn revert_all(project: &Project) {
+    for name in open_names(project, "transaction") {
+        project.pantler(&["transaction", "revert", &name]).expect(0);
+    }
+    assert_eq!(open_names(project, "transaction"), [""; 0]);
+    project.pantler(&["workspace", "vacuum"]).expect(0);
+}
+
+/// A repository that is made and prepared, with nothing ingested.
+fn stage_prepared() -> Project {
+    let project = small_weather();
+    let args = run_args(&project);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let ran = armed(&project, &args, Some("ingest.prepared:1"), None);
+    assert!(was_killed(&ran), "{ran:?}");
+    project
+}
+
+/// A repository with its files ingested, and no workspace.
+fn stage_ingested() -> Project {
+    let project = stage_prepared();
+    let args = run_args(&project);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let ran = armed(&project, &args, Some("close.rows.committed:1"), None);
+    assert!(was_killed(&ran), "{ran:?}");
+    assert_eq!(open_names(&project, "transaction"), [""; 0]);
+    project
+}
+
+/// Kills `pantler run` at every step that it reaches from `stage` on, up to the step
+/// `until`; checks what stands then, what a revert leaves, and that running again
+/// gives the same as an undisturbed run. Returns the steps reached.
+fn kill_run_at_every_step(
+    stage: &Project,
+    until: Option<&str>,
+    before: Option<&Picture>,
+) -> BTreeSet<String> {
+    let calm = stage.duplicate();
+    let args = run_args(&calm);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut reached = steps(&calm, &args, 0);
+    let expected = calm.contents("weather");
+    if let Some(until) = until {
+        let end = reached.iter().position(|step| step == until).unwrap();
+        reached.truncate(end + 1);
+    }
+    let points = occurrences(&reached);
+    println!("killing `pantler run` at {} points", points.len());
+    points.par_iter().for_each(|(step, count)| {
+        let project = stage.duplicate();
+        let at = format!("{step}:{count}");
+        let args = run_args(&project);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let ran = armed(&project, &args, Some(&at), None);
+        // Groups of flushes depend on time: a count may not be reached again.
+        assert!(was_killed(&ran) || ran.code() == Some(0), "{at}: {}", ran.stderr);
+        settle(&project, &at, before, &expected);
+    });
+    reached.into_iter().collect()
+}
+
+/// What must hold after a kill: `check` is clean, the lists tell the truth, a revert
+/// on a copy gives what was before, and running again gives what was expected.
+fn settle(project: &Project, at: &str, before: Option<&Picture>, expected: &[String]) {
+    if project.repo().join("pantler.yaml").exists() {
+        let checked = project.pantler(&["check"]);
+        assert_eq!(checked.code(), Some(0), "{at}: {}{}", checked.text(), checked.stderr);
+        let transactions = open_names(project, "transaction");
+        let workspaces = open_names(project, "workspace");
+        for name in &workspaces {
+            assert!(transactions.contains(name), "{at}: workspace {name} has no transaction");
+        }
+        let picture = project.picture();
+        let rows = picture.rows["artifact_transaction"].len();
+        assert_eq!(transactions.len(), rows, "{at}: {transactions:?}");
+        if let (Some(before), false) = (before, transactions.is_empty()) {
+            let copy = project.duplicate();
+            revert_all(&copy);
+            before.assert_same(&copy.picture(), at);
+        }
+    }
+    let again = project.run(&["-j1"]);
+    assert_eq!(again.code(), Some(0), "{at}: {}", again.stderr);
+    assert_eq!(project.contents("weather"), expected, "{at}");
+    assert_eq!(open_names(project, "transaction"), [""; 0], "{at}");
+    let swept = project.pantler(&["workspace", "vacuum"]);
+    assert_eq!(swept.code(), Some(0), "{at}: {}", swept.stderr);
+}
+
+/// Kills a closing at every step; the same call again must finish it.
+fn kill_closing_at_every_step(open: &Project, args: &[&str], after: &Picture) -> BTreeSet<String> {
+    let with_repo = |project: &Project| {
+        let mut all: Vec<String> = args.iter().map(|a| (*a).to_owned()).collect();
+        all.extend(["--repo".to_owned(), project.repo().into_string()]);
+        all
+    };
+    let calm = open.duplicate();
+    let all = with_repo(&calm);
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let reached = steps(&calm, &all, 0);
+    calm.pantler(&["workspace", "vacuum"]).expect(0);
+    after.assert_same(&calm.picture(), "undisturbed");
+    let points = occurrences(&reached);
+    println!("killing `pantler {}` at {} points", args.join(" "), points.len());
+    points.par_iter().for_each(|(step, count)| {
+        let project = open.duplicate();
+        let at = format!("{} at {step}:{count}", args.join(" "));
+        let all = with_repo(&project);
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let ran = armed(&project, &all, Some(&format!("{step}:{count}")), None);
+        assert!(was_killed(&ran), "{at}: {}", ran.stderr);
+        project.check();
+        project.pantler(args).expect(0);
+        project.pantler(&["workspace", "vacuum"]).expect(0);
+        after.assert_same(&project.picture(), &at);
+    });
+    reached.into_iter().collect()
+}
+
+/// All names of steps in the source.
+fn named_steps() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut folders = vec![source_root().join("crates")];
+    while let Some(at) = folders.pop() {
+        for entry in at.read_dir_utf8().unwrap() {
+            let path = entry.unwrap().into_path();
+            if path.is_dir() && path.file_name() != Some("seam") {
+                folders.push(path);
+            } else if path.extension() == Some("rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                for (_, rest) in text.match_indices("step(\"").map(|(i, m)| text.split_at(i + m.len())) {
+                    let name = rest.split('"').next().unwrap();
+                    assert!(names.insert(name.to_owned()), "{path}: step {name} stands twice");
+                }
+            }
+        }
+    }
+    assert!(names.len() > 20, "{names:?}");
+    names
+}
+
+#[test]
+fn killed_at_every_step_of_everything() {
+    let mut reached = BTreeSet::new();
+
+    // Making the repository, and everything up to the opening of the ingest.
+    let fresh = small_weather();
+    reached.extend(kill_run_at_every_step(&fresh, Some("ingest.prepared"), None));
+
+    // The ingest.
+    let prepared = stage_prepared();
+    let before = prepared.picture();
+    reached.extend(kill_run_at_every_step(
+        &prepared,
+        Some("close.rows.committed"),
+        Some(&before),
+    ));
+
+    // Workspace, graph, quanta, commit.
+    let ingested = stage_ingested();
+    let before = ingested.picture();
+    reached.extend(kill_run_at_every_step(&ingested, None, Some(&before)));
+
+    // Going on after a kill in the middle of an ingest, killed again.
+    let half_ingested = prepared.duplicate();
+    let args = run_args(&half_ingested);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    assert!(was_killed(&armed(&half_ingested, &args, Some("datastore.rename:3"), None)));
+    let before = prepared.picture();
+    reached.extend(kill_run_at_every_step(
+        &half_ingested,
+        Some("close.rows.committed"),
+        Some(&before),
+    ));
+    let name = open_names(&half_ingested, "transaction").remove(0);
+    reached.extend(kill_closing_at_every_step(
+        &half_ingested,
+        &["transaction", "revert", &name],
+        &before,
+    ));
+
+    // Reverting and abandoning a workspace in the middle of its run.
+    let half_run = ingested.duplicate();
+    let args = run_args(&half_run);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    assert!(was_killed(&armed(&half_run, &args, Some("exec.spawn:5"), None)));
+    let before = ingested.picture();
+    let name = open_names(&half_run, "workspace").remove(0);
+    for verb in ["revert", "abandon"] {
+        let args = ["workspace", verb, &name];
+        reached.extend(kill_closing_at_every_step(&half_run, &args, &before));
+    }
+
+    let known: BTreeSet<String> = ELSEWHERE.iter().map(|(step, _)| (*step).to_owned()).collect();
+    let named = named_steps();
+    let missed: Vec<_> = named.iter().filter(|s| !reached.contains(*s) && !known.contains(*s)).collect();
+    assert!(missed.is_empty(), "no test reaches these steps: {missed:?}");
+    for step in &known {
+        assert!(named.contains(step), "{step} is gone: take it out of the list");
+    }
+}
+
+/// A small generator: the seed is printed, and the same one gives the same draws.
+struct Draws(u64);
+
+impl Draws {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from((self.0 >> 33) % n as u64).unwrap()
+    }
+}
+
+/// What the program was doing when it had reached these steps.
+fn phase(steps: &[String]) -> &'static str {
+    let has = |prefix: &str| steps.iter().any(|s| s.starts_with(prefix));
+    if steps.iter().filter(|s| *s == "close.claimed").count() > 0 {
+        "close"
+    } else if has("exec.") {
+        "run"
+    } else if has("ingest.prepared") {
+        "ingest"
+    } else {
+        "init"
+    }
+}
+
+#[test]
+fn killed_at_random_moments() {
+    const KILLS: usize = 50;
+    const EACH: usize = 5;
+    let seed = std::env::var("PANTLER_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| {
+        u64::from(std::process::id())
+    });
+    println!("PANTLER_SEED={seed}");
+    let mut draws = Draws(seed);
+    let fresh = small_weather();
+    let calm = fresh.duplicate();
+    let args = run_args(&calm);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let all = steps(&calm, &args, 0);
+    let expected = calm.contents("weather");
+    let mut of_phase: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for n in 1..=all.len() {
+        of_phase.entry(phase(&all[..n])).or_default().push(n);
+    }
+    let phases: Vec<&str> = of_phase.keys().copied().collect();
+    assert_eq!(phases, ["close", "ingest", "init", "run"]);
+
+    let mut histogram: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut killed = Vec::new();
+    let mut tries = 0;
+    while killed.len() < KILLS || phases.iter().any(|p| histogram.get(p).copied().unwrap_or(0) < EACH) {
+        tries += 1;
+        assert!(tries < 10 * KILLS, "the program keeps ending before it is killed: {histogram:?}");
+        let wanted = &of_phase[phases[tries % phases.len()]];
+        let target = wanted[draws.below(wanted.len())];
+        let delay = Duration::from_micros(draws.below(3000) as u64);
+        let project = fresh.duplicate();
+        if let Some(reached) = kill_after(&project, target, delay) {
+            *histogram.entry(phase(&reached)).or_default() += 1;
+            killed.push((project, format!("seed {seed}, kill {}, after {} steps", killed.len(), reached.len())));
+        }
+    }
+    println!("{} kills in {tries} tries: {histogram:?}", killed.len());
+    killed.into_par_iter().for_each(|(project, at)| settle(&project, &at, None, &expected));
+}
+
+/// Starts a run, waits until it has reached `target` steps, waits `delay`, kills it.
+/// `None` if it had ended by then; else the steps it had reached.
+fn kill_after(project: &Project, target: usize, delay: Duration) -> Option<Vec<String>> {
+    let log = project.path().join("steps.log");
+    let args = run_args(project);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut command = project.program().command(&args);
+    command.env(ARMS[1], &log).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let reached = || std::fs::read_to_string(&log).unwrap_or_default();
+    while reached().lines().count() < target {
+        if child.try_wait().unwrap().is_some() {
+            return None;
+        }
+        std::thread::yield_now();
+    }
+    std::thread::sleep(delay);
+    child.kill().unwrap();
+    let status = child.wait().unwrap();
+    let steps = reached().lines().map(str::to_owned).collect();
+    std::fs::remove_file(&log).ok();
+    (status.signal() == Some(9)).then_some(steps)
+}
+
+/// The copies that the tests make are whole: the program is the armed one.
+#[test]
+fn steps_are_armed_in_tests() {
+    let project = small_weather();
+    let args = run_args(&project);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let ran = armed(&project, &args, Some("init.folder.made:1"), None);
+    assert!(was_killed(&ran), "{ran:?}");
+    assert!(!project.repo().join("pantler.yaml").exists());
+    drop(program());
+}

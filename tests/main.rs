@@ -1,0 +1,39 @@
+//! Tests of the program and of the whole, in one binary.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "tests"
+)]
+
+mod layers;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use pantler_testkit::{Program, Project};
+
+/// The built program, with its steps armed.
+fn program() -> Program {
+    Program::new(env!("CARGO_BIN_EXE_pantler"))
+}
+
+/// The root of the source tree.
+fn source_root() -> Utf8PathBuf {
+    Utf8PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The example project, whole.
+fn weather() -> Project {
+    Project::copy(&program(), &example("weather"), |_| true)
+}
+
+/// The example project with two months of each city: 7 quanta.
+fn small_weather() -> Project {
+    Project::copy(&program(), &example("weather"), |path| {
+        !path.ends_with(".csv") || path.ends_with("/01.csv") || path.ends_with("/02.csv")
+    })
+}
+
+fn example(name: &str) -> Utf8PathBuf {
+    Utf8Path::new(&source_root()).join("examples").join(name)
+}
