@@ -107,12 +107,16 @@ fn stage_ingested() -> Project {
 /// Kills `pantler run` at every step that it reaches from `stage` on, up to the step
 /// `until`; checks what stands then, what a revert leaves, and that running again
 /// gives the same as an undisturbed run. Returns the steps reached.
+///
+/// With `first`, each project is killed there once before.
 fn kill_run_at_every_step(
     stage: &Project,
+    first: Option<&str>,
     until: Option<&str>,
     before: Option<&Picture>,
 ) -> BTreeSet<String> {
     let calm = stage.duplicate();
+    kill_first(&calm, first);
     let args = run_args(&calm);
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let mut reached = steps(&calm, &args, 0);
@@ -125,6 +129,7 @@ fn kill_run_at_every_step(
     println!("killing `pantler run` at {} points", points.len());
     points.par_iter().for_each(|(step, count)| {
         let project = stage.duplicate();
+        kill_first(&project, first);
         let at = format!("{step}:{count}");
         let args = run_args(&project);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -134,6 +139,15 @@ fn kill_run_at_every_step(
         settle(&project, &at, before, &expected);
     });
     reached.into_iter().collect()
+}
+
+fn kill_first(project: &Project, step: Option<&str>) {
+    if let Some(step) = step {
+        let args = run_args(project);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let ran = armed(project, &args, Some(step), None);
+        assert!(was_killed(&ran), "{step}: {}", ran.stderr);
+    }
 }
 
 /// What must hold after a kill: `check` is clean, the lists tell the truth, a revert
@@ -194,6 +208,25 @@ fn kill_closing_at_every_step(open: &Project, args: &[&str], after: &Picture) ->
     reached.into_iter().collect()
 }
 
+/// Kills `pantler get -o FILE` at every step: the file has the old content or the new.
+fn kill_get_at_every_step(stage: &Project) -> BTreeSet<String> {
+    let target = stage.path().join("out.csv");
+    let repo = stage.repo();
+    let rows = stage.pantler(&["query", "datasets", "--json"]).expect(0).json();
+    let id = rows[0]["id"].as_str().unwrap().to_owned();
+    let args = ["get", &id, "-o", target.as_str(), "--repo", repo.as_str()];
+    let reached = steps(stage, &args, 0);
+    let new = std::fs::read(&target).unwrap();
+    for (step, count) in occurrences(&reached) {
+        std::fs::write(&target, b"old").unwrap();
+        let ran = armed(stage, &args, Some(&format!("{step}:{count}")), None);
+        assert!(was_killed(&ran), "get at {step}:{count}: {}", ran.stderr);
+        let found = std::fs::read(&target).unwrap();
+        assert!(found == b"old" || found == new, "get at {step}:{count}: part of the content");
+    }
+    reached.into_iter().collect()
+}
+
 /// All names of steps in the source.
 fn named_steps() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
@@ -222,13 +255,14 @@ fn killed_at_every_step_of_everything() {
 
     // Making the repository, and everything up to the opening of the ingest.
     let fresh = small_weather();
-    reached.extend(kill_run_at_every_step(&fresh, Some("ingest.prepared"), None));
+    reached.extend(kill_run_at_every_step(&fresh, None, Some("ingest.prepared"), None));
 
     // The ingest.
     let prepared = stage_prepared();
     let before = prepared.picture();
     reached.extend(kill_run_at_every_step(
         &prepared,
+        None,
         Some("close.rows.committed"),
         Some(&before),
     ));
@@ -236,19 +270,19 @@ fn killed_at_every_step_of_everything() {
     // Workspace, graph, quanta, commit.
     let ingested = stage_ingested();
     let before = ingested.picture();
-    reached.extend(kill_run_at_every_step(&ingested, None, Some(&before)));
+    reached.extend(kill_run_at_every_step(&ingested, None, None, Some(&before)));
 
     // Going on after a kill in the middle of an ingest, killed again.
-    let half_ingested = prepared.duplicate();
-    let args = run_args(&half_ingested);
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    assert!(was_killed(&armed(&half_ingested, &args, Some("datastore.rename:3"), None)));
     let before = prepared.picture();
+    let first = Some("datastore.rename:3");
     reached.extend(kill_run_at_every_step(
-        &half_ingested,
+        &prepared,
+        first,
         Some("close.rows.committed"),
         Some(&before),
     ));
+    let half_ingested = prepared.duplicate();
+    kill_first(&half_ingested, first);
     let name = open_names(&half_ingested, "transaction").remove(0);
     reached.extend(kill_closing_at_every_step(
         &half_ingested,
@@ -258,15 +292,15 @@ fn killed_at_every_step_of_everything() {
 
     // Reverting and abandoning a workspace in the middle of its run.
     let half_run = ingested.duplicate();
-    let args = run_args(&half_run);
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    assert!(was_killed(&armed(&half_run, &args, Some("exec.spawn:5"), None)));
+    kill_first(&half_run, Some("exec.spawn:5"));
     let before = ingested.picture();
     let name = open_names(&half_run, "workspace").remove(0);
     for verb in ["revert", "abandon"] {
         let args = ["workspace", verb, &name];
         reached.extend(kill_closing_at_every_step(&half_run, &args, &before));
     }
+
+    reached.extend(kill_get_at_every_step(&ingested));
 
     let known: BTreeSet<String> = ELSEWHERE.iter().map(|(step, _)| (*step).to_owned()).collect();
     let named = named_steps();

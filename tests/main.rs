@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod crash;
 mod layers;
 
 use camino::{Utf8Path, Utf8PathBuf};

@@ -1,13 +1,15 @@
 //! Closing a transaction of any kind by name: what `transaction` and `workspace` share.
 
-use pantler_butler::transaction::TransactionKind as _;
+use pantler_butler::transaction::{KindError, TransactionKind as _};
 use pantler_core::{CollectionName, TransactionName, transaction::Closing};
-use pantler_direct::{CloseOptions, Closed, DirectButler};
-use pantler_workspace::{CloseNotice, WorkspaceError, WorkspaceTransaction};
+use pantler_direct::{CloseError, CloseOptions, Closed, DirectButler};
+use pantler_workspace::{
+    CloseNotice, WorkspaceClient, WorkspaceError, WorkspaceTransaction, layout,
+};
 
 use crate::{
     context::Context,
-    error::{CommandError, CommandResult, Status},
+    error::{CommandError, CommandResult, Next, Status},
     output::Output,
 };
 
@@ -47,7 +49,7 @@ pub(crate) fn close(
         Ok(run) if is_workspace => close_workspace_of(context, &butler, &run, closing, options)?,
         _ => butler.close(name, closing, options)?,
     };
-    say(context, "transaction", name.as_str(), closing, closed)
+    Ok(say(context, "transaction", name.as_str(), closing, closed))
 }
 
 /// Closes the workspace; a transaction of another kind is refused.
@@ -65,7 +67,7 @@ pub(crate) fn close_workspace(
         return Err(WorkspaceError::NotAWorkspace { name, kind: row.kind }.into());
     }
     let closed = close_workspace_of(context, &butler, run, closing, options)?;
-    say(context, "workspace", run.as_str(), closing, closed)
+    Ok(say(context, "workspace", run.as_str(), closing, closed))
 }
 
 /// The name of the transaction of a workspace.
@@ -81,20 +83,27 @@ fn close_workspace_of(
     options: CloseOptions,
 ) -> Result<Closed, CommandError> {
     let mut notice = Waiting(context.output());
-    Ok(pantler_workspace::close(butler, run, closing, options, &mut notice)?)
+    match pantler_workspace::close(butler, run, closing, options, &mut notice) {
+        Err(WorkspaceError::Close(
+            error @ CloseError::StillOpen { source: KindError::Unfinished(_), .. },
+        )) if !is_built(context, run)? => Err(CommandError::new(Status::LeftOpen, error)
+            .state(format!("workspace {run} is open"))
+            .next(Next::command(format_args!("workspace build {run}")))),
+        closed => Ok(closed?),
+    }
 }
 
-fn say(
-    context: &Context,
-    what: &str,
-    name: &str,
-    closing: Closing,
-    closed: Closed,
-) -> CommandResult {
+/// Whether there are quanta at all that could be unfinished.
+fn is_built(context: &Context, run: &CollectionName) -> Result<bool, CommandError> {
+    let client = WorkspaceClient::find(context.repository()?, run)?;
+    Ok(client.is_some_and(|client| layout::graph_file(client.root()).exists()))
+}
+
+fn say(context: &Context, what: &str, name: &str, closing: Closing, closed: Closed) -> Status {
     let outcome = closing.outcome();
-    context.output().line(&match closed {
+    context.output().say(&match closed {
         Closed::Now => format!("{what} {name} {outcome}"),
         Closed::Before => format!("{what} {name} was {outcome} before; nothing to do"),
-    })?;
-    Ok(Status::Done)
+    });
+    Status::Done
 }

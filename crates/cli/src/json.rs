@@ -150,7 +150,7 @@ pub(crate) fn vacuumed(found: &Vacuumed, dry_run: bool) -> Value {
 
 /// `check`.
 pub(crate) fn check(report: &CheckReport) -> Value {
-    let CheckReport { findings, counts, durability } = report;
+    let CheckReport { findings, counts, leftover_roots, durability } = report;
     let findings: Vec<_> = findings
         .iter()
         .map(
@@ -168,6 +168,7 @@ pub(crate) fn check(report: &CheckReport) -> Value {
             "bytes": counts.bytes,
             "open_transactions": counts.open_transactions,
         },
+        "leftover_workspace_roots": leftover_roots,
         "durability": durability,
     })
 }

@@ -1,6 +1,6 @@
 //! The `pantler` program as a library.
 //!
-//! One file per verb in [`mod@commands`]: its arguments and one short function; the
+//! One file per verb in `commands/`: its arguments and one short function; the
 //! work is in the libraries. Only this crate prints (`output.rs`, and `progress.rs` on
 //! the error stream), reads the environment (`environment.rs`) and knows exit codes
 //! (`error.rs`).

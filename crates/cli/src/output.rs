@@ -32,6 +32,14 @@ impl Output {
         self.bytes(format!("{}\n", escape(text.as_bytes())).as_bytes())
     }
 
+    /// Prints a line about something that has been done. If nobody can take it, that
+    /// changes nothing about what was done, nor about the exit status.
+    pub(crate) fn say(&self, text: &str) {
+        if let Err(error) = self.line(text) {
+            self.note(&error.report(None));
+        }
+    }
+
     /// Prints bytes as they are.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), CommandError> {
         if self.closed.get() {

@@ -3,7 +3,10 @@
 use camino::Utf8Path;
 use pantler_exec::{Counts, Failure, RunSummary, log_tail};
 
-use crate::{error::CommandError, output::Output, table::Table};
+use crate::{
+    output::Output,
+    table::{Table, count},
+};
 
 /// How many failures are shown with the end of their log.
 const FAILURES: usize = 3;
@@ -11,25 +14,20 @@ const FAILURES: usize = 3;
 const LINES: usize = 10;
 
 /// Prints the table of tasks, then the first failures with the end of their logs.
-pub(crate) fn print(
-    output: &Output,
-    summary: &RunSummary,
-    root: &Utf8Path,
-) -> Result<(), CommandError> {
-    output.table(&table(summary), "no quanta")?;
+pub(crate) fn print(output: &Output, summary: &RunSummary, root: &Utf8Path) {
+    output.say(&table(summary).to_string());
     if summary.vanished > 0 {
-        let vanished = summary.vanished;
-        output.line(&format!("{vanished} quanta ran again because their outputs had vanished"))?;
+        let vanished = count(summary.vanished, "quantum");
+        output.say(&format!("{vanished} ran again because outputs had vanished"));
     }
     for failure in summary.failures.iter().take(FAILURES) {
-        output.line(&describe(failure, root))?;
+        output.say(&describe(failure, root));
     }
     let shown = summary.failures.len().min(FAILURES);
     let failed = summary.total().failed;
     if failed > shown {
-        output.line(&format!("\nand {} more that failed", failed - shown))?;
+        output.say(&format!("\nand {} more that failed", failed - shown));
     }
-    Ok(())
 }
 
 fn table(summary: &RunSummary) -> Table {

@@ -202,7 +202,7 @@ impl fmt::Debug for DataId {
     }
 }
 
-/// `city=seattle month=1`, as the command line takes it; `{}` for the empty one.
+/// `city=oslo month=1`, as the command line takes it; `{}` for the empty one.
 impl fmt::Display for DataId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.values.is_empty() {

@@ -46,7 +46,7 @@ uuid_id!(
     DatasetId
 );
 uuid_id!(
-    /// Identifies a quantum, and its log dataset.
+    /// Identifies a quantum. Its log is a dataset with an id of its own, as any output.
     QuantumId
 );
 uuid_id!(

@@ -1,7 +1,7 @@
 //! The keys of artifacts: the only place that builds them.
 //!
 //! ```text
-//! weather%2Fraw@12/daily/city=seattle,month=1~90aabbcc7000800000000001-1.csv
+//! climate%2Fraw@12/daily/city=oslo,month=1~90aabbcc7000800000000001-1.csv
 //! ^ RUN          ^ id    ^ readable data ID   ^ write id               ^ extension
 //! ```
 //!
@@ -138,7 +138,7 @@ pub fn is_written_by(key: &ArtifactKey, write: &WriteId) -> bool {
     })
 }
 
-/// `city=seattle,month=1`; `all` for the empty data ID.
+/// `city=oslo,month=1`; `all` for the empty data ID.
 fn readable_data_id(data_id: &DataId) -> String {
     let mut text = String::with_capacity(64);
     for (name, value) in data_id.iter() {
@@ -237,7 +237,7 @@ mod tests {
     }
 
     fn prefix() -> RunPrefix {
-        run_prefix(&CollectionName::new("weather/raw").unwrap(), RunId::new(12))
+        run_prefix(&CollectionName::new("climate/raw").unwrap(), RunId::new(12))
     }
 
     fn daily(data_id: &DataId, extension: &str) -> ArtifactKey {
@@ -247,15 +247,15 @@ mod tests {
 
     #[test]
     fn keys_read_well() {
-        let key = daily(&data_id("seattle", "a/b, c=d~e%", 1), "csv");
+        let key = daily(&data_id("oslo", "a/b, c=d~e%", 1), "csv");
         assert_eq!(
             key.as_str(),
-            "weather%2Fraw@12/daily/city=seattle,kind=a%2Fb%2C%20c%3Dd%7Ee%25,month=1\
+            "climate%2Fraw@12/daily/city=oslo,kind=a%2Fb%2C%20c%3Dd%7Ee%25,month=1\
              ~bbbb70008000000000000001-1.csv"
         );
         assert_eq!(
             daily(&DataId::empty(), "").as_str(),
-            "weather%2Fraw@12/daily/all~bbbb70008000000000000001-1"
+            "climate%2Fraw@12/daily/all~bbbb70008000000000000001-1"
         );
         assert!(daily(&data_id("..", "é", -1), ".fits.gz").as_str().ends_with(".fits.gz"));
         assert!(daily(&DataId::empty(), "tmp").as_str().ends_with("-1.%74mp"));
@@ -267,8 +267,8 @@ mod tests {
     fn logs_are_shared_by_task_and_part() {
         let task = TaskLabel::new("average").unwrap();
         let key = |part| log_key(&prefix(), &task, &quantum_write(3, 1), part).to_string();
-        assert_eq!(key(0), "weather%2Fraw@12/average_log/all~bbbb70008000000000000001-r3-1.log");
-        assert_eq!(key(2), "weather%2Fraw@12/average_log/all~bbbb70008000000000000001-r3-1-2.log");
+        assert_eq!(key(0), "climate%2Fraw@12/average_log/all~bbbb70008000000000000001-r3-1.log");
+        assert_eq!(key(2), "climate%2Fraw@12/average_log/all~bbbb70008000000000000001-r3-1-2.log");
     }
 
     #[test]
@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn prefixes_are_parsed_strictly() {
         let made = prefix();
-        assert_eq!(made.as_str(), "weather%2Fraw@12");
+        assert_eq!(made.as_str(), "climate%2Fraw@12");
         assert_eq!(RunPrefix::parse(made.as_str()), Ok(made.clone()));
         assert_eq!(made.id(), RunId::new(12));
         let key = daily(&DataId::empty(), "csv");

@@ -49,8 +49,11 @@ pub enum CheckError {
     },
 }
 
-/// Compares database and storage, and finds workspace roots that nobody owns.
-/// Changes nothing, and may run beside others that do.
+/// Compares database and storage. Changes nothing, and may run beside others that do.
+///
+/// The root of a workspace that was closed is no fault: a kill between the closing
+/// rows and the removal of the root leaves it, and nothing refers to it. The report
+/// names such roots apart from the findings.
 ///
 /// # Errors
 /// [`CheckError`] if the database or the storage does not answer; whatever is wrong
@@ -84,14 +87,19 @@ fn look(butler: &DirectButler) -> Result<CheckReport, CheckError> {
     if !rows.incomplete {
         orphans(&root, &listing, &rows, &mut findings);
     }
-    for (opening, path) in &workspace_roots {
-        if opening.is_none_or(|opening| !rows.openings.contains(&opening)) {
-            findings.push(Finding::workspace_orphan(path));
-        }
-    }
+    let leftover_roots = workspace_roots
+        .into_iter()
+        .filter(|(opening, _)| opening.is_none_or(|opening| !rows.openings.contains(&opening)))
+        .map(|(_, path)| path)
+        .collect();
     counts.bytes = artifacts(&root, &rows, &mut findings)?;
     findings.sort();
-    Ok(CheckReport { findings, counts, durability: butler.datastore().config().durability })
+    Ok(CheckReport {
+        findings,
+        counts,
+        leftover_roots,
+        durability: butler.datastore().config().durability,
+    })
 }
 
 fn orphans(root: &Utf8Path, listing: &Listing, rows: &Snapshot, findings: &mut Vec<Finding>) {

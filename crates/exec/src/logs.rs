@@ -7,6 +7,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
+use pantler_seam::step;
 
 use crate::{journal::LogSlice, layout};
 
@@ -121,6 +122,7 @@ impl LogWriter {
         }
         let file = self.file.as_mut().expect("it was opened above");
         let offset = self.end;
+        step("exec.log.append");
         let copied = file.write_all(&first[..n]).and_then(|()| io::copy(from, file));
         match copied {
             Ok(more) => {

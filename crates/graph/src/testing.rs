@@ -15,7 +15,7 @@ use crate::{
     pipeline::{Pipeline, ResolvedPipeline},
 };
 
-pub(crate) const WEATHER: &str =
+pub(crate) const CLIMATE: &str =
     "version: 1\nname: w\nelements:\n  city: {key: string}\n  month: {key: integer}\n";
 
 pub(crate) const SURVEY: &str = "
@@ -29,8 +29,38 @@ elements:
   detector: {key: integer, requires: [instrument]}
 ";
 
-/// The example: 2 cities, months to days to years to a comparison.
-pub(crate) const WEATHER_PIPELINE: &str = include_str!("../../../examples/weather/pipeline.yaml");
+/// Months of cities to days, days to a year of each city, years to a comparison of all.
+pub(crate) const CLIMATE_PIPELINE: &str = "
+version: 1
+tasks:
+  daily:
+    dimensions: [city, month]
+    inputs:
+      temperatures: {type: readings}
+    outputs:
+      days: {type: daily, storage_class: Csv}
+    command: [sh, '{pipeline_dir}/daily.sh', '{inputs.temperatures}', '{outputs.days}', '{data_id.city}']
+  year:
+    dimensions: [city]
+    inputs:
+      months: {type: daily, multiple: true}
+    outputs:
+      table: {type: monthly, storage_class: Csv}
+      summary: {type: summary, storage_class: Json}
+    command: [sh, '{pipeline_dir}/year.sh', '{outputs.table}', '{outputs.summary}', '{inputs.months}']
+  compare:
+    dimensions: []
+    inputs:
+      cities: {type: monthly, multiple: true}
+    outputs:
+      table: {type: comparison, storage_class: Csv}
+      document: {type: comparison_json, storage_class: Json}
+      picture: {type: comparison_svg, storage_class: Svg}
+    config:
+      title: Temperatures by month
+      width: 900
+    command: [sh, '{pipeline_dir}/compare.sh', '{config.title}', '{outputs.picture}', '{inputs.cities}']
+";
 
 pub(crate) struct TestSource {
     pub(crate) universe: Universe,
@@ -133,20 +163,20 @@ pub(crate) fn metadata() -> GraphMetadata {
     let opening = Uuid::from_u128(0x0190_bbbb_cccc_7000_8000_0000_0000_0001);
     GraphMetadata {
         seed: IdSeed { opening: OpeningId::from_uuid(opening), generation: 0 },
-        output_run: CollectionName::new("weather/1").unwrap(),
+        output_run: CollectionName::new("climate/1").unwrap(),
         created_at: Tai::from_nanos(1_800_000_000_000_000_000),
     }
 }
 
-/// Hourly data of two cities; `months` of the second one.
-pub(crate) fn weather(months: impl IntoIterator<Item = i64>) -> TestSource {
-    let mut source = TestSource::new(WEATHER);
-    source.add_type("hourly", &["city", "month"]);
+/// Readings of two cities; `months` of the second one.
+pub(crate) fn climate(months: impl IntoIterator<Item = i64>) -> TestSource {
+    let mut source = TestSource::new(CLIMATE);
+    source.add_type("readings", &["city", "month"]);
     for month in 1..=12 {
-        source.add("hourly", vec!["seattle".into(), month.into()]);
+        source.add("readings", vec!["oslo".into(), month.into()]);
     }
     for month in months {
-        source.add("hourly", vec!["san_francisco".into(), month.into()]);
+        source.add("readings", vec!["bergen".into(), month.into()]);
     }
     source
 }

@@ -13,32 +13,40 @@ use crate::{Picture, Program, Ran};
 pub struct Project {
     program: Program,
     dir: TempDir,
+    name: String,
     checked: bool,
 }
 
 impl Project {
     /// Copies the files below `from` for which `keep` says so (given their relative path).
     pub fn copy(program: &Program, from: &Utf8Path, keep: impl Fn(&str) -> bool) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let to = Utf8Path::from_path(dir.path()).unwrap().join("project");
-        copy_tree(from, &to, &|path| path != "repo" && !path.starts_with("repo/") && keep(path));
-        Self { program: program.clone(), dir, checked: true }
+        let project = Self::empty(program);
+        copy_tree(from, &project.path(), &|path| {
+            path != "repo" && !path.starts_with("repo/") && keep(path)
+        });
+        project
     }
 
     /// An empty folder to be filled.
     pub fn empty(program: &Program) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("project")).unwrap();
-        Self { program: program.clone(), dir, checked: true }
+        Self { program: program.clone(), dir, name: "project".to_owned(), checked: true }
     }
 
     /// Another project with the same files, repository included.
     #[must_use]
     pub fn duplicate(&self) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let to = Utf8Path::from_path(dir.path()).unwrap().join("project");
-        copy_tree(&self.path(), &to, &|_| true);
-        Self { program: self.program.clone(), dir, checked: self.checked }
+        let copy = Self::empty(&self.program);
+        copy_tree(&self.path(), &copy.path(), &|_| true);
+        Self { checked: self.checked, ..copy }
+    }
+
+    /// Gives the project folder another name.
+    pub fn rename(&mut self, name: &str) {
+        let before = self.path();
+        name.clone_into(&mut self.name);
+        std::fs::rename(before, self.path()).unwrap();
     }
 
     /// For a test that leaves its repository damaged on purpose.
@@ -48,7 +56,7 @@ impl Project {
 
     /// The project folder.
     pub fn path(&self) -> Utf8PathBuf {
-        Utf8Path::from_path(self.dir.path()).unwrap().join("project")
+        Utf8Path::from_path(self.dir.path()).unwrap().join(&self.name)
     }
 
     /// Its repository.
@@ -57,7 +65,7 @@ impl Project {
     }
 
     /// Writes a file of the project.
-    pub fn write(&self, path: &str, text: &str) {
+    pub fn write(&self, path: &str, text: impl AsRef<[u8]>) {
         let path = self.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();

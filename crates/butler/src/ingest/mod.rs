@@ -84,16 +84,24 @@ impl Ingest {
         &self.items
     }
 
-    /// Whether `other` ingests the same files, unchanged, for the same datasets
-    /// (apart from the ids, which differ with each planning).
-    pub fn is_same_work(&self, other: &Self) -> bool {
-        let work = |ingest: &Self| -> Vec<(String, String, u64, i64)> {
-            let item = |i: &IngestItem| (i.label.clone(), i.source.clone(), i.size, i.modified);
-            let mut work: Vec<_> = ingest.items.iter().map(item).collect();
-            work.sort();
-            work
+    /// Takes the files of `planned` for this ingest, if they are the same: for the same
+    /// datasets, with the same sizes and modification times. Their folder may have
+    /// moved, and the dataset ids stay those of this ingest. Says whether they are.
+    pub fn adopt_sources(&mut self, planned: &[IngestItem]) -> bool {
+        let by_label: BTreeMap<&str, &IngestItem> =
+            planned.iter().map(|item| (item.label.as_str(), item)).collect();
+        let same = |item: &IngestItem| {
+            by_label
+                .get(item.label.as_str())
+                .is_some_and(|p| p.size == item.size && p.modified == item.modified)
         };
-        self.run == other.run && work(self) == work(other)
+        if planned.len() != self.items.len() || !self.items.iter().all(same) {
+            return false;
+        }
+        for item in &mut self.items {
+            item.source.clone_from(&by_label[item.label.as_str()].source);
+        }
+        true
     }
 
     /// Notes what this process wrote, so that the commit need not read it again.

@@ -190,3 +190,18 @@ fn a_stored_ingest_is_decoded_by_its_kind() {
         Err(DecodeError::Damaged { .. })
     ));
 }
+
+#[test]
+fn the_same_files_in_another_folder_are_adopted_and_changed_ones_are_not() {
+    let mut planned = ingest().items().to_vec();
+    for item in &mut planned {
+        item.source = item.source.replace("/data/", "/moved/");
+    }
+    let mut left = ingest();
+    assert!(left.adopt_sources(&planned));
+    assert_eq!(left.items()[0].source, "/moved/1.csv");
+    planned[1].modified = 9;
+    assert!(!left.adopt_sources(&planned));
+    planned.pop();
+    assert!(!left.adopt_sources(&planned));
+}

@@ -14,7 +14,8 @@ use crate::{
 #[command(
     after_help = "Exit status 6 if something was found.\n\nExample:\n  pantler check --repo repo\n\n\
                   JSON: {findings: [{code, subject, message, next}], counts: {datasets, stored, registered_only,\n\
-                  managed, artifacts, bytes, open_transactions}, durability}"
+                  managed, artifacts, bytes, open_transactions},\n\
+                  leftover_workspace_roots, durability}"
 )]
 pub(crate) struct Args {
     /// Print JSON
@@ -54,6 +55,13 @@ fn say(
     ))?;
     if report.durability == Durability::None {
         output.line("durability is none: a power loss can lose what is stored here")?;
+    }
+    if !report.leftover_roots.is_empty() {
+        output.line(&format!(
+            "{} of closed workspaces left over, which is no fault; remove with: {}",
+            count(report.leftover_roots.len(), "root"),
+            Next::command("workspace vacuum").text(context.located())
+        ))?;
     }
     for finding in &report.findings {
         // Findings name commands as they are without a repository.

@@ -1,4 +1,6 @@
-use camino::Utf8PathBuf;
+use std::{fs::OpenOptions, io::Write as _};
+
+use camino::{Utf8Path, Utf8PathBuf};
 use pantler_core::{DataId, DatasetId, DatasetTypeName, TransactionName};
 use pantler_direct::DirectButler;
 use pantler_registry::{DatasetQuery, DatasetRow, LockKind, RegistryError};
@@ -12,8 +14,8 @@ use crate::{
 /// Read a dataset: its bytes, whole and with the checksum they were stored with
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  pantler get comparison --collections weather -o comparison.csv\n  \
-                  pantler get daily city=oslo month=1 --collections weather\n  \
+    after_help = "Examples:\n  pantler get comparison --collections climate -o comparison.csv\n  \
+                  pantler get daily city=oslo month=1 --collections climate\n  \
                   pantler get 0192a7e8-c000-7000-8000-00000000000a"
 )]
 pub(crate) struct Args {
@@ -46,6 +48,8 @@ enum GetError {
     Managed { dataset: String, transaction: TransactionName },
     #[error("{0} has no record that can be read")]
     NoRecord(String),
+    #[error("cannot write to {path}")]
+    Output { path: Utf8PathBuf, source: std::io::Error },
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
@@ -59,9 +63,26 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     };
     match &args.output {
         None => context.output().bytes(&bytes)?,
-        Some(path) => pantler_datastore::fs::replace(&context.absolute(path), &bytes)?,
+        Some(path) => write(&context.absolute(path), &bytes)?,
     }
     Ok(Status::Done)
+}
+
+/// Puts the bytes into a file as a whole. What is no regular file (a terminal,
+/// `/dev/null`, a pipe) is written to; it must not be replaced.
+fn write(path: &Utf8Path, bytes: &[u8]) -> Result<(), CommandError> {
+    let failed = |source| CommandError::failed(GetError::Output { path: path.to_owned(), source });
+    match std::fs::metadata(path) {
+        Ok(there) if there.is_file() => {
+            let target = path.canonicalize_utf8().map_err(failed)?;
+            Ok(pantler_datastore::fs::replace(&target, bytes)?)
+        }
+        Ok(_) => {
+            let mut file = OpenOptions::new().write(true).open(path).map_err(failed)?;
+            file.write_all(bytes).map_err(failed)
+        }
+        Err(_) => Ok(pantler_datastore::fs::replace(path, bytes)?),
+    }
 }
 
 fn find(butler: &DirectButler, args: &Args) -> Result<DatasetRow, CommandError> {
@@ -114,4 +135,29 @@ fn not_stored(butler: &DirectButler, row: &DatasetRow) -> Result<CommandError, C
             CommandError::failed(GetError::Managed { dataset, transaction }).next(next)
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_replaced_and_devices_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        let (file, link) = (root.join("file"), root.join("link"));
+        write(&file, b"old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write(&link, b"new").unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"new");
+        assert!(link.is_symlink());
+
+        let null = root.join("null");
+        std::os::unix::fs::symlink("/dev/null", &null).unwrap();
+        write(&null, b"x").unwrap();
+        assert!(null.is_symlink());
+        assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
+        let error = write(root, b"x").unwrap_err().report(None);
+        assert!(error.starts_with("error: cannot write to"), "{error}");
+    }
 }

@@ -11,7 +11,7 @@ const UNIVERSE: &str = "\
 a repository needs a universe: a file that says by what its data is labelled, such as
 
   version: 1
-  name: weather
+  name: climate
   elements:
     city:
       key: string
@@ -56,6 +56,6 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let universe = Universe::from_yaml(&text).map_err(|e| unusable(e.into()))?;
     let place = context.absolute(&args.place);
     create(&place, &universe, &CreateOptions::default())?;
-    context.output().line(&format!("made the repository {place}"))?;
+    context.output().say(&format!("made the repository {place}"));
     Ok(Status::Done)
 }

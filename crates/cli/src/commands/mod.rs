@@ -19,13 +19,17 @@ use crate::{context::Context, error::CommandResult};
     name = "pantler",
     version,
     arg_required_else_help = true,
-    after_help = "Example:\n  pantler run examples/weather\n  pantler query datasets --collections weather --find-first --repo examples/weather/repo\n\n\
+    after_help = "Example:\n  pantler run climate\n  pantler query datasets --collections climate --find-first --repo climate/repo\n\n\
                   Exit status: 0 done; 1 failed, nothing changed; 2 wrong usage; 3 quanta failed, workspace open;\n\
                   4 a transaction was left open; 5 outcome unknown; 6 check found something; 130 stopped."
 )]
 pub(crate) struct Cli {
-    /// The repository [default: `PANTLER_REPO`, else the nearest folder upwards with a pantler.yaml]
-    #[arg(long, global = true, value_name = "REPO")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "REPO",
+        help = "The repository [default: PANTLER_REPO, else the nearest folder upwards with a pantler.yaml]"
+    )]
     pub(crate) repo: Option<Utf8PathBuf>,
 
     #[command(subcommand)]

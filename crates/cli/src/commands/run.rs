@@ -1,7 +1,6 @@
-use std::cell::RefCell;
-
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_core::CollectionName;
+use pantler_datastore::key;
 use pantler_workspace::project::{
     Ending, Job, JobOptions, JobPlan, JobReport, Project, plan, run as run_job,
 };
@@ -13,7 +12,7 @@ use crate::{
     interrupt::Interrupts,
     progress::Progress,
     summary,
-    table::{Table, bytes, count},
+    table::{Table, count},
     time,
 };
 
@@ -23,8 +22,8 @@ use crate::{
 /// ingested first. If an earlier run was cut off or had failures, the same command goes on
 /// from there.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  pantler run examples/weather\n  \
-                  pantler run pipeline.yaml -i weather/raw -o weather/again --chain weather --repo repo")]
+#[command(after_help = "Examples:\n  pantler run climate\n  \
+                  pantler run pipeline.yaml -i climate/raw -o climate/again --chain climate --repo repo")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Args {
     /// A folder with a project.yaml, or a pipeline file
@@ -89,7 +88,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let workspace = progress.workspace().map(ToString::to_string);
     drop(progress);
     match result {
-        Ok(report) => say_report(context, &report, &again),
+        Ok(report) => Ok(say_report(context, &report, &again)),
         Err(error) => {
             let error = CommandError::from(error);
             Err(match workspace {
@@ -178,9 +177,8 @@ fn say_plan(context: &Context, plan: &JobPlan) -> CommandResult {
     let new = plan.ingest.new.len();
     if new > 0 {
         output.line(&format!(
-            "would ingest {} ({}), {} there already",
+            "would ingest {}, {} there already",
             count(new, "file"),
-            bytes(plan.ingest.bytes),
             plan.ingest.skipped
         ))?;
     }
@@ -196,25 +194,24 @@ fn say_plan(context: &Context, plan: &JobPlan) -> CommandResult {
     Ok(Status::Done)
 }
 
-fn say_report(context: &Context, report: &JobReport, again: &Next) -> CommandResult {
+fn say_report(context: &Context, report: &JobReport, again: &Next) -> Status {
     let output = context.output();
-    let lines = RefCell::new(Vec::new());
-    let push = |line: String| lines.borrow_mut().push(line);
+    let push = |line: String| output.say(&line);
     let run = &report.run;
     let next = |command: String| Next::command(command).text(context.located());
     let see = |collection: &CollectionName| {
         next(format!("query datasets --collections {collection} --find-first"))
     };
-    summary::print(output, &report.summary, &report.root)?;
+    summary::print(output, &report.summary, &report.root);
     push(String::new());
-    let status = match report.ending {
+    match report.ending {
         Ending::Committed { datasets } => {
             push(format!(
                 "committed {} in {}",
                 count(datasets, "dataset"),
                 time::human(report.wall)
             ));
-            let folder = folder(context, run)?;
+            let folder = folder(context, run);
             match &report.chain {
                 Some(chain) => push(format!("results: {chain}, with {run} in front; {folder}")),
                 None => push(format!("results: {run}; {folder}")),
@@ -242,18 +239,19 @@ fn say_report(context: &Context, report: &JobReport, again: &Next) -> CommandRes
             push(format!("next: {}", again.text(context.located())));
             Status::Stopped
         }
-    };
-    output.line(&lines.into_inner().join("\n"))?;
-    Ok(status)
+    }
 }
 
-/// The folder of a RUN's artifacts.
-fn folder(context: &Context, run: &CollectionName) -> Result<Utf8PathBuf, CommandError> {
-    let butler = context.open_to_read()?;
-    let collection = butler.registry().read(|reader| reader.collection(run))?;
-    let root = butler.root().join(&butler.datastore().config().root);
-    Ok(match collection {
-        Some(c) => root.join(pantler_datastore::key::run_prefix(run, c.id).as_str()),
-        None => root,
-    })
+/// Where a RUN's artifacts are, as far as that can be said: the work is done.
+fn folder(context: &Context, run: &CollectionName) -> String {
+    let find = || -> Result<Utf8PathBuf, CommandError> {
+        let butler = context.open_to_read()?;
+        let collection = butler.registry().read(|reader| reader.collection(run))?;
+        let root = butler.root().join(&butler.datastore().config().root);
+        Ok(match collection {
+            Some(c) => root.join(key::run_prefix(run, c.id).as_str()),
+            None => root,
+        })
+    };
+    find().map_or_else(|error| error.report(None), Utf8PathBuf::into_string)
 }

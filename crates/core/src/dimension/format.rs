@@ -3,7 +3,7 @@
 //!
 //! ```yaml
 //! version: 1
-//! name: weather
+//! name: climate
 //! elements:
 //!   city:
 //!     key: string

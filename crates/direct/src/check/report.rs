@@ -1,6 +1,6 @@
 //! What a check says.
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use pantler_core::Durability;
 use pantler_registry::check::RowFinding;
 use uuid::Uuid;
@@ -14,6 +14,9 @@ pub struct CheckReport {
     pub findings: Vec<Finding>,
     /// What there is.
     pub counts: Counts,
+    /// Roots of closed workspaces, as absolute paths: no fault, `workspace vacuum`
+    /// removes them.
+    pub leftover_roots: Vec<Utf8PathBuf>,
     /// Whether artifacts are flushed before their rows are committed. With
     /// [`Durability::None`] a power loss can lose stored datasets.
     pub durability: Durability,
@@ -98,11 +101,6 @@ impl Finding {
             if artifact.slices > 0 { " at the end of the last slice" } else { "" }
         );
         Self::new("artifact-size", key, message, put_back(root, key))
-    }
-
-    pub(super) fn workspace_orphan(path: &Utf8Path) -> Self {
-        let message = "a workspace root that no open transaction owns";
-        Self::new("workspace-orphan", path.as_str(), message, "pantler workspace vacuum")
     }
 
     pub(super) fn row(found: RowFinding) -> Self {

@@ -103,7 +103,7 @@ pub(super) fn look_at(path: &Utf8Path) -> Result<Look, CheckError> {
 }
 
 /// The roots of internal workspaces (`<name>/<opening>/`), with the opening that the
-/// name of the folder says.
+/// name of the folder says, by path.
 pub(super) fn workspace_roots(
     workspaces: &Utf8Path,
 ) -> Result<Vec<(Option<OpeningId>, Utf8PathBuf)>, CheckError> {
@@ -113,6 +113,7 @@ pub(super) fn workspace_roots(
             roots.push((root.file_name().and_then(|name| name.parse().ok()), root));
         }
     }
+    roots.sort_by(|(_, a), (_, b)| a.cmp(b));
     Ok(roots)
 }
 

@@ -230,16 +230,11 @@ impl DirectButler {
             return Err(other());
         }
         let manifest = self.registry().read(|reader| reader.manifest(row.opening))?;
-        let left = Ingest::decode(&row.data, &manifest)
+        let mut left = Ingest::decode(&row.data, &manifest)
             .map_err(|source| ButlerError::Decode { name: row.name.clone(), source })?;
         let planned = plan::plan(self, &request.run, &request.files, Some(&left))?;
-        let wanted = Ingest::new(
-            request.run.clone(),
-            false,
-            planned.new.iter().map(plan::PlannedFile::as_item).collect(),
-            Vec::new(),
-        );
-        if left.is_same_work(&wanted) { Ok((left, planned)) } else { Err(other()) }
+        let items: Vec<_> = planned.new.iter().map(plan::PlannedFile::as_item).collect();
+        if left.adopt_sources(&items) { Ok((left, planned)) } else { Err(other()) }
     }
 
     /// One database transaction: RUN, dataset types, dimension records. Says

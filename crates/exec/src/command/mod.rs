@@ -232,6 +232,7 @@ impl Place {
         let mut stored: Vec<StoredOutput> = Vec::with_capacity(files.len());
         for (output, file) in task.outputs().iter().zip(&files) {
             let key = context.key(output, &view.data_id, attempt);
+            step("exec.output.move");
             match context.datastore().adopt(file, &key) {
                 Ok(written) => stored.push(StoredOutput {
                     name: output.name.as_str().into(),
@@ -240,10 +241,10 @@ impl Place {
                     checksum: written.checksum,
                 }),
                 Err(error) => {
-                    let mut keys: Vec<ArtifactKey> = stored.into_iter().map(|o| o.key).collect();
-                    // It may have been copied there in part.
-                    keys.push(key);
+                    let keys: Vec<ArtifactKey> = stored.into_iter().map(|o| o.key).collect();
                     context.unstore(&keys);
+                    // Of the one that failed, only what it may have copied in part.
+                    drop(context.datastore().discard_unfinished(&[key]));
                     return Err(FailureReason::Storage { message: chain(&error) });
                 }
             }

@@ -26,7 +26,7 @@ use std::{
 
 use camino::Utf8Path;
 use pantler_core::{OpeningId, transaction::Process};
-use pantler_datastore::{Datastore, DatastoreError, RunPrefix};
+use pantler_datastore::{Datastore, RunPrefix};
 use pantler_graph::QuantumGraph;
 
 pub use self::error::RunError;
@@ -162,10 +162,8 @@ fn drive(
 ) -> Result<Ran, RunError> {
     let (context, jobs) = (scheduler.context, scheduler.jobs);
     // Before the first output is written, so that it sees the errors of all of them.
-    let flusher = context.datastore().flusher().map_err(|error| match error {
-        DatastoreError::Flush { source } => RunError::Flush { quanta: 0, source },
-        source => RunError::List { source },
-    })?;
+    let flusher = context.datastore().storage().flusher();
+    let flusher = flusher.map_err(|source| RunError::Flush { quanta: 0, source })?;
     let sync = scheduler.journal.sync().map_err(journal_failed(context.root()))?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(jobs)

@@ -76,7 +76,7 @@ impl fmt::Display for PruneReason {
     }
 }
 
-/// `daily: 2 quanta pruned: no dataset of type `hourly` for input `temperatures` (city=oslo month=1, …)`.
+/// `daily: 2 quanta pruned: no dataset of type `readings` for input `temperatures` (city=oslo month=1, …)`.
 impl fmt::Display for Pruned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let noun = if self.count == 1 { "quantum" } else { "quanta" };

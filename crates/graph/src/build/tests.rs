@@ -1,7 +1,7 @@
 use pantler_core::KeyValue;
 
 use super::*;
-use crate::testing::{SURVEY, TestSource, WEATHER, WEATHER_PIPELINE, survey, weather};
+use crate::testing::{SURVEY, TestSource, CLIMATE, CLIMATE_PIPELINE, survey, climate};
 
 fn counts(graph: &QuantumGraph) -> Vec<String> {
     graph.counts().map(|(task, n)| format!("{} {n}", task.label)).collect()
@@ -30,13 +30,13 @@ fn describe(graph: &QuantumGraph) -> Vec<String> {
 }
 
 #[test]
-fn the_weather_example_fans_out_and_in() {
-    let graph = weather(1..=12).build(WEATHER_PIPELINE);
+fn a_pipeline_fans_out_and_in() {
+    let graph = climate(1..=12).build(CLIMATE_PIPELINE);
     assert_eq!(counts(&graph), ["daily 24", "year 2", "compare 1"]);
     assert_eq!(pruned(&graph), [""; 0]);
     let year = graph.quanta().find(|q| graph.task_of(*q).label.as_str() == "year").unwrap();
     let view = graph.quantum(year);
-    assert_eq!(view.data_id.to_string(), "city=san_francisco");
+    assert_eq!(view.data_id.to_string(), "city=bergen");
     let months: Vec<_> = view.inputs[0]
         .datasets
         .iter()
@@ -54,7 +54,7 @@ fn the_weather_example_fans_out_and_in() {
 
 #[test]
 fn every_edge_is_there_from_both_sides() {
-    let graph = weather(2..=5).build(WEATHER_PIPELINE);
+    let graph = climate(2..=5).build(CLIMATE_PIPELINE);
     for quantum in graph.quanta() {
         let view = graph.quantum(quantum);
         assert_eq!(graph.find(view.id), Some(quantum));
@@ -80,34 +80,34 @@ fn every_edge_is_there_from_both_sides() {
 
 #[test]
 fn a_missing_month_is_just_not_there() {
-    let graph = weather((1..=12).filter(|m| *m != 3)).build(WEATHER_PIPELINE);
+    let graph = climate((1..=12).filter(|m| *m != 3)).build(CLIMATE_PIPELINE);
     assert_eq!(counts(&graph), ["daily 23", "year 2", "compare 1"]);
     assert_eq!(pruned(&graph), [""; 0]);
 }
 
 #[test]
 fn what_lacks_an_input_is_pruned_and_named() {
-    let mut source = weather(1..=2);
+    let mut source = climate(1..=2);
     source.add_type("height", &["city"]);
     source.add_type("rain", &["city", "month"]);
-    source.add("height", vec!["seattle".into()]);
+    source.add("height", vec!["oslo".into()]);
     for month in 1..=13 {
-        source.add("rain", vec!["seattle".into(), month.into()]);
+        source.add("rain", vec!["oslo".into(), month.into()]);
     }
     let pipeline = "
 version: 1
 tasks:
-  a: {dimensions: [city, month], inputs: {h: height, t: hourly, r: rain}, outputs: {o: {type: out, storage_class: Csv}}, task: x}
-  b: {dimensions: [city], inputs: {t: {type: hourly, multiple: true}, o: {type: out, multiple: true}}, task: x}
+  a: {dimensions: [city, month], inputs: {h: height, t: readings, r: rain}, outputs: {o: {type: out, storage_class: Csv}}, task: x}
+  b: {dimensions: [city], inputs: {t: {type: readings, multiple: true}, o: {type: out, multiple: true}}, task: x}
 ";
     let graph = source.build(pipeline);
     assert_eq!(counts(&graph), ["a 12", "b 1"]);
     assert_eq!(
         pruned(&graph),
         [
-            "a: 1 quantum pruned: no dataset of type `hourly` for input `t` (city=seattle month=13)",
-            "a: 2 quanta pruned: no dataset of type `rain` for input `r` (city=san_francisco month=1, city=san_francisco month=2)",
-            "b: 1 quantum pruned: task `a` makes no `out` for input `o` (city=san_francisco)",
+            "a: 1 quantum pruned: no dataset of type `readings` for input `t` (city=oslo month=13)",
+            "a: 2 quanta pruned: no dataset of type `rain` for input `r` (city=bergen month=1, city=bergen month=2)",
+            "b: 1 quantum pruned: task `a` makes no `out` for input `o` (city=bergen)",
         ]
     );
     // What only pruned quanta would have read is not in the graph.
@@ -116,13 +116,13 @@ tasks:
 
 #[test]
 fn a_graph_of_nothing_says_why() {
-    let source = weather([]);
+    let source = climate([]);
     let pipeline = "
 version: 1
 tasks:
   a: {dimensions: [city], inputs: {h: height}, task: x}
 ";
-    let mut without = TestSource::new(WEATHER);
+    let mut without = TestSource::new(CLIMATE);
     without.add_type("height", &["city"]);
     let graph = without.build(pipeline);
     assert!(graph.is_empty());
@@ -141,7 +141,7 @@ tasks:
 
 #[test]
 fn dimensions_that_no_input_has_come_from_records() {
-    let mut source = weather([]);
+    let mut source = climate([]);
     source.add_type("note", &["month"]);
     source.add("note", vec![7.into()]);
     for city in ["oslo", "bergen"] {
@@ -239,18 +239,18 @@ fn a_missing_record_is_an_error() {
 
 #[test]
 fn two_datasets_with_one_data_id_are_an_error() {
-    let mut source = weather([4]);
-    source.add("hourly", vec!["san_francisco".into(), 4.into()]);
-    let error = source.try_build(WEATHER_PIPELINE).unwrap_err().to_string();
+    let mut source = climate([4]);
+    source.add("readings", vec!["bergen".into(), 4.into()]);
+    let error = source.try_build(CLIMATE_PIPELINE).unwrap_err().to_string();
     assert!(
-        error.ends_with("of type `hourly` have the same data ID city=san_francisco month=4"),
+        error.ends_with("of type `readings` have the same data ID city=bergen month=4"),
         "{error}"
     );
 }
 
 #[test]
 fn a_diamond_has_each_edge_once() {
-    let source = weather([]);
+    let source = climate([]);
     let task = |name: &str, inputs: &str, output: &str| {
         format!(
             "  {name}: {{dimensions: [city, month], inputs: {{{inputs}}}, outputs: {{o: {{type: {output}, storage_class: Csv}}}}, task: x}}\n"
@@ -258,7 +258,7 @@ fn a_diamond_has_each_edge_once() {
     };
     let graph = source.build(&format!(
         "version: 1\ntasks:\n{}{}{}{}",
-        task("a", "h: hourly", "ta"),
+        task("a", "h: readings", "ta"),
         task("b", "i: ta", "tb"),
         task("c", "i: ta", "tc"),
         task("d", "l: tb, r: tc, again: tc", "td"),
@@ -284,46 +284,4 @@ fn the_order_of_inputs_does_not_matter() {
     assert_eq!(describe(&one), describe(&other));
     assert_eq!(one.runs, other.runs);
     assert_eq!(one.existing, other.existing);
-}
-
-/// `cargo test --release -p pantler-graph -- --ignored --nocapture million`
-#[test]
-#[ignore = "a measurement: a minute without optimization"]
-fn a_million_quanta() {
-    let (source, pipeline) = survey(4975, 100);
-    let memory = || {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = |name: &str| {
-            let line = status.lines().find(|l| l.starts_with(name)).unwrap();
-            line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
-        };
-        (line("VmRSS"), line("VmHWM"))
-    };
-    println!("before building: {:?} KiB", memory());
-    let start = std::time::Instant::now();
-    let graph = source.build(pipeline);
-    println!("{} quanta in {:?}; {:?} KiB (now, highest)", graph.len(), start.elapsed(), memory());
-    let start = std::time::Instant::now();
-    let mut file = std::io::Cursor::new(Vec::new());
-    crate::write(&graph, &mut file).unwrap();
-    let bytes = file.into_inner();
-    println!(
-        "written in {:?}: {} bytes, {} a quantum",
-        start.elapsed(),
-        bytes.len(),
-        bytes.len() / graph.len()
-    );
-    let start = std::time::Instant::now();
-    let again = crate::read(std::io::Cursor::new(&bytes)).unwrap();
-    println!("read in {:?}", start.elapsed());
-    let start = std::time::Instant::now();
-    let mut reader = crate::GraphReader::open(std::io::Cursor::new(&bytes)).unwrap();
-    let id = again.quantum_id(again.quanta().nth(777_777).unwrap());
-    assert!(reader.quantum(id).unwrap().is_some());
-    println!("one quantum in {:?}", start.elapsed());
-    let start = std::time::Instant::now();
-    let edges: usize =
-        graph.quanta().map(|q| graph.downstream(q).len() + graph.upstream(q).len()).sum();
-    println!("{edges} neighbours in {:?}", start.elapsed());
-    assert!(graph.len() >= 999_975);
 }

@@ -391,8 +391,7 @@ impl Parser<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const WEATHER: &str = include_str!("../../../../examples/weather/pipeline.yaml");
+    use crate::testing::CLIMATE_PIPELINE;
 
     fn faults(text: &str) -> Vec<String> {
         match Pipeline::from_yaml(text, "pipeline.yaml".into()) {
@@ -406,8 +405,8 @@ mod tests {
     }
 
     #[test]
-    fn the_example_is_a_pipeline() {
-        let pipeline = Pipeline::from_yaml(WEATHER, "pipeline.yaml".into()).unwrap();
+    fn tasks_with_inputs_and_outputs_are_read() {
+        let pipeline = Pipeline::from_yaml(CLIMATE_PIPELINE, "pipeline.yaml".into()).unwrap();
         assert_eq!(pipeline.tasks().len(), 3);
         let year = &pipeline.tasks()["year"];
         assert!(year.inputs["months"].multiple);
@@ -418,13 +417,13 @@ mod tests {
     fn shorthand_and_all_fields_are_read() {
         let pipeline = Pipeline::from_yaml(
             "version: 1\nconfig: {units: C, deep: true}\ntasks:\n  t:\n    dimensions: [city]\n    \
-             inputs: {a: hourly}\n    outputs: {b: {type: x, storage_class: Csv, dimensions: [city]}}\n    \
+             inputs: {a: readings}\n    outputs: {b: {type: x, storage_class: Csv, dimensions: [city]}}\n    \
              config: {units: F, width: 2.5}\n    env: {U: '{config.units}'}\n    pass_env: [PATH]\n    task: do_it\n",
             "p.yaml".into(),
         )
         .unwrap();
         let task = &pipeline.tasks()["t"];
-        assert_eq!(task.inputs["a"].dataset_type.as_str(), "hourly");
+        assert_eq!(task.inputs["a"].dataset_type.as_str(), "readings");
         assert_eq!(task.body, TaskBody::Rust("do_it".to_owned()));
         let config = pipeline.config_of(task);
         let config: Vec<_> = config.iter().map(|(k, v)| format!("{k}={v}")).collect();

@@ -343,7 +343,7 @@ mod tests {
             Arc::new(DatasetType { name, dimensions, storage_class })
         };
         let registered = [
-            dataset_type("hourly", &["city", "month"], StorageClass::Csv),
+            dataset_type("readings", &["city", "month"], StorageClass::Csv),
             dataset_type("daily", &["city", "month"], StorageClass::Csv),
         ];
         pipeline
@@ -355,13 +355,13 @@ mod tests {
     fn tasks_are_ordered_and_types_found() {
         let resolved = resolve(
             "  a_year: {dimensions: [city], inputs: {months: {type: daily, multiple: true}}, outputs: {s: {type: summary, storage_class: Json}}, task: x}\n  \
-             daily: {dimensions: [month, city], inputs: {t: hourly}, outputs: {days: {type: daily, storage_class: Csv}}, command: [sh, '{data_id.city}']}\n",
+             daily: {dimensions: [month, city], inputs: {t: readings}, outputs: {days: {type: daily, storage_class: Csv}}, command: [sh, '{data_id.city}']}\n",
         )
         .unwrap();
         let labels: Vec<_> = resolved.tasks().iter().map(|t| t.label.as_str()).collect();
         assert_eq!(labels, ["daily", "a_year"]);
         let types: Vec<_> = resolved.dataset_types().iter().map(|t| t.name.as_str()).collect();
-        assert_eq!(types, ["hourly", "daily", "daily_log", "summary", "a_year_log"]);
+        assert_eq!(types, ["readings", "daily", "daily_log", "summary", "a_year_log"]);
         assert_eq!(resolved.overall_inputs().len(), 1);
         assert_eq!(resolved.task("a_year").unwrap().log().storage_class, StorageClass::Bytes);
         assert_eq!(resolved.outputs().len(), 4);
@@ -375,8 +375,8 @@ mod tests {
             "pipeline.yaml:3: tasks.t.dimensions: unknown dimension \"town\" in universe \"w\": it has city, month"
         );
         assert_eq!(
-            fault("  t:\n    dimensions: [city]\n    task: x\n    inputs:\n      a: hourly\n"),
-            "pipeline.yaml:7: tasks.t.inputs.a: `hourly` has dimensions {city, month}, the task only {city}: several datasets per quantum; add `multiple: true`"
+            fault("  t:\n    dimensions: [city]\n    task: x\n    inputs:\n      a: readings\n"),
+            "pipeline.yaml:7: tasks.t.inputs.a: `readings` has dimensions {city, month}, the task only {city}: several datasets per quantum; add `multiple: true`"
         );
         assert_eq!(
             fault("  t: {dimensions: [city], task: x, inputs: {a: horly}}\n"),

@@ -2,19 +2,19 @@
 //!
 //! ```yaml
 //! version: 1
-//! name: weather
+//! name: climate
 //! repository: repo                 # where the repository is; made if missing
 //! universe: universe.yaml
 //! records: [cities.yaml]           # dimension records to insert first
 //! ingest:
-//!   - dataset_type: hourly
+//!   - dataset_type: readings
 //!     dimensions: [city, month]
 //!     storage_class: Csv
 //!     files: "data/{city}/{month}.csv"
 //! pipeline: pipeline.yaml
-//! inputs: [weather/raw]            # default: the RUN of the ingest, <name>/raw
-//! output: "weather/{time}"         # default: <name>/{time}
-//! chain: weather                   # default: <name>
+//! inputs: [climate/raw]            # default: the RUN of the ingest, <name>/raw
+//! output: "climate/{time}"         # default: <name>/{time}
+//! chain: climate                   # default: <name>
 //! ```
 //!
 //! Paths are relative to the folder of the file.

@@ -40,11 +40,11 @@ impl Job {
         }
     }
 
-    /// What tells the workspaces of this job from others: the project's folder, or
-    /// the output and the pipeline.
+    /// What tells the workspaces of this job from others: the project's name, which
+    /// its RUNs carry too and which moves with its folder, or pipeline and output.
     pub(super) fn key(&self) -> String {
         match &self.project {
-            Some(project) => project.dir.to_string(),
+            Some(project) => project.name.to_string(),
             None => format!("{} -> {}", self.pipeline, self.output),
         }
     }

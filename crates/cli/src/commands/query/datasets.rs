@@ -12,7 +12,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Without --collections all RUNs are listed. Implied dimensions constrain too.\n\n\
-                  Examples:\n  pantler query datasets --collections weather --find-first\n  \
+                  Examples:\n  pantler query datasets --collections climate --find-first\n  \
                   pantler query datasets daily city=oslo --json\n\n\
                   JSON: an array of {id, dataset_type, run, data_id, stored, uri, path, offset, size, checksum,\n\
                   storage_class, ingested_at}; uri is relative to the storage root, path is absolute"

@@ -9,7 +9,7 @@ use crate::{
 /// End a transaction: keep what is whole, drop what is not
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Again with the same outcome: succeeds and does nothing.\n\nExample:\n  pantler transaction abandon weather/raw/ingest"
+    after_help = "Again with the same outcome: succeeds and does nothing.\n\nExample:\n  pantler transaction abandon climate/raw/ingest"
 )]
 pub(crate) struct Args {
     /// The transaction

@@ -9,7 +9,7 @@ use crate::{
 /// Finish a transaction: do all that it is for, or leave it open and say what is missing
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Again with the same outcome: succeeds and does nothing.\n\nExample:\n  pantler transaction commit weather/raw/ingest"
+    after_help = "Again with the same outcome: succeeds and does nothing.\n\nExample:\n  pantler transaction commit climate/raw/ingest"
 )]
 pub(crate) struct Args {
     /// The transaction

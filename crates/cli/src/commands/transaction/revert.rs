@@ -9,7 +9,7 @@ use crate::{
 /// Undo a transaction: the repository is as before it
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Again with the same outcome: succeeds and does nothing.\n\nExample:\n  pantler transaction revert weather/raw/ingest"
+    after_help = "Again with the same outcome: succeeds and does nothing.\n\nExample:\n  pantler transaction revert climate/raw/ingest"
 )]
 pub(crate) struct Args {
     /// The transaction

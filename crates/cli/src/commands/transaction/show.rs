@@ -14,7 +14,7 @@ use crate::{
 
 /// Show a transaction: what it is for, which RUNs it locks, how earlier ones of its name ended
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  pantler transaction show weather/raw/ingest\n\n\
+#[command(after_help = "Example:\n  pantler transaction show climate/raw/ingest\n\n\
                   JSON: {name, open, locks, data, history}; open is null if none of that name is open, else as in\n\
                   `transaction list`; locks is {modified, insert_only, inputs}; history is an array of\n\
                   {opening_id, outcome, at}, the newest first")]

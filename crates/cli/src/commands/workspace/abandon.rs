@@ -9,7 +9,7 @@ use crate::{
 /// End a workspace although it can be neither committed nor reverted
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Again with the same outcome: succeeds and does nothing.\n\nExample:\n  pantler workspace abandon weather/20260102T030405.678Z"
+    after_help = "Again with the same outcome: succeeds and does nothing.\n\nExample:\n  pantler workspace abandon climate/20260102T030405.678Z"
 )]
 pub(crate) struct Args {
     /// The workspace

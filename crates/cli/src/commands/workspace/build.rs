@@ -9,7 +9,7 @@ use crate::{
 
 /// Find out what there is to do: build the quantum graph of a workspace
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  pantler workspace build weather/trial")]
+#[command(after_help = "Example:\n  pantler workspace build climate/trial")]
 pub(crate) struct Args {
     /// The workspace
     #[arg(value_name = "NAME")]
@@ -23,20 +23,20 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let built = build(&butler, &client)?;
     let output = context.output();
     let quanta = count(built.graph.len(), "quantum");
-    output.line(&if built.before {
+    output.say(&if built.before {
         format!("{name} has a graph already: {quanta}")
     } else {
         format!("built the graph of {name}: {quanta}")
-    })?;
+    });
     let mut table = Table::new(["task", "quanta"]).numbers([1]);
     for (task, quanta) in built.graph.counts() {
         table.row([task.label.to_string(), quanta.to_string()]);
     }
-    output.table(&table, "none")?;
+    output.say(&table.to_string());
     for pruned in built.graph.pruned().iter().take(10) {
-        output.line(&format!("left out: {pruned}"))?;
+        output.say(&format!("left out: {pruned}"));
     }
     let next = Next::command(format_args!("workspace run {name}")).text(context.located());
-    output.line(&format!("next: {next}"))?;
+    output.say(&format!("next: {next}"));
     Ok(Status::Done)
 }

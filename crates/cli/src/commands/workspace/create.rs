@@ -11,7 +11,7 @@ use crate::{
 /// Open a workspace: a new RUN, to be filled by a pipeline
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  pantler workspace create weather/trial --pipeline pipeline.yaml -i weather/raw --chain weather"
+    after_help = "Example:\n  pantler workspace create climate/trial --pipeline pipeline.yaml -i climate/raw --chain climate"
 )]
 pub(crate) struct Args {
     /// The name of the workspace and of the RUN that it makes
@@ -45,6 +45,6 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let next = Next::command(format_args!("workspace build {name}")).text(context.located());
     context
         .output()
-        .line(&format!("opened the workspace {name} in {}\nnext: {next}", client.root()))?;
+        .say(&format!("opened the workspace {name} in {}\nnext: {next}", client.root()));
     Ok(Status::Done)
 }

@@ -9,7 +9,7 @@ use crate::{
 /// Delete what a workspace made, and end it
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Again with the same outcome: succeeds and does nothing.\n\nExample:\n  pantler workspace revert weather/20260102T030405.678Z"
+    after_help = "Again with the same outcome: succeeds and does nothing.\n\nExample:\n  pantler workspace revert climate/20260102T030405.678Z"
 )]
 pub(crate) struct Args {
     /// The workspace

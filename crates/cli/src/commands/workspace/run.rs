@@ -12,7 +12,7 @@ use crate::{
 
 /// Run the quanta of a workspace that have not succeeded yet; needs no database
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  pantler workspace run weather/trial -j 4")]
+#[command(after_help = "Example:\n  pantler workspace run climate/trial -j 4")]
 pub(crate) struct Args {
     /// The workspace
     #[arg(value_name = "NAME")]
@@ -35,7 +35,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let result = client.run(&graph, &execution.options(interrupts.stop()), &mut progress);
     drop(progress);
     let summary = result?;
-    summary::print(context.output(), &summary, client.root())?;
+    summary::print(context.output(), &summary, client.root());
     let wall = time::human(summary.wall);
     let (status, text) = if summary.stopped {
         (
@@ -56,6 +56,6 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
             ),
         )
     };
-    context.output().line(&format!("\n{text}"))?;
+    context.output().say(&format!("\n{text}"));
     Ok(status)
 }

@@ -9,7 +9,7 @@ use crate::{
 
 /// Say where the quanta of a workspace stand
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  pantler workspace status weather/trial\n\n\
+#[command(after_help = "Example:\n  pantler workspace status climate/trial\n\n\
                   JSON: {name, root, built, complete, tasks}; tasks is an array of {task, total, built, started,\n\
                   succeeded, failed, blocked}")]
 pub(crate) struct Args {

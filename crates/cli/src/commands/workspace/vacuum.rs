@@ -31,10 +31,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     } else {
         for vacuumed in found.iter().filter(|v| v.failure.is_none()) {
             let would = if args.dry_run { "would remove" } else { "removed" };
-            output.line(&format!("{would} {}", vacuumed.root))?;
+            output.say(&format!("{would} {}", vacuumed.root));
         }
         if found.is_empty() {
-            output.line("nothing to remove")?;
+            output.say("nothing to remove");
         }
     }
     let left = found.iter().filter(|v| v.failure.is_some()).count();

@@ -156,7 +156,8 @@ fn two_quanta_that_wait_for_each_other_run_side_by_side() -> Result {
 
 #[test]
 fn what_a_command_leaves_behind_cannot_write_to_its_outputs() -> Result {
-    let (fixture, graph, summary) = one("(sleep 0.3; echo late) >> $1 & echo early > $2")?;
+    let (fixture, graph, summary) =
+        one("touch $1; (sleep 0.3; echo late) >> $1 & echo early > $2")?;
     assert_eq!(reasons(&summary), [""; 0]);
     std::thread::sleep(std::time::Duration::from_millis(500));
     assert_eq!(fixture.outputs(&graph)?["t item=0 a"], "");
