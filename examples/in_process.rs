@@ -12,10 +12,14 @@ use std::{collections::BTreeMap, error::Error, sync::Arc};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler::{
-    core::{CollectionName, DataId, DatasetType, DatasetTypeName, StorageClass, TransactionName,
-        Universe, transaction::Closing},
-    direct::{CreateOptions, CloseOptions, Environment, IngestFile, IngestProgress,
-        IngestRequest, SystemClock, create},
+    core::{
+        CollectionName, DataId, DatasetType, DatasetTypeName, StorageClass, TransactionName,
+        Universe, transaction::Closing,
+    },
+    direct::{
+        CloseOptions, CreateOptions, Environment, IngestFile, IngestProgress, IngestRequest,
+        SystemClock, create,
+    },
     exec::{self, NoObserver, QuantumContext, StopFlag, TaskError, TaskRegistry},
     registry::{DatasetQuery, OpenOptions},
     workspace::{self, CloseNotice, RunOptions, WorkspaceRequest, open_butler},

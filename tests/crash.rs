@@ -238,7 +238,9 @@ fn named_steps() -> BTreeSet<String> {
                 folders.push(path);
             } else if path.extension() == Some("rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
-                for (_, rest) in text.match_indices("step(\"").map(|(i, m)| text.split_at(i + m.len())) {
+                for (_, rest) in
+                    text.match_indices("step(\"").map(|(i, m)| text.split_at(i + m.len()))
+                {
                     let name = rest.split('"').next().unwrap();
                     assert!(names.insert(name.to_owned()), "{path}: step {name} stands twice");
                 }
@@ -304,7 +306,8 @@ fn killed_at_every_step_of_everything() {
 
     let known: BTreeSet<String> = ELSEWHERE.iter().map(|(step, _)| (*step).to_owned()).collect();
     let named = named_steps();
-    let missed: Vec<_> = named.iter().filter(|s| !reached.contains(*s) && !known.contains(*s)).collect();
+    let missed: Vec<_> =
+        named.iter().filter(|s| !reached.contains(*s) && !known.contains(*s)).collect();
     assert!(missed.is_empty(), "no test reaches these steps: {missed:?}");
     for step in &known {
         assert!(named.contains(step), "{step} is gone: take it out of the list");
@@ -316,7 +319,8 @@ struct Draws(u64);
 
 impl Draws {
     fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from((self.0 >> 33) % n as u64).unwrap()
     }
 }
@@ -339,9 +343,10 @@ fn phase(steps: &[String]) -> &'static str {
 fn killed_at_random_moments() {
     const KILLS: usize = 50;
     const EACH: usize = 5;
-    let seed = std::env::var("PANTLER_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| {
-        u64::from(std::process::id())
-    });
+    let seed = std::env::var("PANTLER_SEED")
+        .ok()
+        .and_then(|s| s.parse().ok())
+        .unwrap_or_else(|| u64::from(std::process::id()));
     println!("PANTLER_SEED={seed}");
     let mut draws = Draws(seed);
     let fresh = small_weather();
@@ -360,7 +365,9 @@ fn killed_at_random_moments() {
     let mut histogram: BTreeMap<&str, usize> = BTreeMap::new();
     let mut killed = Vec::new();
     let mut tries = 0;
-    while killed.len() < KILLS || phases.iter().any(|p| histogram.get(p).copied().unwrap_or(0) < EACH) {
+    while killed.len() < KILLS
+        || phases.iter().any(|p| histogram.get(p).copied().unwrap_or(0) < EACH)
+    {
         tries += 1;
         assert!(tries < 10 * KILLS, "the program keeps ending before it is killed: {histogram:?}");
         let wanted = &of_phase[phases[tries % phases.len()]];
@@ -369,7 +376,10 @@ fn killed_at_random_moments() {
         let project = fresh.duplicate();
         if let Some(reached) = kill_after(&project, target, delay) {
             *histogram.entry(phase(&reached)).or_default() += 1;
-            killed.push((project, format!("seed {seed}, kill {}, after {} steps", killed.len(), reached.len())));
+            killed.push((
+                project,
+                format!("seed {seed}, kill {}, after {} steps", killed.len(), reached.len()),
+            ));
         }
     }
     println!("{} kills in {tries} tries: {histogram:?}", killed.len());

@@ -14,14 +14,18 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("direct", &["core", "seam", "butler", "registry", "datastore"]),
     ("graph", &["core", "butler"]),
     ("exec", &["core", "seam", "graph", "datastore"]),
-    (
-        "workspace",
-        &["core", "seam", "butler", "registry", "datastore", "direct", "graph", "exec"],
-    ),
+    ("workspace", &["core", "seam", "butler", "registry", "datastore", "direct", "graph", "exec"]),
     (
         "cli",
         &[
-            "core", "seam", "butler", "registry", "datastore", "direct", "graph", "exec",
+            "core",
+            "seam",
+            "butler",
+            "registry",
+            "datastore",
+            "direct",
+            "graph",
+            "exec",
             "workspace",
         ],
     ),
@@ -96,8 +100,7 @@ fn running_code_cannot_reach_sql() {
     while at < seen.len() {
         let node = resolve.nodes.iter().find(|n| n.id == seen[at]).unwrap();
         for dependency in &node.deps {
-            let normal =
-                dependency.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal);
+            let normal = dependency.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal);
             if normal && !seen.contains(&dependency.pkg) {
                 seen.push(dependency.pkg.clone());
             }

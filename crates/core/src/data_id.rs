@@ -72,8 +72,7 @@ impl DataId {
                 None => Err("it is not a dimension of this universe".to_owned()),
             };
             ordered.push(
-                checked
-                    .map_err(|reason| DataIdError::Value { dimension: name.clone(), reason })?,
+                checked.map_err(|reason| DataIdError::Value { dimension: name.clone(), reason })?,
             );
         }
         if let Some((dimension, _)) = values.pop_first() {
@@ -93,9 +92,13 @@ impl DataId {
     ) -> Result<Self, DataIdError> {
         let mut values = BTreeMap::new();
         for (name, text) in texts {
-            let key_type = universe.element(name).ok().filter(|_| group.contains(name)).and_then(|e| e.key);
+            let key_type =
+                universe.element(name).ok().filter(|_| group.contains(name)).and_then(|e| e.key);
             let Some(key_type) = key_type else {
-                return Err(DataIdError::Extra { dimension: name.clone(), group: group.to_string() });
+                return Err(DataIdError::Extra {
+                    dimension: name.clone(),
+                    group: group.to_string(),
+                });
             };
             let value = KeyValue::parse(text, key_type).map_err(|reason| DataIdError::Value {
                 dimension: ElementName::new(name).expect("the universe has it"),
@@ -240,7 +243,9 @@ mod tests {
         let group = universe.group(["month", "city"])?;
         let parse = |pairs: &[(&str, &str)]| {
             let texts = pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-            DataId::parse(&universe, &group, &texts).map(|id| id.to_string()).map_err(|e| e.to_string())
+            DataId::parse(&universe, &group, &texts)
+                .map(|id| id.to_string())
+                .map_err(|e| e.to_string())
         };
         assert_eq!(parse(&[("month", "01"), ("city", "oslo")]), Ok("city=oslo month=1".to_owned()));
         assert_eq!(

@@ -2,9 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{
-    CollectionName, DataId, DatasetId, DatasetTypeName, DimensionGroup, StorageClass,
-};
+use crate::{CollectionName, DataId, DatasetId, DatasetTypeName, DimensionGroup, StorageClass};
 
 /// A kind of dataset: what labels it and what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]

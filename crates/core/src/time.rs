@@ -111,7 +111,9 @@ mod tests {
 
     #[test]
     fn utc_goes_there_and_back() {
-        for seconds in [-100_000_000_i64, 0, 63_072_000, 1_483_228_799, 1_483_228_800, 1_800_000_000] {
+        for seconds in
+            [-100_000_000_i64, 0, 63_072_000, 1_483_228_799, 1_483_228_800, 1_800_000_000]
+        {
             let nanos = seconds * SECOND + 5;
             let tai = Tai::from_unix_nanos(nanos.into()).map(Tai::to_unix_nanos);
             assert_eq!(tai, Ok(nanos), "{seconds}");

@@ -142,7 +142,9 @@ impl MetadataValue {
             | (v @ Self::String(_), MetadataType::String) => Ok(v),
             #[expect(clippy::cast_precision_loss, reason = "a whole number written for a float")]
             (Self::Integer(i), MetadataType::Float) => Ok(Self::Float(i as f64)),
-            (other, expected) => Err(format!("expected a {expected:?}, found {other:?}").to_lowercase()),
+            (other, expected) => {
+                Err(format!("expected a {expected:?}, found {other:?}").to_lowercase())
+            }
         }
     }
 }

@@ -117,7 +117,7 @@ impl DirectButler {
     /// # Errors
     /// [`ButlerError`] if the database does not answer.
     pub fn list_transactions(&self) -> Result<Vec<TransactionRow>, ButlerError> {
-        Ok(self.registry.read(|reader| reader.transactions())?)
+        Ok(self.registry.read(pantler_registry::Reader::transactions)?)
     }
 
     /// The open transaction of a name.

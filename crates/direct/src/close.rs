@@ -8,10 +8,10 @@
 //! | rows: changes in, transaction out, closed log (one database transaction) | closed; a workspace root is left over | `workspace vacuum` removes the root |
 //! | workspace root removed | closed | – |
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use pantler_butler::transaction::{
-    ArtifactTransaction, CloseContext, ClosingFacts, CommitContext, KindError, Open,
-    RevertContext, decide,
+    ArtifactTransaction, CloseContext, ClosingFacts, CommitContext, KindError, Open, RevertContext,
+    decide,
 };
 use pantler_core::{
     CollectionName, TransactionName,
@@ -21,9 +21,7 @@ use pantler_core::{
 use pantler_datastore::key::run_prefix;
 use pantler_registry::{DatasetQuery, RegistryError};
 
-use crate::{
-    ButlerError, CloseError, DirectButler, TransactionFile, artifacts::DatastoreView,
-};
+use crate::{ButlerError, CloseError, DirectButler, TransactionFile, artifacts::DatastoreView};
 
 /// How to close.
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,7 +47,7 @@ pub enum Closed {
 pub struct CloseFailure<T: std::fmt::Debug> {
     /// Why.
     #[source]
-    pub error: CloseError,
+    pub error: Box<CloseError>,
     /// The handle again, if this process still holds the transaction.
     pub open: Option<Open<T>>,
 }
@@ -91,25 +89,28 @@ impl DirectButler {
     ) -> Result<Closed, CloseFailure<T>> {
         let row = match self.registry().read(|reader| reader.transaction(open.name())) {
             Ok(row) => row,
-            Err(error) => return Err(CloseFailure { error: error.into(), open: Some(open) }),
+            Err(error) => {
+                let error = Box::new(CloseError::from(error));
+                return Err(CloseFailure { error, open: Some(open) });
+            }
         };
         let Some(row) = row.filter(|row| row.opening == open.opening()) else {
             let error = match self.closed_before(open.name(), closing) {
                 Ok(closed) => return Ok(closed),
-                Err(error) => error,
+                Err(error) => Box::new(error),
             };
             return Err(CloseFailure { error, open: None });
         };
         let holds = row.attempt == open.attempt();
         if !holds {
-            let error = CloseError::Superseded(open.name().clone());
+            let error = Box::new(CloseError::Superseded(open.name().clone()));
             return Err(CloseFailure { error, open: None });
         }
         match self.close_row(&row, open.transaction(), holds, closing, options) {
             Ok(closed) => Ok(closed),
             Err(error) => {
                 let kept = error.stays_open().then(|| self.still_held(open)).flatten();
-                Err(CloseFailure { error, open: kept })
+                Err(CloseFailure { error: Box::new(error), open: kept })
             }
         }
     }
@@ -118,8 +119,7 @@ impl DirectButler {
     /// this process that holds the transaction.
     fn still_held<T>(&self, open: Open<T>) -> Option<Open<T>> {
         let row = self.registry().read(|reader| reader.transaction(open.name())).ok().flatten()?;
-        let held =
-            row.opening == open.opening() && row.process == self.environment().process;
+        let held = row.opening == open.opening() && row.process == self.environment().process;
         held.then(|| open.at_attempt(row.attempt))
     }
 
@@ -182,9 +182,9 @@ impl DirectButler {
             recorded: &recorded,
             root: root.as_deref(),
         };
-        let changes = self.storage_work(transaction, closing, facts).map_err(|source| {
-            CloseError::StillOpen { name: name.clone(), closing, source }
-        })?;
+        let changes = self
+            .storage_work(transaction, closing, facts)
+            .map_err(|source| CloseError::StillOpen { name: name.clone(), closing, source })?;
         pantler_seam::step("close.storage.done");
         if let Some(root) = &root {
             TransactionFile::remove(root)
@@ -194,7 +194,7 @@ impl DirectButler {
         let closed = self.enter_rows(row, attempt, closing, &changes)?;
         pantler_seam::step("close.rows.committed");
         if let Some(root) = root {
-            self.remove_workspace_root(&root);
+            remove_workspace_root(&root);
         }
         Ok(closed)
     }
@@ -223,9 +223,7 @@ impl DirectButler {
                 pantler_seam::step("close.claimed");
                 Ok(attempt)
             }
-            Err(RegistryError::Superseded { .. }) => {
-                Err(CloseError::Superseded(row.name.clone()))
-            }
+            Err(RegistryError::Superseded { .. }) => Err(CloseError::Superseded(row.name.clone())),
             Err(error) => Err(error.into()),
         }
     }
@@ -307,16 +305,15 @@ impl DirectButler {
         let rows = self.registry().read(|reader| reader.datasets(&query))?;
         Ok(rows.into_iter().flat_map(|row| row.records).map(|record| record.key).collect())
     }
+}
 
-    /// Removes the root of a closed workspace. What cannot be removed now is left
-    /// to `workspace vacuum`: the transaction is closed in any case.
-    fn remove_workspace_root(&self, root: &Utf8Path) {
-        let removed = pantler_datastore::fs::remove_tree(root).is_ok();
-        pantler_seam::step("close.root.removed");
-        let parent: Option<Utf8PathBuf> = root.parent().map(Utf8Path::to_owned);
-        if let (true, Some(parent)) = (removed, parent) {
-            // Fails if another opening of the same name has its root there.
-            drop(std::fs::remove_dir(parent));
-        }
+/// Removes the root of a closed workspace. What cannot be removed now is left to
+/// `workspace vacuum`: the transaction is closed in any case.
+fn remove_workspace_root(root: &Utf8Path) {
+    let removed = pantler_datastore::fs::remove_tree(root).is_ok();
+    pantler_seam::step("close.root.removed");
+    if let (true, Some(parent)) = (removed, root.parent()) {
+        // Fails if another opening of the same name has its root there.
+        drop(std::fs::remove_dir(parent));
     }
 }

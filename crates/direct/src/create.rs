@@ -117,8 +117,7 @@ fn check_place(
         let ours = name.starts_with(&config.database)
             || name.starts_with(&format!("{}.", config::FILE))
             || is_folder;
-        let empty = !is_folder
-            || std::fs::read_dir(entry.path()).map_err(io)?.next().is_none();
+        let empty = !is_folder || std::fs::read_dir(entry.path()).map_err(io)?.next().is_none();
         if !(ours && empty) {
             return Err(CreateError::NotEmpty { path: root.to_owned(), entry: name });
         }

@@ -16,7 +16,9 @@ pub enum ButlerError {
     #[error("{0} is not a Pantler repository: it has no pantler.yaml")]
     NotARepository(Utf8PathBuf),
     /// Made by a newer program.
-    #[error("{path} has format version {found}, this program knows {supported}: use a newer pantler")]
+    #[error(
+        "{path} has format version {found}, this program knows {supported}: use a newer pantler"
+    )]
     NewerRepository {
         /// The file.
         path: Utf8PathBuf,
@@ -63,7 +65,9 @@ pub enum ButlerError {
     #[error("no open transaction is called {0}")]
     NoTransaction(TransactionName),
     /// The name is in use for something else.
-    #[error("transaction {name} is open already, by {owner} ({process}), for something else: close it first or take another name")]
+    #[error(
+        "transaction {name} is open already, by {owner} ({process}), for something else: close it first or take another name"
+    )]
     NameInUse {
         /// The name.
         name: TransactionName,
@@ -73,7 +77,9 @@ pub enum ButlerError {
         process: Process,
     },
     /// Another process holds the transaction and may still be writing.
-    #[error("transaction {name} is held by {process}, which may still be at work: wait for it, or take it over with --take-over if it is gone")]
+    #[error(
+        "transaction {name} is held by {process}, which may still be at work: wait for it, or take it over with --take-over if it is gone"
+    )]
     Held {
         /// The transaction.
         name: TransactionName,
@@ -87,6 +93,16 @@ pub enum ButlerError {
         name: TransactionName,
         /// What began.
         closing: Closing,
+    },
+    /// The database did not say whether the transaction was opened. Nothing was
+    /// written for it.
+    #[error("it is not known whether transaction {name} was opened")]
+    OpenUnknown {
+        /// The transaction.
+        name: TransactionName,
+        /// What the database said.
+        #[source]
+        source: RegistryError,
     },
     /// The kind refused to begin.
     #[error("cannot open transaction {name}")]
@@ -114,7 +130,9 @@ pub enum CloseError {
         closing: Closing,
     },
     /// Another process holds it and may still be at work.
-    #[error("transaction {name} is held by {process}, which may still be at work; it stays open: wait for that process, or use --take-over if it is gone")]
+    #[error(
+        "transaction {name} is held by {process}, which may still be at work; it stays open: wait for that process, or use --take-over if it is gone"
+    )]
     Held {
         /// The transaction.
         name: TransactionName,

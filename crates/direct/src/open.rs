@@ -8,8 +8,7 @@ use pantler_core::{
 use pantler_registry::RegistryError;
 
 use crate::{
-    ButlerError, DirectButler, TransactionFile,
-    environment::Liveness,
+    ButlerError, DirectButler, TransactionFile, environment::Liveness,
     transaction_file::TransactionFileError,
 };
 
@@ -64,7 +63,18 @@ impl DirectButler {
         match opened {
             Ok(()) => {}
             Err(RegistryError::TransactionExists { row: existing }) => {
-                return self.join(&row, *existing);
+                return join(&row, *existing);
+            }
+            // The answer of the commit was lost: the row tells.
+            Err(error @ RegistryError::CommitUnknown { .. }) => {
+                let looked = self.registry().read(|reader| reader.opening(opening));
+                match looked {
+                    Ok(Some(_)) => {}
+                    Ok(None) => return Err(error.into()),
+                    Err(_) => {
+                        return Err(ButlerError::OpenUnknown { name: name.clone(), source: error });
+                    }
+                }
             }
             Err(error) => return Err(error.into()),
         }
@@ -73,21 +83,6 @@ impl DirectButler {
             self.workspace_file(&row)?;
         }
         Ok(Begun::Opened(Open::new(name.clone(), opening, 1, transaction)))
-    }
-
-    fn join<T>(
-        &self,
-        wanted: &TransactionRow,
-        existing: TransactionRow,
-    ) -> Result<Begun<T>, ButlerError> {
-        if existing.kind == wanted.kind && existing.data == wanted.data {
-            return Ok(Begun::Joined(existing));
-        }
-        Err(ButlerError::NameInUse {
-            name: existing.name,
-            owner: existing.owner,
-            process: existing.process,
-        })
     }
 
     /// Takes over an open transaction to go on writing its artifacts: claims a new
@@ -123,10 +118,9 @@ impl DirectButler {
         take_over: bool,
     ) -> Result<(), ButlerError> {
         match self.environment().liveness(&row.process) {
-            Liveness::Alive | Liveness::Unknown if !take_over => Err(ButlerError::Held {
-                name: row.name.clone(),
-                process: row.process.clone(),
-            }),
+            Liveness::Alive | Liveness::Unknown if !take_over => {
+                Err(ButlerError::Held { name: row.name.clone(), process: row.process.clone() })
+            }
             _ => Ok(()),
         }
     }
@@ -144,8 +138,7 @@ impl DirectButler {
             path: Utf8PathBuf::from(row.name.as_str()),
             reason,
         };
-        let run =
-            CollectionName::new(row.name.as_str()).map_err(|e| invalid(e.to_string()))?;
+        let run = CollectionName::new(row.name.as_str()).map_err(|e| invalid(e.to_string()))?;
         let root = self.workspace_root(&run, row.opening);
         match TransactionFile::read(&root) {
             Ok(Some(file)) => return Ok((root, file)),
@@ -176,4 +169,16 @@ impl DirectButler {
         pantler_seam::step("open.workspace.written");
         Ok((root, file))
     }
+}
+
+/// What a second opener of a name gets.
+fn join<T>(wanted: &TransactionRow, existing: TransactionRow) -> Result<Begun<T>, ButlerError> {
+    if existing.kind == wanted.kind && existing.data == wanted.data {
+        return Ok(Begun::Joined(existing));
+    }
+    Err(ButlerError::NameInUse {
+        name: existing.name,
+        owner: existing.owner,
+        process: existing.process,
+    })
 }

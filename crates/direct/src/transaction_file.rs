@@ -47,7 +47,9 @@ pub enum TransactionFileError {
         source: std::io::Error,
     },
     /// A newer program made the workspace.
-    #[error("{path} has format version {found}, this program knows {supported}: use a newer pantler")]
+    #[error(
+        "{path} has format version {found}, this program knows {supported}: use a newer pantler"
+    )]
     Version {
         /// The file.
         path: Utf8PathBuf,
@@ -57,7 +59,9 @@ pub enum TransactionFileError {
         supported: u32,
     },
     /// It is not what Pantler writes.
-    #[error("{path} is damaged: {reason}; remove it, and the next command writes it again from the database")]
+    #[error(
+        "{path} is damaged: {reason}; remove it, and the next command writes it again from the database"
+    )]
     Damaged {
         /// The file.
         path: Utf8PathBuf,

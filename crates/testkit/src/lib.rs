@@ -10,6 +10,7 @@
     clippy::panic,
     clippy::unwrap_used,
     clippy::missing_panics_doc,
+    clippy::return_self_not_must_use,
     clippy::disallowed_methods,
     clippy::print_stderr,
     reason = "only tests depend on this crate: it panics and prints where a test should fail"

@@ -37,9 +37,10 @@ impl Project {
     /// Another project with the same files, repository included.
     #[must_use]
     pub fn duplicate(&self) -> Self {
-        let copy = Self::empty(&self.program);
+        let mut copy = Self::empty(&self.program);
         copy_tree(&self.path(), &copy.path(), &|_| true);
-        Self { checked: self.checked, ..copy }
+        copy.checked = self.checked;
+        copy
     }
 
     /// Gives the project folder another name.
@@ -56,7 +57,9 @@ impl Project {
 
     /// The project folder.
     pub fn path(&self) -> Utf8PathBuf {
-        Utf8Path::from_path(self.dir.path()).unwrap().join(&self.name)
+        // Without symbolic links, as the program names it.
+        let dir = Utf8Path::from_path(self.dir.path()).unwrap();
+        dir.canonicalize_utf8().unwrap().join(&self.name)
     }
 
     /// Its repository.
@@ -113,9 +116,7 @@ impl Project {
             .as_array()
             .unwrap()
             .iter()
-            .map(|row| {
-                format!("{} {} {}", row["dataset_type"], row["data_id"], row["checksum"])
-            })
+            .map(|row| format!("{} {} {}", row["dataset_type"], row["data_id"], row["checksum"]))
             .collect();
         rows.sort();
         rows

@@ -12,8 +12,7 @@ use std::{
 
 use camino::Utf8Path;
 use pantler_core::{
-    CollectionName, DatasetTypeName, DimensionRecord, ElementName, IdSeed, OpeningId, Tai,
-    Universe,
+    CollectionName, DatasetTypeName, DimensionRecord, ElementName, IdSeed, OpeningId, Tai, Universe,
 };
 use pantler_datastore::StorageError;
 use pantler_direct::DirectButler;
@@ -44,10 +43,7 @@ pub struct Built {
 /// # Errors
 /// [`WorkspaceError::NothingToDo`] if there are no quanta, with the reasons;
 /// nothing is written then.
-pub fn build(
-    butler: &DirectButler,
-    workspace: &WorkspaceClient,
-) -> Result<Built, WorkspaceError> {
+pub fn build(butler: &DirectButler, workspace: &WorkspaceClient) -> Result<Built, WorkspaceError> {
     if let Some(graph) = workspace.graph_if_built()? {
         return Ok(Built { graph, before: true });
     }
@@ -95,8 +91,7 @@ pub(crate) fn graph_of(
         output_run: output.clone(),
         created_at: now,
     };
-    let graph =
-        pantler_graph::build(pipeline, source, metadata).map_err(WorkspaceError::Build)?;
+    let graph = pantler_graph::build(pipeline, source, metadata).map_err(WorkspaceError::Build)?;
     if graph.is_empty() {
         let reasons: Vec<_> = graph.pruned().iter().take(5).map(|p| format!("; {p}")).collect();
         return Err(WorkspaceError::NothingToDo(reasons.concat()));
@@ -152,8 +147,7 @@ impl Inputs {
         let mut datasets: BTreeMap<DatasetTypeName, Vec<InputDataset>> = BTreeMap::new();
         let mut records = BTreeMap::new();
         butler.registry().read(|reader| {
-            let types: Vec<_> =
-                pipeline.overall_inputs().iter().map(|t| t.name.clone()).collect();
+            let types: Vec<_> = pipeline.overall_inputs().iter().map(|t| t.name.clone()).collect();
             if !types.is_empty() {
                 let rows = reader.datasets(&DatasetQuery {
                     dataset_types: Some(types),

@@ -70,6 +70,9 @@ impl WorkspaceClient {
             let entry =
                 entry.map_err(|source| WorkspaceError::Io { path: parent.clone(), source })?;
             let root = entry.into_path();
+            if !root.is_dir() {
+                continue;
+            }
             if let Some(file) = TransactionFile::read(&root)? {
                 return Self::new(root, file, repository).map(Some);
             }
@@ -127,8 +130,7 @@ impl WorkspaceClient {
     /// # Errors
     /// [`WorkspaceError::NotBuilt`] if there is none.
     pub fn graph(&self) -> Result<QuantumGraph, WorkspaceError> {
-        self.graph_if_built()?
-            .ok_or_else(|| WorkspaceError::NotBuilt(self.transaction.run.clone()))
+        self.graph_if_built()?.ok_or_else(|| WorkspaceError::NotBuilt(self.transaction.run.clone()))
     }
 
     /// What happened to its quanta so far.
@@ -191,8 +193,8 @@ impl WorkspaceClient {
 /// Reads the graph in a root.
 pub(crate) fn read_graph(root: &Utf8Path) -> Result<QuantumGraph, WorkspaceError> {
     let path = layout::graph_file(root);
-    let file = File::open(&path)
-        .map_err(|source| WorkspaceError::Io { path: path.clone(), source })?;
+    let file =
+        File::open(&path).map_err(|source| WorkspaceError::Io { path: path.clone(), source })?;
     pantler_graph::read(std::io::BufReader::new(file))
         .map_err(|source| WorkspaceError::GraphFile { path, source })
 }

@@ -1,7 +1,12 @@
 //! Closing a workspace by name.
 
-use pantler_core::{CollectionName, transaction::Closing};
-use pantler_direct::{CloseOptions, Closed, DirectButler, this_process};
+use std::time::{Duration, Instant};
+
+use pantler_core::{
+    CollectionName,
+    transaction::{Closing, TransactionRow},
+};
+use pantler_direct::{CloseOptions, Closed, DirectButler, Liveness, this_process};
 use pantler_exec::{LockError, RunnerLock};
 
 use crate::{WorkspaceError, create::name_of};
@@ -33,6 +38,7 @@ pub fn close(
                 Err(LockError::Locked { holder, .. }) => {
                     notice.waiting_for(&holder);
                     drop(RunnerLock::acquire(&root, &process, true)?);
+                    wait_for_its_end(butler, &row);
                 }
                 Err(error) => return Err(error.into()),
                 Ok(lock) => drop(lock),
@@ -40,4 +46,14 @@ pub fn close(
         }
     }
     Ok(butler.close(&name, closing, options)?)
+}
+
+/// A runner lets its lock go some milliseconds before its process ends. If it also
+/// holds the transaction, closing before that would be refused.
+fn wait_for_its_end(butler: &DirectButler, row: &TransactionRow) {
+    const BACKOFF: Duration = Duration::from_millis(10);
+    let until = Instant::now() + Duration::from_secs(2);
+    while butler.environment().liveness(&row.process) == Liveness::Alive && Instant::now() < until {
+        std::thread::sleep(BACKOFF);
+    }
 }

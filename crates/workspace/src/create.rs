@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use pantler_butler::transaction::Kinds;
 use pantler_core::{CollectionName, DatasetTypeName, OpeningId, TransactionName};
 use pantler_direct::{Begun, ButlerError, DirectButler, Environment};
 use pantler_graph::{Pipeline, ResolvedPipeline};
-use pantler_registry::{OpenOptions, RegistryError};
+use pantler_registry::{OpenOptions, Reader};
 
 use crate::{WorkspaceClient, WorkspaceError, WorkspaceTransaction};
 
@@ -35,7 +36,7 @@ pub fn open_butler(
     options: &OpenOptions,
 ) -> Result<DirectButler, ButlerError> {
     let butler = DirectButler::open(root, environment, options)?;
-    Ok(butler.with_kinds(|kinds| kinds.with::<WorkspaceTransaction>()))
+    Ok(butler.with_kinds(Kinds::with::<WorkspaceTransaction>))
 }
 
 /// Opens a workspace: its RUN is registered and locked, its root made. `opening` is
@@ -51,7 +52,9 @@ pub fn create(
     let pipeline = read_pipeline(&request.pipeline)?;
     resolve(butler, &pipeline)?;
     let input_runs = butler.registry().read(|reader| {
-        if reader.collection(&request.run)?.is_some() && reader.transaction(&name_of(&request.run))?.is_none() {
+        if reader.collection(&request.run)?.is_some()
+            && reader.transaction(&name_of(&request.run))?.is_none()
+        {
             return Err(WorkspaceError::RunExists(request.run.clone()));
         }
         Ok(reader.resolve(&request.inputs)?.into_iter().map(|run| run.name).collect())
@@ -91,12 +94,12 @@ pub fn create(
 
 /// The transaction's name: that of the RUN.
 pub(crate) fn name_of(run: &CollectionName) -> TransactionName {
-    TransactionName::new(run.as_str()).expect("collection and transaction names have the same rules")
+    TransactionName::new(run.as_str())
+        .expect("collection and transaction names have the same rules")
 }
 
 pub(crate) fn absolute(path: &Utf8Path) -> Result<Utf8PathBuf, WorkspaceError> {
-    path.canonicalize_utf8()
-        .map_err(|source| WorkspaceError::Io { path: path.to_owned(), source })
+    path.canonicalize_utf8().map_err(|source| WorkspaceError::Io { path: path.to_owned(), source })
 }
 
 /// Reads and checks a pipeline file.
@@ -111,7 +114,7 @@ pub(crate) fn resolve(
     butler: &DirectButler,
     pipeline: &Pipeline,
 ) -> Result<ResolvedPipeline, WorkspaceError> {
-    let types = butler.registry().read(|reader| Ok::<_, RegistryError>(reader.dataset_types()?))?;
+    let types = butler.registry().read(Reader::dataset_types)?;
     let lookup = |name: &DatasetTypeName| types.iter().find(|t| t.name == *name).map(Arc::clone);
     Ok(pipeline.resolve(butler.universe(), &lookup)?)
 }

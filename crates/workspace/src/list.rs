@@ -74,9 +74,7 @@ pub fn vacuum(butler: &DirectButler, dry_run: bool) -> Result<Vec<Vacuumed>, Wor
 }
 
 /// All folders where roots are, with the opening that their name says.
-fn roots(
-    butler: &DirectButler,
-) -> Result<Vec<(Option<OpeningId>, Utf8PathBuf)>, WorkspaceError> {
+fn roots(butler: &DirectButler) -> Result<Vec<(Option<OpeningId>, Utf8PathBuf)>, WorkspaceError> {
     let top = butler.config().workspaces_dir(butler.root());
     let mut roots = Vec::new();
     for name in folders(&top)? {

@@ -231,7 +231,9 @@ impl ArtifactTransaction for Ingest {
         }
         let all_mine = records.iter().all(|r| self.written.contains_key(&r.dataset));
         if !all_mine || context.facts().attempt > 1 {
-            context.artifacts().flush(&records.iter().map(|r| r.key.clone()).collect::<Vec<_>>())?;
+            context
+                .artifacts()
+                .flush(&records.iter().map(|r| r.key.clone()).collect::<Vec<_>>())?;
             self.delete_leftovers(&records, context)?;
         }
         context.insert_records(records);

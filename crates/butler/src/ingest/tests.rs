@@ -176,10 +176,7 @@ fn a_stored_ingest_is_decoded_by_its_kind() {
     let (data, manifest) = (ingest.data(), ingest.manifest().unwrap_or_default());
     let decoded = kinds.decode("ingest", &data, &manifest).expect("it decodes");
     assert_eq!(decoded.data(), data);
-    assert!(matches!(
-        kinds.decode("put", &data, &manifest),
-        Err(DecodeError::UnknownKind { .. })
-    ));
+    assert!(matches!(kinds.decode("put", &data, &manifest), Err(DecodeError::UnknownKind { .. })));
     let newer = data.replace("\"version\":1", "\"version\":9");
     assert!(matches!(
         kinds.decode("ingest", &newer, &manifest),

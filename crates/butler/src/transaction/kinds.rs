@@ -21,7 +21,9 @@ pub trait TransactionKind: ArtifactTransaction + Sized + 'static {
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// A kind that is not registered.
-    #[error("unknown kind of transaction {kind:?}: this program knows {known}; a newer pantler, or the program that defines this kind, can close it")]
+    #[error(
+        "unknown kind of transaction {kind:?}: this program knows {known}; a newer pantler, or the program that defines this kind, can close it"
+    )]
     UnknownKind {
         /// The kind found.
         kind: String,
@@ -29,7 +31,9 @@ pub enum DecodeError {
         known: String,
     },
     /// A version of the description that this program does not know.
-    #[error("{kind} transaction of format version {found}: this program reads up to {supported}; a newer pantler can close it")]
+    #[error(
+        "{kind} transaction of format version {found}: this program reads up to {supported}; a newer pantler can close it"
+    )]
     Version {
         /// The kind.
         kind: &'static str,

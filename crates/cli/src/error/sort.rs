@@ -137,6 +137,7 @@ fn butler(error: &ButlerError) -> Sorted {
     match error {
         ButlerError::Registry(source) => registry(source),
         ButlerError::Datastore(source) => datastore(source),
+        ButlerError::OpenUnknown { name, .. } => Sorted::unknown(Some(name)),
         ButlerError::Held { name, .. } => Sorted::open(name),
         ButlerError::ClosingBegan { name, closing } => Sorted::open(name)
             .then(Next::command(format_args!("transaction {} {name}", closing.verb()))),
@@ -217,10 +218,11 @@ fn ingest(error: &IngestError) -> Sorted {
             state: "the repository is as before the ingest".to_owned(),
             ..Sorted::unchanged()
         },
-        IngestError::LeftOpen { name, source, .. } => match source {
+        IngestError::LeftOpen { name, source, .. } => match &**source {
             CloseError::Unknown { name, .. } => Sorted::unknown(Some(name)),
             _ => Sorted::open(name),
         },
+        IngestError::NotClosed(source) => close(source),
         IngestError::Butler(source) => butler(source),
         _ => Sorted::unchanged(),
     }
@@ -339,11 +341,17 @@ mod tests {
     #[test]
     fn an_unknown_outcome_stays_one_however_deep_it_is() {
         assert_eq!(status(WorkspaceError::Close(unknown())), Status::Unknown);
-        let ingest =
-            IngestError::LeftOpen { name: name(), failure: String::new(), source: unknown() };
+        let ingest = IngestError::LeftOpen {
+            name: name(),
+            failure: String::new(),
+            source: Box::new(unknown()),
+        };
         assert_eq!(status(ProjectError::Ingest(ingest)), Status::Unknown);
         let run = CollectionName::new("w/1").unwrap();
-        assert_eq!(status(ProjectError::Commit { name: run, source: unknown() }), Status::Unknown);
+        assert_eq!(
+            status(ProjectError::Commit { name: run, source: Box::new(unknown()) }),
+            Status::Unknown
+        );
     }
 
     #[test]
@@ -353,7 +361,7 @@ mod tests {
         let left = IngestError::LeftOpen {
             name: name(),
             failure: String::new(),
-            source: still_open(KindError::Invalid(String::new())),
+            source: Box::new(still_open(KindError::Invalid(String::new()))),
         };
         let report = CommandError::from(left).report(None);
         assert!(report.contains("next: pantler transaction show w/1"), "{report}");

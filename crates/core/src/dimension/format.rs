@@ -25,7 +25,9 @@ pub enum UniverseFormatError {
     #[error("not a universe file: {0}")]
     Syntax(String),
     /// Another version.
-    #[error("universe format version {found}: this program reads version 1; a newer pantler may read it")]
+    #[error(
+        "universe format version {found}: this program reads version 1; a newer pantler may read it"
+    )]
     Version {
         /// The version found.
         found: u32,

@@ -28,8 +28,8 @@ use pantler_datastore::{DatastoreError, WriteBatch, key};
 use pantler_registry::RegistryError;
 use rayon::prelude::*;
 
-pub use plan::{IngestPlan, record_from_key};
 use plan::Planned;
+pub use plan::{IngestPlan, record_from_key};
 
 use crate::{Begun, ButlerError, CloseError, CloseOptions, DirectButler};
 
@@ -106,7 +106,9 @@ pub enum IngestError {
         second: Utf8PathBuf,
     },
     /// The RUN has other bytes for this data ID.
-    #[error("{path} differs from what {run} has as {dataset}: a dataset never changes; ingest into another RUN, or under another data ID")]
+    #[error(
+        "{path} differs from what {run} has as {dataset}: a dataset never changes; ingest into another RUN, or under another data ID"
+    )]
     Differs {
         /// The file.
         path: Utf8PathBuf,
@@ -126,7 +128,9 @@ pub enum IngestError {
         transaction: Option<TransactionName>,
     },
     /// A dimension record is missing that cannot be made from its key.
-    #[error("{path} needs the record {element} {data_id}, which has required metadata: insert it first, or name a record file in the project")]
+    #[error(
+        "{path} needs the record {element} {data_id}, which has required metadata: insert it first, or name a record file in the project"
+    )]
     MissingRecord {
         /// A file that needs it.
         path: Utf8PathBuf,
@@ -156,8 +160,12 @@ pub enum IngestError {
         failure: String,
         /// Why it could not be undone.
         #[source]
-        source: CloseError,
+        source: Box<CloseError>,
     },
+    /// The files were written, and the transaction is not this process's any more, or
+    /// it is not known whether it was committed. Nothing was deleted because of that.
+    #[error("the files were copied, but the ingest was not closed")]
+    NotClosed(#[source] Box<CloseError>),
     /// The repository could not be read, or the transaction not be opened.
     #[error(transparent)]
     Butler(#[from] ButlerError),
@@ -203,7 +211,10 @@ impl DirectButler {
                 let planned = plan::plan(self, &request.run, &request.files, None)?;
                 if planned.new.is_empty() {
                     self.prepare(&request.run, &planned)?;
-                    return Ok(IngestReport { skipped: planned.skipped, ..IngestReport::default() });
+                    return Ok(IngestReport {
+                        skipped: planned.skipped,
+                        ..IngestReport::default()
+                    });
                 }
                 let open = self.open_ingest(request, &planned)?;
                 self.write_and_commit(open, planned.skipped, false, progress)
@@ -322,15 +333,9 @@ impl DirectButler {
                         Err(failure) => match failure.open {
                             Some(still) => {
                                 open = still;
-                                Box::new(failure.error)
+                                failure.error
                             }
-                            None => {
-                                return Err(IngestError::LeftOpen {
-                                    name,
-                                    failure: "it could not be committed".to_owned(),
-                                    source: failure.error,
-                                });
-                            }
+                            None => return Err(IngestError::NotClosed(failure.error)),
                         },
                     }
                 }

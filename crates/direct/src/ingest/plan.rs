@@ -10,8 +10,8 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_butler::ingest::{Ingest, IngestItem};
 use pantler_core::{
-    ArtifactKey, Checksum, ChecksumHasher, CollectionName, DataId, DatasetId, DatasetType, DatasetTypeName,
-    DimensionRecord, Element, Universe,
+    ArtifactKey, Checksum, ChecksumHasher, CollectionName, DataId, DatasetId, DatasetType,
+    DatasetTypeName, DimensionRecord, Element, Universe,
 };
 use pantler_registry::{DatasetQuery, DatasetRow, RegistryError};
 use uuid::Uuid;
@@ -249,7 +249,11 @@ fn missing_records(
 }
 
 /// The record of `element` that a data ID names, with nothing but its key.
-pub fn record_from_key(universe: &Universe, element: &Element, data_id: &DataId) -> DimensionRecord {
+pub fn record_from_key(
+    universe: &Universe,
+    element: &Element,
+    data_id: &DataId,
+) -> DimensionRecord {
     DimensionRecord {
         element: element.name.clone(),
         data_id: identity(universe, element, data_id),

@@ -1,7 +1,7 @@
 use pantler_core::KeyValue;
 
 use super::*;
-use crate::testing::{SURVEY, TestSource, CLIMATE, CLIMATE_PIPELINE, survey, climate};
+use crate::testing::{CLIMATE, CLIMATE_PIPELINE, SURVEY, TestSource, climate, survey};
 
 fn counts(graph: &QuantumGraph) -> Vec<String> {
     graph.counts().map(|(task, n)| format!("{} {n}", task.label)).collect()

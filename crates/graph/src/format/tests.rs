@@ -9,7 +9,7 @@ use zip::{ZipArchive, ZipWriter, write::SimpleFileOptions};
 use super::*;
 use crate::{
     graph::QuantumGraph,
-    testing::{SURVEY, TestSource, CLIMATE_PIPELINE, survey, climate},
+    testing::{CLIMATE_PIPELINE, SURVEY, TestSource, climate, survey},
 };
 
 fn bytes_of(graph: &QuantumGraph) -> Vec<u8> {

@@ -209,8 +209,8 @@ fn store_logs(
         return Ok(Vec::new());
     }
     let facts = context.facts();
-    let prefix = RunPrefix::parse(facts.run_prefix)
-        .map_err(|e| KindError::Invalid(e.to_string()))?;
+    let prefix =
+        RunPrefix::parse(facts.run_prefix).map_err(|e| KindError::Invalid(e.to_string()))?;
     let write = WriteId::of_opening(facts.opening, facts.attempt);
     let tasks: Vec<&ResolvedTask> = graph.pipeline().tasks().iter().collect();
     let mut packs = Vec::new();

@@ -111,7 +111,12 @@ impl Project {
         let path = dir.join(FILE);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+                ) =>
+            {
                 return Err(ProjectError::NoProject(dir.to_owned()));
             }
             Err(source) => return Err(ProjectError::Io { path, source }),
@@ -119,8 +124,10 @@ impl Project {
         let dir = dir
             .canonicalize_utf8()
             .map_err(|source| ProjectError::Io { path: dir.to_owned(), source })?;
-        let syntax =
-            |e: serde_saphyr::Error| ProjectError::Syntax { path: path.clone(), reason: e.to_string() };
+        let syntax = |e: serde_saphyr::Error| ProjectError::Syntax {
+            path: path.clone(),
+            reason: e.to_string(),
+        };
         let VersionOnly { version } = serde_saphyr::from_str(&text).map_err(syntax)?;
         if version != VERSION {
             return Err(ProjectError::Version { path, found: version, supported: VERSION });
@@ -134,7 +141,10 @@ impl Project {
         let mut ingest = Vec::with_capacity(file.ingest.len());
         for (i, spec) in file.ingest.into_iter().enumerate() {
             let files = FilePattern::parse(&spec.files, &spec.dimensions).map_err(|reason| {
-                ProjectError::Invalid { path: path.clone(), reason: format!("ingest[{i}].files: {reason}") }
+                ProjectError::Invalid {
+                    path: path.clone(),
+                    reason: format!("ingest[{i}].files: {reason}"),
+                }
             })?;
             let IngestV1 { dataset_type, dimensions, storage_class, .. } = spec;
             ingest.push(IngestSpec { dataset_type, dimensions, storage_class, files });

@@ -8,7 +8,10 @@ mod records;
 mod run;
 
 use camino::Utf8PathBuf;
-use pantler_core::{CollectionName, transaction::{Closing, Process}};
+use pantler_core::{
+    CollectionName,
+    transaction::{Closing, Process},
+};
 use pantler_direct::{ButlerError, CloseError, CreateError, IngestError};
 
 pub use format::{FILE, IngestSpec, Project};
@@ -124,7 +127,7 @@ pub enum ProjectError {
         name: CollectionName,
         /// Why.
         #[source]
-        source: CloseError,
+        source: Box<CloseError>,
     },
 }
 

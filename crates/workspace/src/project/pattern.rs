@@ -122,7 +122,12 @@ fn descend(
     }
     let entries = match at.read_dir_utf8() {
         Ok(entries) => entries,
-        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+        Err(e)
+            if matches!(
+                e.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
             return Ok(());
         }
         Err(e) => return Err((at, e)),
@@ -186,7 +191,10 @@ mod tests {
     fn faults_are_named() {
         let fault = |text: &str| FilePattern::parse(text, &dimensions(&["city"])).map(|_| ());
         assert_eq!(fault("a.csv"), Err("it has no `{city}`".to_owned()));
-        assert_eq!(fault("{city}/{day}.csv"), Err("`{day}` is not one of the dimensions".to_owned()));
+        assert_eq!(
+            fault("{city}/{day}.csv"),
+            Err("`{day}` is not one of the dimensions".to_owned())
+        );
         assert_eq!(fault("{city}/{city}"), Err("`{city}` stands in it twice".to_owned()));
         assert_eq!(fault("{city"), Err("a `{` has no `}`".to_owned()));
     }
@@ -200,8 +208,9 @@ mod tests {
             std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
             std::fs::File::create(path).expect("a file");
         }
-        let pattern = FilePattern::parse("data/{city}/{month}.csv", &dimensions(&["city", "month"]))
-            .expect("a pattern");
+        let pattern =
+            FilePattern::parse("data/{city}/{month}.csv", &dimensions(&["city", "month"]))
+                .expect("a pattern");
         let found = pattern.find(root).expect("listed");
         let paths: Vec<_> =
             found.iter().map(|f| f.path.strip_prefix(root).expect("below").as_str()).collect();

@@ -1,11 +1,16 @@
 //! What a run would do, without doing it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use pantler_core::{ArtifactKey, Checksum, DataId, DatasetType, DatasetTypeName, ElementName, IdSeed};
+use pantler_core::{
+    ArtifactKey, Checksum, DataId, DatasetType, DatasetTypeName, ElementName, IdSeed,
+};
 use pantler_direct::{Environment, IngestFile, IngestPlan};
 use pantler_graph::{InputArtifact, InputDataset, QuantumGraph};
-use pantler_registry::OpenOptions;
+use pantler_registry::{OpenOptions, Reader};
 
 use super::{Job, ProjectError};
 use crate::{
@@ -50,7 +55,7 @@ pub fn plan(job: &Job, environment: &Environment) -> Result<JobPlan, ProjectErro
     let mut types: Vec<Arc<DatasetType>> = Vec::new();
     let mut inputs = job.inputs.clone();
     if let Some(butler) = &butler {
-        types = butler.registry().read(|reader| reader.dataset_types())?;
+        types = butler.registry().read(Reader::dataset_types)?;
         if job.project.is_some() {
             inputs = butler.registry().read(|reader| {
                 let mut there = Vec::new();
@@ -85,7 +90,7 @@ pub fn plan(job: &Job, environment: &Environment) -> Result<JobPlan, ProjectErro
     };
     let mut source = match &butler {
         Some(butler) => Inputs::read(butler, &resolved, &inputs)?,
-        None => Inputs { universe, datasets: Default::default(), records: Default::default() },
+        None => Inputs { universe, datasets: BTreeMap::new(), records: BTreeMap::new() },
     };
     let opening = environment.new_opening();
     if let Some(project) = &job.project {

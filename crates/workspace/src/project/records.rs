@@ -125,10 +125,9 @@ mod tests {
 
     #[test]
     fn records_are_checked() {
-        let records = read_text(
-            "version: 1\nrecords:\n  filter:\n    - {filter: g1, band: g, width: 150}\n",
-        )
-        .expect("a record");
+        let records =
+            read_text("version: 1\nrecords:\n  filter:\n    - {filter: g1, band: g, width: 150}\n")
+                .expect("a record");
         assert_eq!(records[0].data_id.to_string(), "filter=g1");
         assert_eq!(records[0].implied.len(), 1);
         let fault = |row: &str| {

@@ -176,10 +176,7 @@ pub fn run(
     })
 }
 
-fn make_repository(
-    project: &Project,
-    progress: &mut dyn JobProgress,
-) -> Result<(), ProjectError> {
+fn make_repository(project: &Project, progress: &mut dyn JobProgress) -> Result<(), ProjectError> {
     if project.repository.join("pantler.yaml").exists() {
         return Ok(());
     }
@@ -197,10 +194,7 @@ fn make_repository(
 
 /// One run of a project at a time: a lock that the kernel releases when the process
 /// ends. The file is beside the roots of the project's workspaces.
-fn lock_project(
-    butler: &DirectButler,
-    job: &Job,
-) -> Result<Option<RunnerLock>, ProjectError> {
+fn lock_project(butler: &DirectButler, job: &Job) -> Result<Option<RunnerLock>, ProjectError> {
     let Some(project) = &job.project else { return Ok(None) };
     let folder = butler.workspace_parent(&project.name);
     std::fs::create_dir_all(&folder)
@@ -230,9 +224,9 @@ fn ingest(
     let records = project.read_records(&universe)?;
     if !records.is_empty() {
         let now = butler.environment().clock.now();
-        butler.registry().write(|writer| {
-            writer.apply(&[Change::EnsureDimensionRecords(records)], now)
-        })?;
+        butler
+            .registry()
+            .write(|writer| writer.apply(&[Change::EnsureDimensionRecords(records)], now))?;
     }
     let request = IngestRequest {
         name: project.ingest_name(),
@@ -293,8 +287,13 @@ fn difference(
         &info.transaction.run,
         info.row.opening,
         info.row.opened_at,
-    )?;
-    Ok((!is_same_work(&built, &wanted)).then_some("set of input datasets"))
+    );
+    let same = match wanted {
+        Ok(wanted) => is_same_work(&built, &wanted),
+        Err(WorkspaceError::NothingToDo(_)) => false,
+        Err(error) => return Err(error.into()),
+    };
+    Ok((!same).then_some("set of input datasets"))
 }
 
 fn take_over(
@@ -364,7 +363,7 @@ fn commit(
     match closed {
         Ok(_) => Ok(()),
         Err(WorkspaceError::Close(source)) => {
-            Err(ProjectError::Commit { name: name.clone(), source })
+            Err(ProjectError::Commit { name: name.clone(), source: Box::new(source) })
         }
         Err(error) => Err(error.into()),
     }
