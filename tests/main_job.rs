@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, process::Command};
 use pantler_testkit::{Project, Ran};
 
 use crate::{
-    small_weather, weather,
+    small_weather,
     toy::{Gate, UNIVERSE, datasets, killed_at, open_names, path_of, toy, toy_with, until},
+    weather,
 };
 
 fn words(line: &str) -> Vec<&str> {
@@ -91,7 +92,10 @@ fn changing_one_temperature_changes_table_and_picture() {
     let outputs = |project: &Project| {
         project.run(&[]).expect(0);
         let get = |args: &[&str]| {
-            project.pantler(&[&["get"], args, &["--collections", "weather"]].concat()).expect(0).stdout
+            project
+                .pantler(&[&["get"], args, &["--collections", "weather"]].concat())
+                .expect(0)
+                .stdout
         };
         let changing = ["comparison", "comparison_json", "comparison_svg"].map(|name| get(&[name]));
         (changing, get(&["monthly", "city=san_francisco"]), get(&["monthly", "city=seattle"]))
@@ -112,7 +116,11 @@ fn other_bytes_for_a_data_id_are_refused_and_change_nothing() {
     project.write("data/b.txt", "7\n");
     let ran = project.run(&[]).expect(1);
     let file = project.path().join("data/b.txt");
-    assert!(ran.stderr.contains(&format!("{file} differs from what toy/raw has")), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains(&format!("{file} differs from what toy/raw has")),
+        "{}",
+        ran.stderr
+    );
     before.assert_same(&project.picture(), "after a refused ingest");
     // As many bytes as before or not makes no difference.
     project.write("data/b.txt", "77\n");
@@ -127,17 +135,17 @@ fn a_record_with_required_metadata_comes_from_a_record_file() {
     let project = toy(&["a", "b"]);
     project.write(
         "universe.yaml",
-        UNIVERSE.replace("{key: string}", "{key: string, metadata: {title: {type: string, required: true}}}"),
+        UNIVERSE.replace(
+            "{key: string}",
+            "{key: string, metadata: {title: {type: string, required: true}}}",
+        ),
     );
     let ran = project.run(&[]).expect(1);
     assert!(ran.stderr.contains("needs the record item item=a"), "{}", ran.stderr);
     assert!(ran.stderr.contains("data/a.txt"), "{}", ran.stderr);
     assert_eq!(datasets(&project, &[]).len(), 0);
 
-    project.write(
-        "items.yaml",
-        "version: 1\nrecords:\n  item:\n    - {item: a, title: First}\n",
-    );
+    project.write("items.yaml", "version: 1\nrecords:\n  item:\n    - {item: a, title: First}\n");
     let text = project.read("project.yaml");
     project.write("project.yaml", format!("{text}records: [items.yaml]\n"));
     let ran = project.run(&[]).expect(1);
@@ -147,7 +155,8 @@ fn a_record_with_required_metadata_comes_from_a_record_file() {
     project.write("items.yaml", format!("{text}    - {{item: b, title: Second}}\n"));
     project.run(&[]).expect(0);
     let records = project.pantler(&["query", "records", "item", "--json"]).expect(0).json();
-    let titles: Vec<_> = records.as_array().unwrap().iter().map(|r| &r["metadata"]["title"]).collect();
+    let titles: Vec<_> =
+        records.as_array().unwrap().iter().map(|r| &r["metadata"]["title"]).collect();
     assert_eq!(titles, ["First", "Second"]);
 }
 
@@ -228,7 +237,7 @@ fn other_work_than_that_of_an_open_workspace_is_refused_with_the_ways_on() {
         ] {
             assert!(ran.stderr.contains(&way), "{way:?} in\n{}", ran.stderr);
         }
-        assert_eq!(open_names(&project, "workspace"), [&name]);
+        assert_eq!(open_names(&project, "workspace"), [name.as_str()]);
     };
     project.write("pipeline.yaml", pipeline.replace("type: total", "type: sum"));
     refused("pipeline");
@@ -238,7 +247,7 @@ fn other_work_than_that_of_an_open_workspace_is_refused_with_the_ways_on() {
     refused("set of input datasets");
 
     project.run(&["--new"]).expect(0);
-    assert_eq!(open_names(&project, "workspace"), [&name]);
+    assert_eq!(open_names(&project, "workspace"), [name.as_str()]);
     let total = project.pantler(&["get", "total", "--collections", "toy"]).expect(0);
     assert_eq!(total.text(), "6\n");
     // The other one is whole: its own graph, run to its end, has two files.

@@ -42,7 +42,8 @@ fn a_copied_repository_lives_on_its_own() {
 fn open_work_moves_with_its_project() {
     let calm = toy(&["a", "b", "c"]);
     calm.run(&[]).expect(0);
-    for (step, what) in [("datastore.rename:2", "toy/raw/ingest"), ("exec.outputs.moved:2", "workspace")]
+    for (step, what) in
+        [("datastore.rename:2", "toy/raw/ingest"), ("exec.outputs.moved:2", "workspace")]
     {
         let mut project = toy(&["a", "b", "c"]);
         killed_at(&project, step, &["-j1"]);

@@ -62,7 +62,7 @@ pub(crate) fn toy_with(items: &[&str], copy: &str) -> Project {
         "out=$1\nshift\nawk '{ sum += $1 } END { print sum }' \"$@\" > \"$out\"\n",
     );
     for (n, item) in items.iter().enumerate() {
-        project.write(&format!("data/{item}.txt"), &format!("{}\n", n + 1));
+        project.write(&format!("data/{item}.txt"), format!("{}\n", n + 1));
     }
     project
 }

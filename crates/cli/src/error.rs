@@ -52,11 +52,16 @@ impl From<Status> for ExitCode {
     }
 }
 
+/// The state after a command that failed before its first change.
+const UNCHANGED: &str = "nothing has changed";
+
 /// How to go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Next {
     /// A command on the repository that this one worked on: `--repo` is added.
     InRepository(String),
+    /// Several ways, of which a person takes one.
+    OneOf(Vec<Self>),
     /// Anything else.
     Plain(String),
 }
@@ -72,6 +77,11 @@ impl Next {
         Self::Plain(text.into())
     }
 
+    /// Several ways to go on.
+    pub(crate) fn one_of(ways: impl IntoIterator<Item = Self>) -> Self {
+        Self::OneOf(ways.into_iter().collect())
+    }
+
     /// The text, for a command on `repository`.
     pub(crate) fn text(&self, repository: Option<&Utf8Path>) -> String {
         match (self, repository) {
@@ -79,6 +89,10 @@ impl Next {
                 format!("{command} --repo {}", quoted(repository.as_str()))
             }
             (Self::InRepository(text) | Self::Plain(text), _) => text.clone(),
+            (Self::OneOf(ways), _) => {
+                let ways: Vec<_> = ways.iter().map(|way| way.text(repository)).collect();
+                ways.join("\n  or: ")
+            }
         }
     }
 }
@@ -146,6 +160,18 @@ impl CommandError {
         self
     }
 
+    /// Says what an earlier step of the same command has done, which the error itself
+    /// did not know.
+    #[must_use]
+    pub(crate) fn after(mut self, done: &[&str]) -> Self {
+        if let (Some(state), [_, ..]) = (&mut self.state, done)
+            && state == UNCHANGED
+        {
+            *state = format!("{}; nothing else has changed", done.join(", "));
+        }
+        self
+    }
+
     pub(crate) fn status(&self) -> Status {
         self.status
     }
@@ -194,6 +220,18 @@ mod tests {
             error.report(Some(Utf8Path::new("/my repo"))),
             "error: cannot read the list\n  because: no such thing\nnow: nothing has changed\n\
              next: pantler check --repo '/my repo'"
+        );
+        let ways = Next::one_of([Next::command("check"), Next::plain("wait")]);
+        assert_eq!(ways.text(Some(Utf8Path::new("r"))), "pantler check --repo r\n  or: wait");
+    }
+
+    #[test]
+    fn what_was_done_before_is_not_denied() {
+        let error = || CommandError::failed("x").state(UNCHANGED);
+        assert_eq!(error().after(&[]).report(None), "error: x\nnow: nothing has changed");
+        assert_eq!(
+            error().after(&["the files are ingested"]).report(None),
+            "error: x\nnow: the files are ingested; nothing else has changed"
         );
     }
 

@@ -30,6 +30,7 @@ pub(crate) struct Progress {
     quanta: Quanta,
     phase: Phase,
     workspace: Option<CollectionName>,
+    done: Vec<&'static str>,
 }
 
 #[derive(Debug)]
@@ -73,7 +74,13 @@ impl Progress {
             },
             phase,
             workspace: None,
+            done: Vec::new(),
         }
+    }
+
+    /// What this run has changed, apart from its workspace.
+    pub(crate) fn done(&self) -> &[&'static str] {
+        &self.done
     }
 
     /// The workspace that this run has opened or gone on with.
@@ -165,12 +172,16 @@ impl Observer for Progress {
 impl JobProgress for Progress {
     fn notice(&mut self, notice: &Notice<'_>) {
         let line = match notice {
-            Notice::RepositoryMade(root) => format!("made the repository {root}"),
+            Notice::RepositoryMade(root) => {
+                self.done.push("the repository is made");
+                format!("made the repository {root}")
+            }
             Notice::Ingested(report) => {
                 self.ingest.bar.finish_and_clear();
                 if report.ingested == 0 {
                     format!("ingest: nothing new, {} there already", count(report.skipped, "file"))
                 } else {
+                    self.done.push("the files are ingested");
                     format!(
                         "ingested {} ({}), {} there already",
                         count(report.ingested, "file"),
@@ -188,7 +199,12 @@ impl JobProgress for Progress {
                 self.workspace = Some(run.clone());
                 format!("opened the workspace {run}")
             }
-            Notice::Built(graph) => format!("{} in the graph", count(graph.len(), "quantum")),
+            Notice::Built(graph) => {
+                let left_out =
+                    graph.pruned().iter().take(10).map(|pruned| format!("\nleft out: {pruned}"));
+                let left_out: String = left_out.collect();
+                format!("{} in the graph{left_out}", count(graph.len(), "quantum"))
+            }
             Notice::Committing => {
                 self.phase.after();
                 self.quanta.bar.finish_and_clear();

@@ -82,8 +82,14 @@ impl ArtifactKey {
     /// write id stays. `None` if this key carries no write id.
     pub fn at(&self, write: &WriteId) -> Option<Self> {
         let (stem, rest) = self.0.rsplit_once('~')?;
-        let (_, extension) = rest.rsplit_once('.')?;
+        // A write id has no dot; an extension may have several.
+        let (_, extension) = rest.split_once('.')?;
         Self::new(format!("{stem}~{write}.{extension}")).ok()
+    }
+
+    /// Whether [`Self::at`] gives a key.
+    pub fn has_write_id(&self) -> bool {
+        self.0.rsplit_once('~').is_some_and(|(_, rest)| rest.contains('.'))
     }
 }
 
@@ -153,6 +159,17 @@ mod tests {
         let long = encode_component(&"é".repeat(300));
         assert!(long.len() <= MAX_COMPONENT, "{}", long.len());
         assert_ne!(long, encode_component(&"é".repeat(301)));
+    }
+
+    #[test]
+    fn another_writing_changes_the_write_id_alone() {
+        let opening = OpeningId::from_uuid(uuid::Uuid::from_u128(7));
+        let write = WriteId::of_opening(opening, 2);
+        let at = |key: &str| ArtifactKey::new(key).ok().and_then(|k| k.at(&write));
+        let expected = format!("r@1/t/n=1~{write}.fits.gz");
+        assert_eq!(at("r@1/t/n=1~abc-1.fits.gz").map(String::from), Some(expected));
+        assert_eq!(at("r@1/t/n=1.csv"), None);
+        assert_eq!(at("r@1/t/n=1~abc-1"), None);
     }
 
     #[test]

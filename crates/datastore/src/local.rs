@@ -15,7 +15,7 @@ mod walk;
 use std::{
     fs::{File, OpenOptions},
     io,
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -104,6 +104,8 @@ impl Storage for LocalStorage {
             return self.adopt_copy(file, key);
         }
         let path = self.path(key);
+        let read_only = std::fs::Permissions::from_mode(there.mode() & READ_ONLY | 0o400);
+        std::fs::set_permissions(file, read_only).map_err(failed)?;
         step("datastore.adopt");
         let renamed = in_directory(&path, || match rename_noreplace(file, &path) {
             // The directory is missing, or is it the file?
@@ -229,9 +231,13 @@ impl LocalStorage {
     }
 }
 
+/// The permissions of an artifact.
+const READ_ONLY: u32 = 0o444;
+
 fn create_new(path: &Utf8Path) -> io::Result<File> {
-    // Exclusive creation follows no link.
-    OpenOptions::new().write(true).create_new(true).open(path)
+    // Exclusive creation follows no link. Read-only for everybody, so that a task cannot
+    // change an input that it was given the path of; this handle still writes.
+    OpenOptions::new().write(true).create_new(true).mode(READ_ONLY).open(path)
 }
 
 /// Does `action`, which makes something at `path`; if its directory is missing, makes

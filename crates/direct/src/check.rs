@@ -89,7 +89,7 @@ fn look(butler: &DirectButler) -> Result<CheckReport, CheckError> {
     }
     let leftover_roots = workspace_roots
         .into_iter()
-        .filter(|(opening, _)| opening.is_none_or(|opening| !rows.openings.contains(&opening)))
+        .filter(|(opening, _)| opening.is_some_and(|opening| !rows.openings.contains(&opening)))
         .map(|(_, path)| path)
         .collect();
     counts.bytes = artifacts(&root, &rows, &mut findings)?;

@@ -8,18 +8,20 @@
 //! | rows: changes in, transaction out, closed log (one database transaction) | closed; a workspace root is left over | `workspace vacuum` removes the root |
 //! | workspace root removed | closed | – |
 
+use std::any::Any;
+
 use camino::Utf8Path;
 use pantler_butler::transaction::{
-    ArtifactTransaction, CloseContext, ClosingFacts, CommitContext, KindError, Open, RevertContext,
-    decide,
+    ArtifactTransaction, Claim, CloseContext, ClosingFacts, CommitContext, KindError, Open,
+    RevertContext, decide,
 };
 use pantler_core::{
-    CollectionName, TransactionName,
+    ArtifactKey, CollectionName, OpeningId, RunId, TransactionName,
     changes::Changes,
     transaction::{Closing, TransactionRow},
 };
 use pantler_datastore::key::run_prefix;
-use pantler_registry::{DatasetQuery, RegistryError};
+use pantler_registry::{DatasetQuery, Reader, RegistryError};
 
 use crate::{ButlerError, CloseError, DirectButler, TransactionFile, artifacts::DatastoreView};
 
@@ -94,19 +96,14 @@ impl DirectButler {
                 return Err(CloseFailure { error, open: Some(open) });
             }
         };
-        let Some(row) = row.filter(|row| row.opening == open.opening()) else {
-            let error = match self.closed_before(open.name(), closing) {
-                Ok(closed) => return Ok(closed),
-                Err(error) => Box::new(error),
+        let held = row.filter(|row| row.opening == open.opening() && row.attempt == open.attempt());
+        let Some(row) = held else {
+            return match self.gone(open.name(), open.opening(), closing) {
+                Ok(closed) => Ok(closed),
+                Err(error) => Err(CloseFailure { error: Box::new(error), open: None }),
             };
-            return Err(CloseFailure { error, open: None });
         };
-        let holds = row.attempt == open.attempt();
-        if !holds {
-            let error = Box::new(CloseError::Superseded(open.name().clone()));
-            return Err(CloseFailure { error, open: None });
-        }
-        match self.close_row(&row, open.transaction(), holds, closing, options) {
+        match self.close_row(&row, open.transaction(), true, closing, options) {
             Ok(closed) => Ok(closed),
             Err(error) => {
                 let kept = error.stays_open().then(|| self.still_held(open)).flatten();
@@ -150,41 +147,47 @@ impl DirectButler {
         let name = &row.name;
         let duty = decide(row.closing, closing, holds, transaction.commit_deletes())
             .map_err(|source| CloseError::Door { name: name.clone(), source })?;
-        let attempt = if duty.claim {
+        let locks = transaction.locks();
+        let run = locks.modified.first().or(locks.insert_only.first());
+        let (attempt, run_id) = if duty.claim {
             match self.check_holder(row, options.take_over || holds) {
                 Err(ButlerError::Held { name, process }) => {
                     return Err(CloseError::Held { name, process });
                 }
                 other => other?,
             }
-            self.claim(row, closing, duty.past_the_door)?
+            match self.claim(row, closing, duty.past_the_door, run) {
+                Err(CloseError::Superseded(_)) => return self.superseded(row, closing),
+                other => other?,
+            }
         } else {
-            row.attempt
+            (row.attempt, self.registry().read(|reader| run_id(reader, run))?)
         };
-        let locks = transaction.locks();
-        let run = locks.modified.first().or(locks.insert_only.first());
-        let prefix = self.prefix_of(run)?;
+        let prefix = match (run, run_id) {
+            (Some(run), Some(id)) => run_prefix(run, id).as_str().to_owned(),
+            _ => String::new(),
+        };
         let root = transaction
             .is_workspace()
             .then(|| CollectionName::new(name.as_str()).ok())
             .flatten()
             .map(|run| self.workspace_root(&run, row.opening));
-        let recorded = match (run, &root) {
-            (Some(run), Some(_)) => self.recorded_keys(run)?,
-            _ => Vec::new(),
-        };
         let facts = ClosingFacts {
             opening: row.opening,
             attempt,
             past_the_door: duty.past_the_door,
             partial: options.partial,
             run_prefix: &prefix,
-            recorded: &recorded,
             root: root.as_deref(),
         };
-        let changes = self
-            .storage_work(transaction, closing, facts)
-            .map_err(|source| CloseError::StillOpen { name: name.clone(), closing, source })?;
+        let claim = Holding { butler: self, opening: row.opening, attempt, run };
+        let (changes, guards) = match self.storage_work(transaction, closing, facts, &claim) {
+            Ok(parts) => parts,
+            Err(KindError::Superseded) => return self.superseded(row, closing),
+            Err(source) => {
+                return Err(CloseError::StillOpen { name: name.clone(), closing, source });
+            }
+        };
         pantler_seam::step("close.storage.done");
         if let Some(root) = &root {
             TransactionFile::remove(root)
@@ -196,6 +199,7 @@ impl DirectButler {
         if let Some(root) = root {
             remove_workspace_root(&root);
         }
+        drop(guards);
         Ok(closed)
     }
 
@@ -206,22 +210,26 @@ impl DirectButler {
         row: &TransactionRow,
         closing: Closing,
         past_the_door: bool,
-    ) -> Result<u32, CloseError> {
+        run: Option<&CollectionName>,
+    ) -> Result<(u32, Option<RunId>), CloseError> {
         let noted = if past_the_door { Closing::Revert } else { closing };
         let claimed = self.registry().write(|writer| {
-            writer.claim(
+            let attempt = writer.claim(
                 &row.name,
                 row.opening,
                 row.attempt,
                 Some(noted),
                 &self.environment().process,
                 None,
-            )
+            )?;
+            // While the claim holds, a RUN of that name is this transaction's. Later it
+            // may be another's: only the id says which.
+            Ok((attempt, run_id(writer, run)?))
         });
         match claimed {
-            Ok(attempt) => {
+            Ok(claimed) => {
                 pantler_seam::step("close.claimed");
-                Ok(attempt)
+                Ok(claimed)
             }
             Err(RegistryError::Superseded { .. }) => Err(CloseError::Superseded(row.name.clone())),
             Err(error) => Err(error.into()),
@@ -233,23 +241,24 @@ impl DirectButler {
         transaction: &dyn ArtifactTransaction,
         closing: Closing,
         facts: ClosingFacts<'_>,
-    ) -> Result<Changes, KindError> {
+        claim: &Holding<'_>,
+    ) -> Result<(Changes, Vec<Box<dyn Any>>), KindError> {
         let artifacts = DatastoreView(self.datastore());
         match closing {
             Closing::Commit => {
-                let mut context = CommitContext::new(facts, &artifacts);
+                let mut context = CommitContext::new(facts, &artifacts, claim);
                 transaction.commit(&mut context)?;
-                Ok(context.into_changes())
+                Ok(context.into_parts())
             }
             Closing::Revert => {
-                let mut context = RevertContext::new(facts, &artifacts);
+                let mut context = RevertContext::new(facts, &artifacts, claim);
                 transaction.revert(&mut context)?;
-                Ok(context.into_changes())
+                Ok(context.into_parts())
             }
             Closing::Abandon => {
-                let mut context = CloseContext::new(facts, &artifacts);
+                let mut context = CloseContext::new(facts, &artifacts, claim);
                 transaction.abandon(&mut context)?;
-                Ok(context.into_changes())
+                Ok(context.into_parts())
             }
         }
     }
@@ -291,18 +300,53 @@ impl DirectButler {
         }
     }
 
-    fn prefix_of(&self, run: Option<&CollectionName>) -> Result<String, CloseError> {
-        let Some(run) = run else { return Ok(String::new()) };
-        let collection = self.registry().read(|reader| reader.collection(run))?;
-        Ok(collection.map_or_else(String::new, |c| run_prefix(run, c.id).as_str().to_owned()))
+    fn superseded(&self, row: &TransactionRow, closing: Closing) -> Result<Closed, CloseError> {
+        self.gone(&row.name, row.opening, closing)
     }
 
-    fn recorded_keys(
+    /// What became of an opening that another process has claimed. The name may be in
+    /// use again: only the opening says which.
+    fn gone(
         &self,
-        run: &CollectionName,
-    ) -> Result<Vec<pantler_core::ArtifactKey>, CloseError> {
-        let query = DatasetQuery { runs: Some(vec![run.clone()]), ..DatasetQuery::default() };
-        let rows = self.registry().read(|reader| reader.datasets(&query))?;
+        name: &TransactionName,
+        opening: OpeningId,
+        closing: Closing,
+    ) -> Result<Closed, CloseError> {
+        match self.registry().read(|reader| reader.closed(opening))? {
+            Some(closed) if closed.closing == closing => Ok(Closed::Before),
+            Some(closed) => {
+                Err(CloseError::AlreadyClosed { name: name.clone(), closing: closed.closing })
+            }
+            None => Err(CloseError::Superseded(name.clone())),
+        }
+    }
+}
+
+fn run_id(reader: &Reader, run: Option<&CollectionName>) -> Result<Option<RunId>, RegistryError> {
+    let Some(run) = run else { return Ok(None) };
+    Ok(reader.collection(run)?.map(|collection| collection.id))
+}
+
+/// The claim of a closing, as the database knows it.
+struct Holding<'a> {
+    butler: &'a DirectButler,
+    opening: OpeningId,
+    attempt: u32,
+    run: Option<&'a CollectionName>,
+}
+
+impl Claim for Holding<'_> {
+    fn confirm(&self) -> Result<Vec<ArtifactKey>, KindError> {
+        let held = self.butler.registry().read(|reader| {
+            let row = reader.opening(self.opening)?;
+            if row.is_none_or(|row| row.attempt != self.attempt) {
+                return Ok(None);
+            }
+            let Some(run) = self.run else { return Ok(Some(Vec::new())) };
+            let query = DatasetQuery { runs: Some(vec![run.clone()]), ..DatasetQuery::default() };
+            Ok::<_, RegistryError>(Some(reader.datasets(&query)?))
+        });
+        let rows = held.map_err(|e| KindError::Database(e.into()))?.ok_or(KindError::Superseded)?;
         Ok(rows.into_iter().flat_map(|row| row.records).map(|record| record.key).collect())
     }
 }

@@ -56,7 +56,7 @@ impl RepositoryConfig {
         };
         let syntax = |e: serde_saphyr::Error| ButlerError::Config {
             path: path.clone(),
-            reason: e.to_string(),
+            reason: e.without_snippet().to_string(),
         };
         let VersionOnly { version } = serde_saphyr::from_str(&text).map_err(syntax)?;
         if version != VERSION {

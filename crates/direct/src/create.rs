@@ -84,6 +84,9 @@ pub fn create(
     }
     pantler_seam::step("init.folders.made");
     pantler_datastore::fs::sync_dir(root).map_err(ButlerError::from)?;
+    if let Some(parent) = root.parent().filter(|parent| !parent.as_str().is_empty()) {
+        pantler_datastore::fs::sync_dir(parent).map_err(ButlerError::from)?;
+    }
     let file = root.join(config::FILE);
     match pantler_datastore::fs::write_new(&file, config.to_yaml().as_bytes()) {
         Ok(()) => Ok(()),
@@ -98,6 +101,9 @@ fn check_place(
     config: &RepositoryConfig,
     datastore: &DatastoreConfig,
 ) -> Result<(), CreateError> {
+    if root.join(config::FILE).exists() {
+        return Err(CreateError::Exists(root.to_owned()));
+    }
     let io = |source| CreateError::Butler(ButlerError::Io { path: root.to_owned(), source });
     let entries = match std::fs::read_dir(root) {
         Ok(entries) => entries,
@@ -110,9 +116,6 @@ fn check_place(
     for entry in entries {
         let entry = entry.map_err(io)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name == config::FILE {
-            return Err(CreateError::Exists(root.to_owned()));
-        }
         let is_folder = name == datastore.root || name == config.workspaces;
         let ours = name.starts_with(&config.database)
             || name.starts_with(&format!("{}.", config::FILE))

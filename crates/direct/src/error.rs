@@ -36,7 +36,7 @@ pub enum ButlerError {
         reason: String,
     },
     /// A file of the repository cannot be read or written.
-    #[error("{path}")]
+    #[error("cannot access {path}")]
     Io {
         /// The file.
         path: Utf8PathBuf,
@@ -103,6 +103,16 @@ pub enum ButlerError {
         /// What the database said.
         #[source]
         source: RegistryError,
+    },
+    /// The transaction is open, but its workspace root could not be made. The next
+    /// command makes it.
+    #[error("transaction {name} is open, but its root could not be made")]
+    RootNotMade {
+        /// The transaction.
+        name: TransactionName,
+        /// Why.
+        #[source]
+        source: Box<Self>,
     },
     /// The kind refused to begin.
     #[error("cannot open transaction {name}")]

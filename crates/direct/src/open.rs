@@ -56,7 +56,13 @@ impl DirectButler {
             opened_at: now,
             config_version: self.datastore().config().version,
         };
+        let expected = transaction.expected_runs();
         let opened = self.registry().write(|writer| {
+            for (run, id) in &expected {
+                if writer.collection(run)?.map(|collection| collection.id) != Some(*id) {
+                    return Err(RegistryError::UnknownCollection { name: run.clone() });
+                }
+            }
             writer.insert_transaction(&row, &transaction.locks(), manifest.as_deref())?;
             writer.apply(&changes, now)
         });
@@ -80,7 +86,10 @@ impl DirectButler {
         }
         pantler_seam::step("open.row.committed");
         if transaction.is_workspace() {
-            self.workspace_file(&row)?;
+            self.workspace_file(&row).map_err(|source| ButlerError::RootNotMade {
+                name: name.clone(),
+                source: Box::new(source),
+            })?;
         }
         Ok(Begun::Opened(Open::new(name.clone(), opening, 1, transaction)))
     }
@@ -165,6 +174,9 @@ impl DirectButler {
         };
         std::fs::create_dir_all(&root)
             .map_err(|source| ButlerError::Io { path: root.clone(), source })?;
+        for folder in root.ancestors().skip(1).take(2) {
+            pantler_datastore::fs::sync_dir(folder)?;
+        }
         file.write(&root)?;
         pantler_seam::step("open.workspace.written");
         Ok((root, file))

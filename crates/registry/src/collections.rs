@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use pantler_core::{Collection, CollectionName, CollectionType, RunId};
 
-use crate::{Reader, RegistryError, Writer, sqlite::Row};
+use crate::{LockKind, Reader, RegistryError, Writer, sqlite::Row};
 
 pub(crate) const DISCARD_RUN: &str = "DELETE FROM collection
     WHERE name = ?1 AND type = 'RUN'
@@ -174,6 +174,16 @@ impl Writer {
         first: &CollectionName,
         last: &[CollectionName],
     ) -> Result<(), RegistryError> {
+        // Its datasets are not there yet, or are being taken away: a revert would leave
+        // the RUN because the chain names it.
+        for run in std::iter::once(first).chain(last) {
+            let locks = self.locks_of_run(run)?;
+            if let Some((transaction, lock)) =
+                locks.into_iter().find(|(_, lock)| *lock == LockKind::Modified)
+            {
+                return Err(RegistryError::RunLocked { run: run.clone(), transaction, lock });
+            }
+        }
         let id = match self.expect_collection(chain, CollectionType::Chained) {
             Err(RegistryError::UnknownCollection { .. }) => {
                 self.insert_collection(chain, CollectionType::Chained)?;

@@ -9,7 +9,7 @@ use crate::{RegistryError, dataset_types::TypeTable, schema, sqlite::Db};
 
 /// Reads one snapshot of the database; given by [`crate::Registry::read`].
 pub struct Reader {
-    connection: Connection,
+    pub(crate) connection: Connection,
     path: Utf8PathBuf,
     busy_timeout: Duration,
     pub(crate) universe: Arc<Universe>,

@@ -164,7 +164,7 @@ impl Registry {
         Ok(value)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Writer> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Writer> {
         // A panic inside of `f` rolled its transaction back while unwinding.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,14 +1,41 @@
-//! For tests of other crates: the whole database as text.
+//! For tests of other crates: the whole database as text, and damage to it.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use camino::Utf8Path;
 use rusqlite::types::Value;
 
 use crate::{
-    OpenOptions, RegistryError,
+    OpenOptions, Registry, RegistryError,
     sqlite::{self, Db, Mode},
 };
+
+impl Registry {
+    /// Counts, by SQLite's own commit hook, what this connection commits from now on.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn count_commits(&self) -> Result<Arc<AtomicU64>, RegistryError> {
+        let count = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&count);
+        let hook = move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+            // Go on with the commit.
+            false
+        };
+        let connection = &mut self.lock().reader.connection;
+        connection
+            .commit_hook(Some(hook))
+            .map_err(|source| RegistryError::Sql { path: self.path().to_owned(), source })?;
+        Ok(count)
+    }
+}
 
 /// All rows of all tables of the database `path`: table → rows as text, sorted.
 ///
@@ -32,4 +59,14 @@ pub fn dump(path: &Utf8Path) -> Result<BTreeMap<String, Vec<String>>, RegistryEr
         dump.insert(table, rows);
     }
     Ok(dump)
+}
+
+/// Runs SQL on the database `path`, to damage it.
+///
+/// # Errors
+/// What the database says.
+pub fn execute(path: &Utf8Path, sql: &str) -> Result<(), RegistryError> {
+    let options = OpenOptions::default();
+    let connection = sqlite::open(path, Mode::Existing, &options)?;
+    Db { connection: &connection, path, busy_timeout: options.busy_timeout }.batch(sql)
 }

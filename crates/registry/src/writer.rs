@@ -7,7 +7,7 @@ use crate::{Reader, RegistryError};
 /// Changes the database, in one database transaction; given by
 /// [`crate::Registry::write`]. It also reads, and sees what it wrote.
 pub struct Writer {
-    reader: Reader,
+    pub(crate) reader: Reader,
     /// RUNs to be removed at the end if they are not used then.
     pub(crate) discarded_runs: RefCell<Vec<CollectionName>>,
 }

@@ -1,4 +1,4 @@
-//! Named steps at which tests kill a Pantler process.
+//! Named steps at which tests kill or pause a Pantler process.
 //!
 //! Each effect that a crash could cut in two (a database commit, a write, a
 //! rename, a flush, a delete, a spawn) calls [`step`] with a name of its own
@@ -8,6 +8,7 @@
 //!
 //! - `PANTLER_CRASH=name:n` kills the process with SIGKILL at the n-th time (from 1)
 //!   that it comes to the step `name`;
+//! - `PANTLER_PAUSE=name:n` stops it there with SIGSTOP, until somebody sends SIGCONT;
 //! - `PANTLER_CRASH_LOG=file` appends the name of every step reached to `file`.
 
 #[cfg(feature = "armed")]

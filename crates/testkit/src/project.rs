@@ -101,6 +101,11 @@ impl Project {
         self.program.run(&all)
     }
 
+    /// Runs SQL on its database, to damage it.
+    pub fn sql(&self, sql: &str) {
+        pantler_registry::testing::execute(&self.repo().join("registry.sqlite3"), sql).unwrap();
+    }
+
     /// All rows and files of its repository.
     pub fn picture(&self) -> Picture {
         Picture::of(&self.repo())

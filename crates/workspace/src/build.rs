@@ -48,10 +48,17 @@ pub fn build(butler: &DirectButler, workspace: &WorkspaceClient) -> Result<Built
         return Ok(Built { graph, before: true });
     }
     let transaction = workspace.transaction();
+    if read_pipeline(workspace.pipeline())?.digest() != transaction.pipeline_digest {
+        return Err(WorkspaceError::OtherPipeline {
+            name: transaction.run.clone(),
+            file: workspace.pipeline().to_owned(),
+        });
+    }
+    // The RUNs that the transaction noted as read, also if a chain has grown since.
     let graph = plan(
         butler,
-        Utf8Path::new(&transaction.pipeline_file),
-        &transaction.inputs,
+        workspace.pipeline(),
+        &transaction.input_runs,
         &transaction.run,
         workspace.file().opening,
         workspace.file().opened_at,

@@ -8,8 +8,8 @@ use pantler_core::{CollectionName, Tai};
 use pantler_datastore::{Datastore, key::run_prefix};
 use pantler_direct::{ButlerError, RepositoryConfig, TransactionFile, this_process};
 use pantler_exec::{
-    Clock, Environment, JournalState, Observer, RunRequest, RunSummary, RunnerLock, StopFlag,
-    TaskRegistry, WorkspaceStatus,
+    Clock, Environment, JournalState, Observer, RunError, RunRequest, RunSummary, RunnerLock,
+    StopFlag, TaskRegistry, WorkspaceStatus,
 };
 use pantler_graph::QuantumGraph;
 
@@ -22,6 +22,7 @@ pub struct WorkspaceClient {
     file: TransactionFile,
     transaction: WorkspaceTransaction,
     datastore: Datastore,
+    pipeline: Utf8PathBuf,
 }
 
 /// How to run.
@@ -88,7 +89,10 @@ impl WorkspaceClient {
         let transaction = WorkspaceTransaction::decode(&file.data, &[])
             .map_err(|source| ButlerError::Decode { name: file.name.clone(), source })?;
         let datastore = Datastore::local(repository, &file.datastore)?;
-        Ok(Self { root, file, transaction, datastore })
+        let pipeline = repository.join(&transaction.pipeline_file);
+        // Without `..`, if it is still there: commands see its folder.
+        let pipeline = pipeline.canonicalize_utf8().unwrap_or(pipeline);
+        Ok(Self { root, file, transaction, datastore, pipeline })
     }
 
     /// Its root.
@@ -104,6 +108,11 @@ impl WorkspaceClient {
     /// What it is for.
     pub fn transaction(&self) -> &WorkspaceTransaction {
         &self.transaction
+    }
+
+    /// The pipeline's file, wherever repository and pipeline have been moved together.
+    pub fn pipeline(&self) -> &Utf8Path {
+        &self.pipeline
     }
 
     /// Uses another datastore, for tests of failing storage.
@@ -154,7 +163,13 @@ impl WorkspaceClient {
         observer: &mut dyn Observer,
     ) -> Result<RunSummary, WorkspaceError> {
         let process = this_process();
+        pantler_seam::step("workspace.run.begin");
         let lock = RunnerLock::acquire(&self.root, &process, false)?;
+        // Closers take this file away before their rows, under the same lock: what was
+        // read before the lock may be of a workspace that is closed by now.
+        if TransactionFile::read(&self.root)?.is_none_or(|f| f.opening != self.file.opening) {
+            return Err(WorkspaceError::ClosedMeanwhile(self.transaction.run.clone()));
+        }
         let prefix = run_prefix(&self.file.run, self.file.run_id);
         let clock = ClockView(options.clock);
         let request = RunRequest {
@@ -171,7 +186,12 @@ impl WorkspaceClient {
             process: &process,
             observer,
         };
-        Ok(pantler_exec::run(request)?)
+        match pantler_exec::run(request) {
+            Err(RunError::Closing { .. }) => {
+                Err(WorkspaceError::Closing(self.transaction.run.clone()))
+            }
+            result => Ok(result?),
+        }
     }
 
     /// Takes away the marker of a closing that did not finish, so that the workspace

@@ -1,13 +1,13 @@
 //! Creating a workspace: the pipeline is checked first, then the transaction opened.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_butler::transaction::Kinds;
-use pantler_core::{CollectionName, DatasetTypeName, OpeningId, TransactionName};
+use pantler_core::{CollectionName, CollectionType, DatasetTypeName, OpeningId, TransactionName};
 use pantler_direct::{Begun, ButlerError, DirectButler, Environment};
 use pantler_graph::{Pipeline, ResolvedPipeline};
-use pantler_registry::{OpenOptions, Reader};
+use pantler_registry::{LockKind, OpenOptions, Reader, RegistryError};
 
 use crate::{WorkspaceClient, WorkspaceError, WorkspaceTransaction};
 
@@ -43,7 +43,8 @@ pub fn open_butler(
 /// a new id, from which the ids of its quanta and datasets follow.
 ///
 /// # Errors
-/// [`WorkspaceError`]; nothing is open then.
+/// [`WorkspaceError`]; nothing is open then, except after
+/// [`ButlerError::RootNotMade`], which names the open transaction.
 pub fn create(
     butler: &DirectButler,
     opening: OpeningId,
@@ -57,14 +58,27 @@ pub fn create(
         {
             return Err(WorkspaceError::RunExists(request.run.clone()));
         }
-        Ok(reader.resolve(&request.inputs)?.into_iter().map(|run| run.name).collect())
+        if let Some(chain) = &request.chain {
+            check_chain(reader, chain, &request.inputs)?;
+        }
+        let runs: Vec<CollectionName> =
+            reader.resolve(&request.inputs)?.into_iter().map(|run| run.name).collect();
+        for run in &runs {
+            let locks = reader.locks_of_run(run)?;
+            if let Some((transaction, lock)) =
+                locks.into_iter().find(|(_, lock)| *lock == LockKind::Modified)
+            {
+                return Err(RegistryError::RunLocked { run: run.clone(), transaction, lock }.into());
+            }
+        }
+        Ok(runs)
     })?;
     let transaction = WorkspaceTransaction {
         run: request.run.clone(),
         chain: request.chain.clone(),
         inputs: request.inputs.clone(),
         input_runs,
-        pipeline_file: absolute(&request.pipeline)?.into_string(),
+        pipeline_file: portable(butler.root(), &request.pipeline)?,
         pipeline_digest: pipeline.digest(),
         project: request.project.clone(),
     };
@@ -92,10 +106,49 @@ pub fn create(
     }
 }
 
+/// Refuses a chain that the closing transaction could not extend, before anything is
+/// run for it.
+fn check_chain(
+    reader: &Reader,
+    chain: &CollectionName,
+    inputs: &[CollectionName],
+) -> Result<(), WorkspaceError> {
+    let refused = |reason: String| WorkspaceError::Chain { chain: chain.clone(), reason };
+    match reader.collection(chain)? {
+        Some(collection) if collection.collection_type != CollectionType::Chained => {
+            return Err(refused(format!("it is a {}", collection.collection_type)));
+        }
+        _ => {}
+    }
+    let mut pending: Vec<CollectionName> =
+        inputs.iter().filter(|input| *input != chain).cloned().collect();
+    let mut seen = BTreeSet::new();
+    while let Some(name) = pending.pop() {
+        if name == *chain {
+            return Err(refused("an input collection contains it".to_owned()));
+        }
+        if seen.insert(name.clone()) {
+            pending.extend(reader.collection(&name)?.map(|c| c.children).unwrap_or_default());
+        }
+    }
+    Ok(())
+}
+
 /// The transaction's name: that of the RUN.
 pub(crate) fn name_of(run: &CollectionName) -> TransactionName {
     TransactionName::new(run.as_str())
         .expect("collection and transaction names have the same rules")
+}
+
+/// The pipeline's file as the transaction keeps it: relative to the repository if that
+/// lies below the pipeline's folder, so that the two can be moved together.
+fn portable(repository: &Utf8Path, pipeline: &Utf8Path) -> Result<String, WorkspaceError> {
+    let (repository, pipeline) = (absolute(repository)?, absolute(pipeline)?);
+    let below = pipeline.parent().and_then(|folder| repository.strip_prefix(folder).ok());
+    Ok(match (below, pipeline.file_name()) {
+        (Some(below), Some(name)) => "../".repeat(below.components().count()) + name,
+        _ => pipeline.into_string(),
+    })
 }
 
 pub(crate) fn absolute(path: &Utf8Path) -> Result<Utf8PathBuf, WorkspaceError> {

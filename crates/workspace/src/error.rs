@@ -13,6 +13,28 @@ pub enum WorkspaceError {
     /// No open workspace of that name.
     #[error("no open workspace is called {0}")]
     NoWorkspace(String),
+    /// Another process closed it, or is closing it.
+    #[error("workspace {0} was closed meanwhile, or is being closed")]
+    ClosedMeanwhile(CollectionName),
+    /// A closing began and did not finish.
+    #[error("a closing of workspace {0} has begun and was not finished: nothing runs in it")]
+    Closing(CollectionName),
+    /// The pipeline file differs from the one that the workspace was created with.
+    #[error("{file} is not the pipeline that workspace {name} was created with")]
+    OtherPipeline {
+        /// The workspace.
+        name: CollectionName,
+        /// The file.
+        file: Utf8PathBuf,
+    },
+    /// The chain cannot get the RUN.
+    #[error("{chain} cannot be the chain of this workspace: {reason}")]
+    Chain {
+        /// The chain.
+        chain: CollectionName,
+        /// Why.
+        reason: String,
+    },
     /// The RUN that it would make exists.
     #[error("collection {0} exists already: a workspace makes a new RUN")]
     RunExists(CollectionName),
@@ -38,7 +60,7 @@ pub enum WorkspaceError {
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
     /// A file cannot be read or written.
-    #[error("{path}")]
+    #[error("cannot access {path}")]
     Io {
         /// The file.
         path: Utf8PathBuf,
@@ -55,7 +77,7 @@ pub enum WorkspaceError {
     #[error("workspace {0} has no quantum graph yet: build it first")]
     NotBuilt(CollectionName),
     /// A graph file cannot be used.
-    #[error("{path}")]
+    #[error("cannot use the quantum graph {path}")]
     GraphFile {
         /// The file.
         path: Utf8PathBuf,

@@ -60,7 +60,7 @@ pub fn vacuum(butler: &DirectButler, dry_run: bool) -> Result<Vec<Vacuumed>, Wor
         butler.list_transactions()?.into_iter().map(|row| row.opening).collect();
     let mut vacuumed = Vec::new();
     for (opening, root) in roots {
-        if opening.is_some_and(|opening| open.contains(&opening)) {
+        if open.contains(&opening) {
             continue;
         }
         let failure = if dry_run { None } else { pantler_datastore::fs::remove_tree(&root).err() };
@@ -73,14 +73,16 @@ pub fn vacuum(butler: &DirectButler, dry_run: bool) -> Result<Vec<Vacuumed>, Wor
     Ok(vacuumed)
 }
 
-/// All folders where roots are, with the opening that their name says.
-fn roots(butler: &DirectButler) -> Result<Vec<(Option<OpeningId>, Utf8PathBuf)>, WorkspaceError> {
+/// All roots, with the opening that their name says. Folders with other names are
+/// not Pantler's.
+fn roots(butler: &DirectButler) -> Result<Vec<(OpeningId, Utf8PathBuf)>, WorkspaceError> {
     let top = butler.config().workspaces_dir(butler.root());
     let mut roots = Vec::new();
     for name in folders(&top)? {
         for root in folders(&name)? {
-            let opening = root.file_name().and_then(|name| name.parse().ok());
-            roots.push((opening, root));
+            if let Some(opening) = root.file_name().and_then(|name| name.parse().ok()) {
+                roots.push((opening, root));
+            }
         }
     }
     roots.sort();

@@ -68,6 +68,9 @@ pub(super) fn decode(data: &str, manifest: &[u8]) -> Result<Ingest, DecodeError>
     for line in manifest.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
         let ItemV1(dataset, label, key, storage_class, source, size, modified) =
             serde_json::from_slice(line).map_err(|e| damaged(format!("manifest: {e}")))?;
+        if !key.has_write_id() {
+            return Err(damaged(format!("manifest: key {key} carries no write id")));
+        }
         items.push(IngestItem { dataset, label, key, storage_class, source, size, modified });
     }
     Ok(Ingest::new(data.run, data.made_run, items, Vec::new()))

@@ -19,7 +19,7 @@ mod format;
 use std::collections::BTreeMap;
 
 use pantler_core::{
-    ArtifactKey, CollectionName, DatasetId, DatasetRef, FileRecord, StorageClass, WriteId,
+    ArtifactKey, CollectionName, DatasetId, DatasetRef, FileRecord, RunId, StorageClass, WriteId,
     transaction::RunLocks,
 };
 
@@ -55,6 +55,8 @@ pub struct IngestItem {
 pub struct Ingest {
     run: CollectionName,
     made_run: bool,
+    /// The RUN's id when the keys were made; not stored, as it is checked at opening.
+    run_id: Option<RunId>,
     items: Vec<IngestItem>,
     /// What `begin` registers; empty in one that was decoded, which is never begun.
     datasets: Vec<DatasetRef>,
@@ -71,7 +73,14 @@ impl Ingest {
         items: Vec<IngestItem>,
         datasets: Vec<DatasetRef>,
     ) -> Self {
-        Self { run, made_run, items, datasets, written: BTreeMap::new() }
+        Self { run, made_run, run_id: None, items, datasets, written: BTreeMap::new() }
+    }
+
+    /// The same, to be opened only while the RUN has this id, which its keys carry.
+    #[must_use]
+    pub fn for_run_id(mut self, id: RunId) -> Self {
+        self.run_id = Some(id);
+        self
     }
 
     /// The RUN.
@@ -111,7 +120,7 @@ impl Ingest {
 
     /// The key of an item at one attempt.
     pub fn key_at(item: &IngestItem, write: &WriteId) -> ArtifactKey {
-        item.key.at(write).unwrap_or_else(|| item.key.clone())
+        item.key.at(write).expect("planned and decoded keys carry a write id")
     }
 
     /// Every key that an attempt may have written, newest attempt first.
@@ -217,6 +226,10 @@ impl ArtifactTransaction for Ingest {
 
     fn locks(&self) -> RunLocks {
         RunLocks { insert_only: vec![self.run.clone()], ..RunLocks::default() }
+    }
+
+    fn expected_runs(&self) -> Vec<(CollectionName, RunId)> {
+        self.run_id.map(|id| (self.run.clone(), id)).into_iter().collect()
     }
 
     fn begin(&self, context: &mut OpenContext) -> Result<(), KindError> {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     artifacts::{ArtifactError, Artifacts, Found, NewArtifact},
-    transaction::{ClosingFacts, Kinds},
+    transaction::{Claim, ClosingFacts, Kinds},
 };
 
 #[derive(Default)]
@@ -70,6 +70,15 @@ impl Artifacts for Memory {
     }
 }
 
+/// A claim that nobody else takes.
+struct Mine;
+
+impl Claim for Mine {
+    fn confirm(&self) -> Result<Vec<ArtifactKey>, KindError> {
+        Ok(Vec::new())
+    }
+}
+
 fn opening() -> OpeningId {
     OpeningId::from_uuid(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001))
 }
@@ -99,7 +108,6 @@ fn facts(attempt: u32, past_the_door: bool) -> ClosingFacts<'static> {
         past_the_door,
         partial: false,
         run_prefix: "r@1",
-        recorded: &[],
         root: None,
     }
 }
@@ -115,7 +123,7 @@ fn stored(changes: &[Change]) -> Vec<&str> {
 #[test]
 fn commit_with_a_missing_artifact_lists_it_and_deletes_nothing() {
     let memory = Memory::with(&[&key(1, 1)]);
-    let mut context = CommitContext::new(facts(2, false), &memory);
+    let mut context = CommitContext::new(facts(2, false), &memory, &Mine);
     let error = ingest().commit(&mut context).expect_err("one is missing");
     assert_eq!(error.to_string(), "1 artifact is missing or damaged: t n=2");
     assert_eq!(memory.names(), [key(1, 1).to_string()]);
@@ -125,10 +133,10 @@ fn commit_with_a_missing_artifact_lists_it_and_deletes_nothing() {
 fn commit_takes_the_newest_attempt_and_clears_the_older() {
     let memory = Memory::with(&[&key(1, 1), &key(1, 2), &key(2, 1)]);
     memory.0.borrow_mut().insert(format!("{}.tmp", key(2, 2)), vec![]);
-    let mut context = CommitContext::new(facts(3, false), &memory);
+    let mut context = CommitContext::new(facts(3, false), &memory, &Mine);
     ingest().commit(&mut context).expect("all are there");
     assert_eq!(memory.names(), [key(1, 2).to_string(), key(2, 1).to_string()]);
-    assert_eq!(stored(&context.into_changes()), [key(1, 2).as_str(), key(2, 1).as_str()]);
+    assert_eq!(stored(&context.into_parts().0), [key(1, 2).as_str(), key(2, 1).as_str()]);
 }
 
 #[test]
@@ -139,17 +147,17 @@ fn what_this_process_wrote_must_still_have_its_size() {
         let content = Content { size: 1, checksum: Checksum::of(b"x") };
         ingest.note_written(DatasetId::from_uuid(Uuid::from_u128(n)), key(n, 1), content);
     }
-    let error = ingest.commit(&mut CommitContext::new(facts(1, false), &memory));
+    let error = ingest.commit(&mut CommitContext::new(facts(1, false), &memory, &Mine));
     assert!(matches!(error, Err(KindError::Incomplete(missing)) if missing.len() == 2));
 }
 
 #[test]
 fn revert_deletes_every_attempt_and_the_registrations() {
     let memory = Memory::with(&[&key(1, 1), &key(1, 2), &key(2, 1)]);
-    let mut context = RevertContext::new(facts(3, false), &memory);
+    let mut context = RevertContext::new(facts(3, false), &memory, &Mine);
     ingest().revert(&mut context).expect("the storage works");
     assert_eq!(memory.names(), [""; 0]);
-    let changes = context.into_changes();
+    let changes = context.into_parts().0;
     assert!(matches!(&changes[0], Change::DiscardDatasets(ids) if ids.len() == 2));
     assert!(matches!(&changes[1], Change::DiscardRunIfUnused(_)));
 }
@@ -158,15 +166,15 @@ fn revert_deletes_every_attempt_and_the_registrations() {
 fn abandon_keeps_what_is_whole_unless_a_revert_began() {
     let memory = Memory::with(&[&key(1, 1)]);
     memory.0.borrow_mut().insert(format!("{}.tmp", key(2, 1)), vec![]);
-    let mut context = CloseContext::new(facts(2, false), &memory);
+    let mut context = CloseContext::new(facts(2, false), &memory, &Mine);
     ingest().abandon(&mut context).expect("the storage works");
     assert_eq!(memory.names(), [key(1, 1).to_string()]);
-    assert_eq!(stored(&context.into_changes()), [key(1, 1).as_str()]);
+    assert_eq!(stored(&context.into_parts().0), [key(1, 1).as_str()]);
 
-    let mut context = CloseContext::new(facts(3, true), &memory);
+    let mut context = CloseContext::new(facts(3, true), &memory, &Mine);
     ingest().abandon(&mut context).expect("the storage works");
     assert_eq!(memory.names(), [""; 0]);
-    assert!(stored(&context.into_changes()).is_empty());
+    assert!(stored(&context.into_parts().0).is_empty());
 }
 
 #[test]

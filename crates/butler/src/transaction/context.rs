@@ -4,6 +4,7 @@
 //! does, and that all that `CloseContext` does (by `Deref`), as in DMTN-249 §3.3.5.
 
 use std::{
+    any::Any,
     ops::{Deref, DerefMut},
     sync::Arc,
 };
@@ -15,6 +16,7 @@ use pantler_core::{
     changes::{Change, Changes},
 };
 
+use super::KindError;
 use crate::artifacts::Artifacts;
 
 /// What [`begin`](super::ArtifactTransaction::begin) may do: rows only.
@@ -59,10 +61,22 @@ pub struct ClosingFacts<'a> {
     pub partial: bool,
     /// The prefix of the keys of the RUN that it changes (empty if it has none).
     pub run_prefix: &'a str,
-    /// Keys below that prefix that datastore records name.
-    pub recorded: &'a [ArtifactKey],
     /// The workspace root, for kinds that have one.
     pub root: Option<&'a Utf8Path>,
+}
+
+/// The claim that a closing works under, as the database knows it.
+pub trait Claim {
+    /// Confirms that this closing still holds its attempt, and returns the keys that
+    /// datastore records of its RUN name at that moment.
+    ///
+    /// A closing that deletes by listing confirms after it has locked others out and
+    /// before its first delete: a process that was paused since its claim must not
+    /// delete what another closer has entered meanwhile.
+    ///
+    /// # Errors
+    /// [`KindError::Superseded`] if another process has claimed or closed since.
+    fn confirm(&self) -> Result<Vec<ArtifactKey>, KindError>;
 }
 
 /// What [`abandon`](super::ArtifactTransaction::abandon) may do: look at and delete
@@ -70,13 +84,19 @@ pub struct ClosingFacts<'a> {
 pub struct CloseContext<'a> {
     facts: ClosingFacts<'a>,
     artifacts: &'a dyn Artifacts,
+    claim: &'a dyn Claim,
     changes: Changes,
+    guards: Vec<Box<dyn Any>>,
 }
 
 impl<'a> CloseContext<'a> {
     /// Starts with no changes.
-    pub fn new(facts: ClosingFacts<'a>, artifacts: &'a dyn Artifacts) -> Self {
-        Self { facts, artifacts, changes: Changes::new() }
+    pub fn new(
+        facts: ClosingFacts<'a>,
+        artifacts: &'a dyn Artifacts,
+        claim: &'a dyn Claim,
+    ) -> Self {
+        Self { facts, artifacts, claim, changes: Changes::new(), guards: Vec::new() }
     }
 
     /// What is being closed.
@@ -87,6 +107,19 @@ impl<'a> CloseContext<'a> {
     /// The storage.
     pub fn artifacts(&self) -> &'a dyn Artifacts {
         self.artifacts
+    }
+
+    /// Confirms the claim, see [`Claim::confirm`].
+    ///
+    /// # Errors
+    /// [`KindError::Superseded`] if another process has claimed or closed since.
+    pub fn confirm(&self) -> Result<Vec<ArtifactKey>, KindError> {
+        self.claim.confirm()
+    }
+
+    /// Keeps a lock until the rows of the closing are in, or have failed.
+    pub fn hold(&mut self, guard: impl Any) {
+        self.guards.push(Box::new(guard));
     }
 
     /// The write ids that attempts at this opening may have used, newest first.
@@ -107,9 +140,9 @@ impl<'a> CloseContext<'a> {
         self.changes.push(Change::DiscardRunIfUnused(run));
     }
 
-    /// What was collected.
-    pub fn into_changes(self) -> Changes {
-        self.changes
+    /// What was collected, and the locks to be kept until it is applied.
+    pub fn into_parts(self) -> (Changes, Vec<Box<dyn Any>>) {
+        (self.changes, self.guards)
     }
 }
 
@@ -126,8 +159,12 @@ pub struct RevertContext<'a>(CloseContext<'a>);
 
 impl<'a> RevertContext<'a> {
     /// Starts with no changes.
-    pub fn new(facts: ClosingFacts<'a>, artifacts: &'a dyn Artifacts) -> Self {
-        Self(CloseContext::new(facts, artifacts))
+    pub fn new(
+        facts: ClosingFacts<'a>,
+        artifacts: &'a dyn Artifacts,
+        claim: &'a dyn Claim,
+    ) -> Self {
+        Self(CloseContext::new(facts, artifacts, claim))
     }
 
     /// Removes registrations.
@@ -135,9 +172,9 @@ impl<'a> RevertContext<'a> {
         self.0.changes.push(Change::DiscardDatasets(datasets));
     }
 
-    /// What was collected.
-    pub fn into_changes(self) -> Changes {
-        self.0.into_changes()
+    /// What was collected, and the locks to be kept until it is applied.
+    pub fn into_parts(self) -> (Changes, Vec<Box<dyn Any>>) {
+        self.0.into_parts()
     }
 }
 
@@ -161,8 +198,12 @@ pub struct CommitContext<'a>(RevertContext<'a>);
 
 impl<'a> CommitContext<'a> {
     /// Starts with no changes.
-    pub fn new(facts: ClosingFacts<'a>, artifacts: &'a dyn Artifacts) -> Self {
-        Self(RevertContext::new(facts, artifacts))
+    pub fn new(
+        facts: ClosingFacts<'a>,
+        artifacts: &'a dyn Artifacts,
+        claim: &'a dyn Claim,
+    ) -> Self {
+        Self(RevertContext::new(facts, artifacts, claim))
     }
 
     /// Makes sure that a dataset type is registered with this definition.
@@ -190,9 +231,9 @@ impl<'a> CommitContext<'a> {
         self.0.0.changes.push(Change::ExtendChain { chain, first, last });
     }
 
-    /// What was collected.
-    pub fn into_changes(self) -> Changes {
-        self.0.into_changes()
+    /// What was collected, and the locks to be kept until it is applied.
+    pub fn into_parts(self) -> (Changes, Vec<Box<dyn Any>>) {
+        self.0.into_parts()
     }
 }
 

@@ -20,9 +20,9 @@ mod kinds;
 
 use std::fmt;
 
-use pantler_core::{OpeningId, TransactionName, transaction::RunLocks};
+use pantler_core::{CollectionName, OpeningId, RunId, TransactionName, transaction::RunLocks};
 
-pub use context::{CloseContext, ClosingFacts, CommitContext, OpenContext, RevertContext};
+pub use context::{Claim, CloseContext, ClosingFacts, CommitContext, OpenContext, RevertContext};
 pub use door::{DoorError, Duty, decide};
 pub use kinds::{DecodeError, Kinds, TransactionKind};
 
@@ -57,6 +57,12 @@ pub trait ArtifactTransaction: fmt::Debug + Send + Sync {
     /// Whether `commit` may delete artifacts, and so must claim first.
     fn commit_deletes(&self) -> bool {
         false
+    }
+
+    /// RUNs that its keys were made for: the opening is refused if one of them has been
+    /// dropped, or made again, since.
+    fn expected_runs(&self) -> Vec<(CollectionName, RunId)> {
+        Vec::new()
     }
 
     /// Collects the rows that enter when the transaction is opened.
@@ -99,6 +105,12 @@ pub enum KindError {
     /// Files of the transaction cannot be read.
     #[error("{0}")]
     Unreadable(String, #[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Another process has claimed or closed the transaction since; nothing was deleted.
+    #[error("another process has taken over the closing")]
+    Superseded,
+    /// The database did not answer.
+    #[error("the database does not answer")]
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The description contradicts itself or the repository.
     #[error("{0}")]
     Invalid(String),

@@ -86,11 +86,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         &mut progress,
     );
     let workspace = progress.workspace().map(ToString::to_string);
+    let done = progress.done().to_vec();
     drop(progress);
     match result {
         Ok(report) => Ok(say_report(context, &report, &again)),
         Err(error) => {
-            let error = CommandError::from(error);
+            let error = CommandError::from(error).after(&done);
             Err(match workspace {
                 Some(name) => error.with_open_workspace(&name, again),
                 None => error,
@@ -181,8 +182,15 @@ fn say_plan(context: &Context, plan: &JobPlan) -> CommandResult {
             count(new, "file"),
             plan.ingest.skipped
         ))?;
+        for (dataset, file) in &plan.ingest.new {
+            output.line(&format!("  {dataset}  <- {file}"))?;
+        }
     }
     output.line(&format!("would run {}:", count(plan.graph.len(), "quantum")))?;
+    for index in plan.graph.quanta() {
+        let quantum = plan.graph.quantum(index);
+        output.line(&format!("  {} {}", quantum.task.label, quantum.data_id))?;
+    }
     let mut table = Table::new(["task", "quanta"]).numbers([1]);
     for (task, quanta) in plan.graph.counts() {
         table.row([task.label.to_string(), quanta.to_string()]);
@@ -231,6 +239,7 @@ fn say_report(context: &Context, report: &JobReport, again: &Next) -> Status {
             push(format!("next: {} (tries again what failed)", again.text(context.located())));
             push(format!("  or: {}", next(format!("workspace commit {run} --partial"))));
             push(format!("  or: {}", next(format!("workspace revert {run}"))));
+            push(format!("  or: {}", next(format!("workspace abandon {run}"))));
             Status::QuantaFailed
         }
         Ending::Stopped => {

@@ -4,7 +4,7 @@ use pantler_butler::transaction::KindError;
 use pantler_core::{DataIdError, TransactionName};
 use pantler_datastore::{DatastoreError, StorageError};
 use pantler_direct::{ButlerError, CloseError, CreateError, IngestError, check::CheckError};
-use pantler_exec::RunError;
+use pantler_exec::{JournalError, RunError};
 use pantler_registry::RegistryError;
 use pantler_workspace::{WorkspaceError, project::ProjectError};
 
@@ -20,7 +20,7 @@ struct Sorted {
 
 impl Sorted {
     fn unchanged() -> Self {
-        Self { status: Status::Failed, state: "nothing has changed".to_owned(), next: None }
+        Self { status: Status::Failed, state: super::UNCHANGED.to_owned(), next: None }
     }
 
     fn unknown(name: Option<&TransactionName>) -> Self {
@@ -96,6 +96,10 @@ fn registry(error: &RegistryError) -> Sorted {
         RegistryError::CommitUnknown { .. } => Sorted::unknown(None),
         RegistryError::Busy { .. } => unchanged.then(Next::plain("the same command again")),
         RegistryError::Corrupt { .. } => unchanged.then(Next::command("check")),
+        RegistryError::Missing { .. }
+        | RegistryError::NotADatabase { .. }
+        | RegistryError::NotARegistry { .. } => unchanged
+            .then(Next::plain("put the database back, or restore the repository from a backup")),
         RegistryError::UnknownCollection { .. } => {
             unchanged.then(Next::command("query collections"))
         }
@@ -138,7 +142,9 @@ fn butler(error: &ButlerError) -> Sorted {
         ButlerError::Registry(source) => registry(source),
         ButlerError::Datastore(source) => datastore(source),
         ButlerError::OpenUnknown { name, .. } => Sorted::unknown(Some(name)),
-        ButlerError::Held { name, .. } => Sorted::open(name),
+        ButlerError::RootNotMade { name, .. } | ButlerError::Held { name, .. } => {
+            Sorted::open(name)
+        }
         ButlerError::ClosingBegan { name, closing } => Sorted::open(name)
             .then(Next::command(format_args!("transaction {} {name}", closing.verb()))),
         ButlerError::NameInUse { name, .. } | ButlerError::Decode { name, .. } => {
@@ -170,9 +176,24 @@ fn close(error: &CloseError) -> Sorted {
                 status: if unfinished { Status::QuantaFailed } else { Status::LeftOpen },
                 ..Sorted::open(name)
             }
-            .then(if unfinished {
+            .then(if let KindError::Incomplete(_) = source {
+                // The same again would find the same.
+                Next::one_of(
+                    [Next::plain(format!(
+                        "make them again (pantler workspace run {name}, or the same ingest) and commit"
+                    ))]
+                    .into_iter()
+                    .chain(["revert", "abandon"].map(|verb| {
+                        Next::command(format_args!("transaction {verb} {name}"))
+                    })),
+                )
+            } else if unfinished {
                 // Only workspaces have work that can be unfinished.
-                Next::command(format_args!("workspace status {name}"))
+                Next::one_of(
+                    [("run", ""), ("commit", " --partial"), ("revert", ""), ("abandon", "")].map(
+                        |(verb, flag)| Next::command(format_args!("workspace {verb} {name}{flag}")),
+                    ),
+                )
             } else {
                 Next::command(format_args!("transaction {} {name}", closing.verb()))
             })
@@ -213,7 +234,10 @@ fn ingest(error: &IngestError) -> Sorted {
         IngestError::NotStored { transaction: Some(name), .. } => {
             Sorted::unchanged().then(Next::command(format_args!("transaction show {name}")))
         }
-        IngestError::OtherWork { name } => Sorted::open(name),
+        IngestError::OtherWork { name } => Sorted::open(name).then(Next::one_of(
+            ["commit", "revert", "abandon", "show"]
+                .map(|verb| Next::command(format_args!("transaction {verb} {name}"))),
+        )),
         IngestError::Undone(_) => Sorted {
             state: "the repository is as before the ingest".to_owned(),
             ..Sorted::unchanged()
@@ -231,7 +255,12 @@ fn ingest(error: &IngestError) -> Sorted {
 fn workspace(error: &WorkspaceError) -> Sorted {
     let unchanged = Sorted::unchanged();
     match error {
-        WorkspaceError::NoWorkspace(_) => unchanged.then(Next::command("workspace list")),
+        WorkspaceError::NoWorkspace(_) | WorkspaceError::ClosedMeanwhile(_) => {
+            unchanged.then(Next::command("workspace list"))
+        }
+        WorkspaceError::RunExists(_) => unchanged.then(Next::plain(
+            "take another name; with {time} in it, such as NAME/{time}, each run makes its own",
+        )),
         WorkspaceError::NameInUse { name, .. } => {
             unchanged.then(Next::command(format_args!("workspace status {name}")))
         }
@@ -241,6 +270,22 @@ fn workspace(error: &WorkspaceError) -> Sorted {
         WorkspaceError::NotBuilt(name) => {
             unchanged.then(Next::command(format_args!("workspace build {name}")))
         }
+        WorkspaceError::Closing(name) => {
+            let state = format!(
+                "workspace {name} is open; a commit that finds quanta unfinished lets it be run again"
+            );
+            let ways = ["commit", "revert", "abandon"]
+                .map(|verb| Next::command(format_args!("workspace {verb} {name}")));
+            Sorted { status: Status::LeftOpen, state, next: Some(Next::one_of(ways)) }
+        }
+        WorkspaceError::OtherPipeline { name, .. } => Sorted {
+            status: Status::LeftOpen,
+            state: format!("workspace {name} is open and has no graph yet"),
+            next: Some(Next::one_of([
+                Next::plain("put the pipeline back as it was"),
+                Next::command(format_args!("workspace revert {name}")),
+            ])),
+        },
         WorkspaceError::Run(source) => run(source),
         WorkspaceError::Datastore(source) => datastore(source),
         WorkspaceError::Butler(source) => butler(source),
@@ -257,6 +302,14 @@ fn run(error: &RunError) -> Sorted {
             next: Some(Next::command("transaction list")),
         },
         RunError::UnknownTask { .. } => Sorted::unchanged(),
+        // Nothing that the same command could do again would help.
+        RunError::Journal { source: JournalError::Damaged { .. }, .. } => Sorted {
+            status: Status::LeftOpen,
+            state: "the workspace is open; the damage stops run and commit, not revert".to_owned(),
+            next: Some(Next::plain(
+                "put the file back as it was, or `pantler workspace revert NAME`",
+            )),
+        },
         _ => Sorted {
             status: Status::LeftOpen,
             state: "the workspace is open; what was journaled as finished stays".to_owned(),
@@ -274,14 +327,19 @@ fn project(error: &ProjectError) -> Sorted {
     match error {
         ProjectError::OtherWork { name, .. } => open(
             name,
-            Next::plain(format!(
-                "commit it (pantler workspace commit {name}), revert it (pantler workspace revert {name}), or run with --new beside it"
-            )),
+            Next::one_of(
+                ["run", "commit", "revert"]
+                    .map(|verb| Next::command(format_args!("workspace {verb} {name}")))
+                    .into_iter()
+                    .chain([Next::plain("the same command with --new, which starts beside it")]),
+            ),
         ),
         ProjectError::AtWork { name, .. } => open(
             name,
             Next::plain("wait for that process, or run again with --take-over if it is gone"),
         ),
+        ProjectError::Running { .. } => Sorted::unchanged()
+            .then(Next::plain("wait for that process, or end it; then the same command again")),
         ProjectError::ClosingBegan { name, closing } => {
             open(name, Next::command(format_args!("workspace {} {name}", closing.verb())))
         }

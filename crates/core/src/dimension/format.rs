@@ -78,7 +78,8 @@ impl Universe {
     /// # Errors
     /// [`UniverseFormatError`]; messages give line and column where there is one.
     pub fn from_yaml(text: &str) -> Result<Self, UniverseFormatError> {
-        let syntax = |e: serde_saphyr::Error| UniverseFormatError::Syntax(e.to_string());
+        let syntax =
+            |e: serde_saphyr::Error| UniverseFormatError::Syntax(e.without_snippet().to_string());
         let VersionOnly { version } = serde_saphyr::from_str(text).map_err(syntax)?;
         check_version(version)?;
         let file: UniverseV1 = serde_saphyr::from_str(text).map_err(syntax)?;

@@ -17,7 +17,7 @@ use camino::Utf8PathBuf;
 use pantler_butler::{
     artifacts::Content,
     ingest::{Ingest, IngestItem},
-    transaction::Open,
+    transaction::{Open, TransactionKind as _},
 };
 use pantler_core::{
     CollectionName, DataId, DatasetRef, DatasetType, TransactionName, WriteId,
@@ -65,10 +65,6 @@ pub trait IngestProgress: Sync {
     fn start(&self, files: usize);
     /// One more was copied.
     fn copied(&self, bytes: u64);
-    /// Whether to stop: the ingest is then undone.
-    fn should_stop(&self) -> bool {
-        false
-    }
 }
 
 /// What an ingest did.
@@ -145,9 +141,6 @@ pub enum IngestError {
         /// The open transaction.
         name: TransactionName,
     },
-    /// It was asked to stop, and was undone: the repository is as before.
-    #[error("stopped: the ingest was undone")]
-    Stopped,
     /// The ingest failed and was reverted: the repository is as before.
     #[error("the ingest failed and was undone")]
     Undone(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -185,16 +178,28 @@ impl From<RegistryError> for IngestError {
 }
 
 impl DirectButler {
-    /// Compares files with what `run` has, and changes nothing.
+    /// Compares files with what `run` has, and changes nothing. `name` is that of the
+    /// ingest: one that a killed call left open would be gone on with.
     ///
     /// # Errors
     /// [`IngestError`] for the first file that cannot be ingested.
     pub fn plan_ingest(
         &self,
+        name: &TransactionName,
         run: &CollectionName,
         files: &[IngestFile],
     ) -> Result<IngestPlan, IngestError> {
-        Ok(plan::plan(self, run, files, None)?.summary())
+        let left = match self.transaction(name)? {
+            Some(row) if row.kind == Ingest::KIND => Some(self.decode_ingest(&row)?),
+            _ => None,
+        };
+        Ok(plan::plan(self, run, files, left.as_ref())?.summary())
+    }
+
+    fn decode_ingest(&self, row: &TransactionRow) -> Result<Ingest, IngestError> {
+        let manifest = self.registry().read(|reader| reader.manifest(row.opening))?;
+        let decoded = Ingest::decode(&row.data, &manifest);
+        Ok(decoded.map_err(|source| ButlerError::Decode { name: row.name.clone(), source })?)
     }
 
     /// Ingests files into a RUN, by copy.
@@ -235,14 +240,11 @@ impl DirectButler {
         request: &IngestRequest,
         row: &TransactionRow,
     ) -> Result<(Ingest, Planned), IngestError> {
-        use pantler_butler::transaction::TransactionKind as _;
         let other = || IngestError::OtherWork { name: row.name.clone() };
         if row.kind != Ingest::KIND {
             return Err(other());
         }
-        let manifest = self.registry().read(|reader| reader.manifest(row.opening))?;
-        let mut left = Ingest::decode(&row.data, &manifest)
-            .map_err(|source| ButlerError::Decode { name: row.name.clone(), source })?;
+        let mut left = self.decode_ingest(row)?;
         let planned = plan::plan(self, &request.run, &request.files, Some(&left))?;
         let items: Vec<_> = planned.new.iter().map(plan::PlannedFile::as_item).collect();
         if left.adopt_sources(&items) { Ok((left, planned)) } else { Err(other()) }
@@ -306,7 +308,7 @@ impl DirectButler {
             });
             datasets.push(dataset);
         }
-        let ingest = Ingest::new(run.clone(), made_run, items, datasets);
+        let ingest = Ingest::new(run.clone(), made_run, items, datasets).for_run_id(collection.id);
         match self.begin(&request.name, opening, ingest)? {
             Begun::Opened(open) => Ok(open),
             Begun::Joined(row) => {
@@ -341,9 +343,6 @@ impl DirectButler {
                 }
             };
         match self.close_open(open, Closing::Revert, CloseOptions::default()) {
-            Ok(_) if matches!(failure.downcast_ref(), Some(WriteFailure::Stopped)) => {
-                Err(IngestError::Stopped)
-            }
             Ok(_) => Err(IngestError::Undone(failure)),
             Err(revert) => Err(IngestError::LeftOpen {
                 name,
@@ -370,9 +369,6 @@ impl DirectButler {
         let written: Result<Vec<_>, WriteFailure> = items
             .par_iter()
             .map(|item| {
-                if progress.should_stop() {
-                    return Err(WriteFailure::Stopped);
-                }
                 let written = self.write_item(&batch, item, &write, &earlier)?;
                 progress.copied(written.1.size);
                 Ok((item.dataset, written.0, written.1))
@@ -428,6 +424,4 @@ enum WriteFailure {
     Source { path: Utf8PathBuf, source: std::io::Error },
     #[error("{path} changed while it was being ingested")]
     Changed { path: Utf8PathBuf },
-    #[error("stopped")]
-    Stopped,
 }

@@ -11,9 +11,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use pantler_butler::ingest::{Ingest, IngestItem};
 use pantler_core::{
     ArtifactKey, Checksum, ChecksumHasher, CollectionName, DataId, DatasetId, DatasetType,
-    DatasetTypeName, DimensionRecord, Element, Universe,
+    DatasetTypeName, DimensionGroup, DimensionRecord, Element, ElementName, Universe,
 };
 use pantler_registry::{DatasetQuery, DatasetRow, RegistryError};
+use rayon::prelude::*;
 use uuid::Uuid;
 
 use super::{IngestError, IngestFile};
@@ -91,7 +92,9 @@ pub(super) fn plan(
     let existing = existing(butler, run, files)?;
     let mut planned = Planned::default();
     let mut seen: HashMap<(&DatasetTypeName, &DataId), &Utf8Path> = HashMap::new();
-    for file in files {
+    // On all cores; what is wrong is reported in the order of the files all the same.
+    let candidates: Vec<_> = files.par_iter().map(planned_file).collect();
+    for (file, candidate) in files.iter().zip(candidates) {
         let key = (&file.dataset_type.name, &file.data_id);
         if let Some(first) = seen.insert(key, &file.source) {
             return Err(IngestError::Twice {
@@ -101,7 +104,7 @@ pub(super) fn plan(
             });
         }
         let found = existing.get(&(file.dataset_type.name.clone(), file.data_id.clone()));
-        let candidate = planned_file(file)?;
+        let candidate = candidate?;
         match found {
             Some(row) if !managed.contains(&row.dataset.id) => {
                 check_same(butler, run, &candidate, row)?;
@@ -219,13 +222,15 @@ fn missing_records(
     files: &[IngestFile],
 ) -> Result<Vec<DimensionRecord>, IngestError> {
     let universe = butler.universe();
+    let elements = universe.elements().iter().enumerate();
+    // What identifies a record of each, found once and not for every file.
+    let elements: BTreeMap<&ElementName, (usize, Arc<DimensionGroup>)> =
+        elements.map(|(at, e)| (&e.name, (at, universe.group_of(e)))).collect();
     let mut needed: BTreeMap<(usize, DataId), &IngestFile> = BTreeMap::new();
     for file in files {
         for name in file.data_id.group().required() {
-            let position = universe.elements().iter().position(|e| e.name == *name);
-            let Some(position) = position else { continue };
-            let element = &universe.elements()[position];
-            needed.entry((position, identity(universe, element, &file.data_id))).or_insert(file);
+            let Some((position, group)) = elements.get(name) else { continue };
+            needed.entry((*position, identity(group, &file.data_id))).or_insert(file);
         }
     }
     butler.registry().read(|reader| {
@@ -256,16 +261,15 @@ pub fn record_from_key(
 ) -> DimensionRecord {
     DimensionRecord {
         element: element.name.clone(),
-        data_id: identity(universe, element, data_id),
+        data_id: identity(&universe.group_of(element), data_id),
         implied: BTreeMap::new(),
         metadata: BTreeMap::new(),
     }
 }
 
-/// The part of a data ID that identifies the record of one element.
-fn identity(universe: &Universe, element: &Element, data_id: &DataId) -> DataId {
-    let group = universe.group_of(element);
+/// The part of a data ID that identifies the record of one element, whose group is given.
+fn identity(group: &Arc<DimensionGroup>, data_id: &DataId) -> DataId {
     let values = group.required().iter().filter_map(|n| data_id.get(n.as_str()).cloned());
-    DataId::from_values(&group, values.collect())
+    DataId::from_values(group, values.collect())
         .expect("a data ID holds what its dimensions require")
 }

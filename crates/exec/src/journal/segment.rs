@@ -41,12 +41,19 @@ pub(super) fn read(
         };
         // No newline: the end, or a line that its writer did not finish.
         let Some(text) = line.strip_suffix(b"\n") else { return Ok(segment) };
+        // A last line that does not verify is a tail too: what a power loss leaves of a
+        // block may hold a newline. What it said was not acknowledged, or is done again.
+        let is_last = reader.fill_buf().map_err(failed)?.is_empty();
+        let is_tail = |error: &v1::LineError| is_last && matches!(error, v1::LineError::Damaged(_));
         if segment.sealed {
             let reason = "there is something after the line that seals the segment";
             return Err(refused(v1::LineError::Damaged(reason.to_owned())));
         }
         if number == 1 {
-            let header = v1::read_header(text).map_err(refused)?;
+            let header = match v1::read_header(text) {
+                Err(error) if is_tail(&error) => return Ok(segment),
+                header => header.map_err(refused)?,
+            };
             if header.runner != runner {
                 let reason = format!("it is the segment of runner {}", header.runner);
                 return Err(refused(v1::LineError::Damaged(reason)));
@@ -54,9 +61,11 @@ pub(super) fn read(
             segment.header = Some(header);
             continue;
         }
-        match v1::read_event(number - 1, runner, text).map_err(refused)? {
-            Event::Sealed => segment.sealed = true,
-            event => visit(event),
+        match v1::read_event(number - 1, runner, text) {
+            Err(error) if is_tail(&error) => return Ok(segment),
+            Err(error) => return Err(refused(error)),
+            Ok(Event::Sealed) => segment.sealed = true,
+            Ok(event) => visit(event),
         }
     }
 }

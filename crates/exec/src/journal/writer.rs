@@ -62,7 +62,13 @@ impl JournalWriter {
                     v1::write_header(&header, &mut writer.lines);
                     writer.append()?;
                     writer.sync()?.sync()?;
-                    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("flush", dir))?;
+                    // The directory may be new: a lost `journal/` would count runners from 1
+                    // again, and keys would repeat.
+                    for folder in dir.ancestors().take(2) {
+                        File::open(folder)
+                            .and_then(|folder| folder.sync_all())
+                            .map_err(failed("flush", folder))?;
+                    }
                     step("exec.journal.created");
                     return Ok(writer);
                 }

@@ -1,6 +1,5 @@
 //! The registry on a real database in a temporary directory.
 
-mod bare;
 mod check;
 mod chunks;
 mod collections;

@@ -12,7 +12,7 @@ use pantler_datastore::{RunPrefix, key};
 use pantler_exec::{Finish, JournalState, LogSlice, Outcome};
 use pantler_graph::{DatasetIndex, QuantumGraph, ResolvedTask};
 
-use super::{WorkspaceTransaction, lock_out_runners, log_pack::LogPack};
+use super::{WorkspaceTransaction, lock_out_others, log_pack::LogPack};
 use crate::{client, layout};
 
 type Unreadable = Box<dyn std::error::Error + Send + Sync>;
@@ -28,13 +28,13 @@ pub(super) fn commit(
     if !layout::graph_file(root).exists() {
         return Err(not_built());
     }
-    let lock = lock_out_runners(context)?;
-    let result = commit_locked(transaction, root, context);
+    let recorded = lock_out_others(context)?;
+    let root = root.to_owned();
+    let result = commit_locked(transaction, &root, &recorded, context);
     if result.is_err() {
         // While the lock is held: a runner that starts now sees a consistent root.
-        drop(std::fs::remove_file(layout::closing_marker(root)));
+        drop(std::fs::remove_file(layout::closing_marker(&root)));
     }
-    drop(lock);
     result
 }
 
@@ -45,6 +45,7 @@ fn not_built() -> KindError {
 fn commit_locked(
     transaction: &WorkspaceTransaction,
     root: &Utf8Path,
+    recorded: &BTreeSet<ArtifactKey>,
     context: &mut CommitContext<'_>,
 ) -> Result<(), KindError> {
     let unreadable = |e: Unreadable| KindError::Unreadable(format!("cannot read {root}"), e);
@@ -55,7 +56,7 @@ fn commit_locked(
     if !context.facts().partial && harvest.succeeded < graph.len() {
         return Err(KindError::Unfinished(unfinished(&graph, &harvest)));
     }
-    clear_prefix(&harvest, context)?;
+    clear_prefix(&harvest, recorded, context)?;
     let logs = store_logs(root, &graph, &harvest.logs, context)?;
     context.artifacts().prune(context.facts().run_prefix)?;
 
@@ -80,7 +81,8 @@ fn commit_locked(
     context.insert_datasets(datasets);
     context.insert_records(records);
     if let Some(chain) = &transaction.chain {
-        context.extend_chain(chain.clone(), transaction.run.clone(), transaction.inputs.clone());
+        let inputs = transaction.inputs.iter().filter(|input| *input != chain).cloned().collect();
+        context.extend_chain(chain.clone(), transaction.run.clone(), inputs);
     }
     Ok(())
 }
@@ -165,10 +167,13 @@ fn unfinished(graph: &QuantumGraph, harvest: &Harvest) -> String {
 /// Deletes below the RUN's prefix what no successful quantum wrote (outputs that no
 /// finish line names, log packs of a commit that was killed), and checks that all
 /// the others are there with their size.
-fn clear_prefix(harvest: &Harvest, context: &CommitContext<'_>) -> Result<(), KindError> {
+fn clear_prefix(
+    harvest: &Harvest,
+    recorded: &BTreeSet<ArtifactKey>,
+    context: &CommitContext<'_>,
+) -> Result<(), KindError> {
     let mut missing: HashMap<&ArtifactKey, u64> =
         harvest.outputs.iter().map(|(_, record)| (&record.key, record.size)).collect();
-    let recorded: BTreeSet<&ArtifactKey> = context.facts().recorded.iter().collect();
     let mut leftovers = Vec::new();
     for found in context.artifacts().list(context.facts().run_prefix)? {
         match found {

@@ -20,6 +20,8 @@ mod commit;
 mod format;
 mod log_pack;
 
+use std::collections::BTreeSet;
+
 use pantler_butler::{
     artifacts::Found,
     transaction::{
@@ -44,7 +46,8 @@ pub struct WorkspaceTransaction {
     pub inputs: Vec<CollectionName>,
     /// The RUNs that those held when it was opened.
     pub input_runs: Vec<CollectionName>,
-    /// The pipeline's file when it was created.
+    /// The pipeline's file when it was created; relative to the repository if that lies
+    /// below the pipeline's folder.
     pub pipeline_file: String,
     /// What the pipeline does.
     pub pipeline_digest: Checksum,
@@ -97,13 +100,14 @@ impl ArtifactTransaction for WorkspaceTransaction {
 
 impl WorkspaceTransaction {
     /// Deletes what stands below the RUN's prefix and no record names, then the RUN
-    /// if it holds nothing. Waits for a runner to end; the marker keeps others off.
+    /// if it holds nothing. Waits for a runner to end; lock and marker keep others off
+    /// until the rows are in.
     fn drop_everything(&self, context: &mut CloseContext<'_>) -> Result<(), KindError> {
-        let lock = lock_out_runners(context)?;
+        let recorded: BTreeSet<ArtifactKey> = lock_out_others(context)?;
         let mut keys: Vec<ArtifactKey> = Vec::new();
         for found in context.artifacts().list(context.facts().run_prefix)? {
             match found {
-                Found::Artifact { key, .. } if context.facts().recorded.contains(&key) => {}
+                Found::Artifact { key, .. } if recorded.contains(&key) => {}
                 Found::Artifact { key, .. } | Found::Unfinished { key } => keys.push(key),
                 Found::Foreign { .. } => {}
             }
@@ -111,20 +115,31 @@ impl WorkspaceTransaction {
         context.artifacts().unstore(&keys)?;
         context.artifacts().prune(context.facts().run_prefix)?;
         context.discard_run_if_unused(self.run.clone());
-        drop(lock);
         Ok(())
     }
 }
 
-/// Takes the runner's lock and sets the marker, if there is a root.
-fn lock_out_runners(context: &CloseContext<'_>) -> Result<Option<RunnerLock>, KindError> {
-    let Some(root) = context.facts().root.filter(|root| root.is_dir()) else { return Ok(None) };
+/// Takes the runner's lock, which also excludes other closers, until the rows are in;
+/// confirms the claim under it; then sets the marker. Returns the recorded keys.
+///
+/// In this order: whoever waited for the lock while another closed the workspace finds
+/// out before it deletes anything or touches the marker.
+fn lock_out_others(context: &mut CloseContext<'_>) -> Result<BTreeSet<ArtifactKey>, KindError> {
+    let Some(root) = context.facts().root.filter(|root| root.is_dir()) else {
+        return Ok(context.confirm()?.into_iter().collect());
+    };
     let unreadable =
         |e: Box<dyn std::error::Error + Send + Sync>| KindError::Unreadable(root.to_string(), e);
-    let lock = RunnerLock::acquire(root, &pantler_direct::this_process(), true)
-        .map_err(|e| unreadable(e.into()))?;
+    match RunnerLock::acquire(root, &pantler_direct::this_process(), true) {
+        Ok(lock) => context.hold(lock),
+        // Another closer has removed the root: the claim will say so.
+        Err(_) if !root.is_dir() => {}
+        Err(e) => return Err(unreadable(e.into())),
+    }
+    pantler_seam::step("workspace.locked");
+    let recorded = context.confirm()?.into_iter().collect();
     set_marker(root).map_err(|e| unreadable(e.into()))?;
-    Ok(Some(lock))
+    Ok(recorded)
 }
 
 fn set_marker(root: &camino::Utf8Path) -> Result<(), StorageError> {

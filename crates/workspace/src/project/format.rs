@@ -126,7 +126,7 @@ impl Project {
             .map_err(|source| ProjectError::Io { path: dir.to_owned(), source })?;
         let syntax = |e: serde_saphyr::Error| ProjectError::Syntax {
             path: path.clone(),
-            reason: e.to_string(),
+            reason: e.without_snippet().to_string(),
         };
         let VersionOnly { version } = serde_saphyr::from_str(&text).map_err(syntax)?;
         if version != VERSION {

@@ -6,10 +6,11 @@ use std::{
 };
 
 use pantler_core::{
-    ArtifactKey, Checksum, DataId, DatasetType, DatasetTypeName, ElementName, IdSeed,
+    ArtifactKey, Checksum, DataId, DatasetType, DatasetTypeName, DimensionRecord, ElementName,
+    IdSeed, Universe,
 };
-use pantler_direct::{Environment, IngestFile, IngestPlan};
-use pantler_graph::{InputArtifact, InputDataset, QuantumGraph};
+use pantler_direct::{DirectButler, Environment, IngestFile, IngestPlan};
+use pantler_graph::{InputArtifact, InputDataset, QuantumGraph, ResolvedPipeline};
 use pantler_registry::{OpenOptions, Reader};
 
 use super::{Job, ProjectError};
@@ -30,6 +31,52 @@ pub struct JobPlan {
     pub graph: QuantumGraph,
 }
 
+/// What can be read and checked before anything is changed.
+pub(super) struct Prepared {
+    pub(super) universe: Arc<Universe>,
+    pub(super) files: Vec<IngestFile>,
+    pub(super) records: Vec<DimensionRecord>,
+    pub(super) pipeline: Arc<ResolvedPipeline>,
+}
+
+/// Reads all that the job names, so that a mistake in any of it is found before the
+/// first change. `butler` is that of the repository, if it is there.
+pub(super) fn prepare(butler: Option<&DirectButler>, job: &Job) -> Result<Prepared, ProjectError> {
+    let universe = match (butler, &job.project) {
+        (Some(butler), Some(project)) => {
+            let universe = Arc::clone(butler.universe());
+            if *universe != project.read_universe()? {
+                return Err(ProjectError::OtherUniverse {
+                    repository: project.repository.clone(),
+                    universe: project.universe.clone(),
+                });
+            }
+            universe
+        }
+        (Some(butler), None) => Arc::clone(butler.universe()),
+        (None, Some(project)) => Arc::new(project.read_universe()?),
+        // A job without a project needs a repository that is there.
+        (None, None) => return Err(ProjectError::NoProject(job.repository.clone())),
+    };
+    let (files, records) = match &job.project {
+        Some(project) => (project.files(&universe)?, project.read_records(&universe)?),
+        None => (Vec::new(), Vec::new()),
+    };
+    let mut types: Vec<Arc<DatasetType>> = match butler {
+        Some(butler) => butler.registry().read(Reader::dataset_types)?,
+        None => Vec::new(),
+    };
+    for file in &files {
+        if !types.iter().any(|t| t.name == file.dataset_type.name) {
+            types.push(Arc::clone(&file.dataset_type));
+        }
+    }
+    let pipeline = read_pipeline(&job.pipeline)?
+        .resolve(&universe, &|name| types.iter().find(|t| t.name == *name).map(Arc::clone))
+        .map_err(WorkspaceError::from)?;
+    Ok(Prepared { universe, files, records, pipeline: Arc::new(pipeline) })
+}
+
 /// Finds out what [`super::run`] would do, and changes nothing.
 ///
 /// # Errors
@@ -42,44 +89,24 @@ pub fn plan(job: &Job, environment: &Environment) -> Result<JobPlan, ProjectErro
     } else {
         None
     };
-    let universe = match (&butler, &job.project) {
-        (Some(butler), _) => Arc::clone(butler.universe()),
-        (None, Some(project)) => Arc::new(project.read_universe()?),
-        // A job without a project has opened its repository above, or failed.
-        (None, None) => return Err(ProjectError::NoProject(job.repository.clone())),
-    };
-    let files = match &job.project {
-        Some(project) => project.files(&universe)?,
-        None => Vec::new(),
-    };
-    let mut types: Vec<Arc<DatasetType>> = Vec::new();
+    let Prepared { universe, files, records, pipeline } = prepare(butler.as_ref(), job)?;
     let mut inputs = job.inputs.clone();
-    if let Some(butler) = &butler {
-        types = butler.registry().read(Reader::dataset_types)?;
-        if job.project.is_some() {
-            inputs = butler.registry().read(|reader| {
-                let mut there = Vec::new();
-                for name in &job.inputs {
-                    if reader.collection(name)?.is_some() {
-                        there.push(name.clone());
-                    }
+    if let (Some(butler), Some(_)) = (&butler, &job.project) {
+        // The RUN of the ingest may not be there yet.
+        inputs = butler.registry().read(|reader| {
+            let mut there = Vec::new();
+            for name in &job.inputs {
+                if reader.collection(name)?.is_some() {
+                    there.push(name.clone());
                 }
-                Ok::<_, pantler_registry::RegistryError>(there)
-            })?;
-        }
+            }
+            Ok::<_, pantler_registry::RegistryError>(there)
+        })?;
     }
-    for file in &files {
-        if !types.iter().any(|t| t.name == file.dataset_type.name) {
-            types.push(Arc::clone(&file.dataset_type));
-        }
-    }
-    let pipeline = read_pipeline(&job.pipeline)?;
-    let resolved = pipeline
-        .resolve(&universe, &|name| types.iter().find(|t| t.name == *name).map(Arc::clone))
-        .map_err(WorkspaceError::from)?;
-    let resolved = Arc::new(resolved);
     let ingest = match (&butler, &job.project) {
-        (Some(butler), Some(project)) => butler.plan_ingest(&project.raw, &files)?,
+        (Some(butler), Some(project)) => {
+            butler.plan_ingest(&project.ingest_name(), &project.raw, &files)?
+        }
         _ => IngestPlan {
             new: files
                 .iter()
@@ -89,12 +116,12 @@ pub fn plan(job: &Job, environment: &Environment) -> Result<JobPlan, ProjectErro
         },
     };
     let mut source = match &butler {
-        Some(butler) => Inputs::read(butler, &resolved, &inputs)?,
+        Some(butler) => Inputs::read(butler, &pipeline, &inputs)?,
         None => Inputs { universe, datasets: BTreeMap::new(), records: BTreeMap::new() },
     };
     let opening = environment.new_opening();
     if let Some(project) = &job.project {
-        for record in project.read_records(&source.universe)? {
+        for record in records {
             let records = source.records.entry(record.element.clone()).or_default();
             if !records.iter().any(|r| r.data_id == record.data_id) {
                 records.push(record);
@@ -105,7 +132,7 @@ pub fn plan(job: &Job, environment: &Environment) -> Result<JobPlan, ProjectErro
         }
     }
     let now = environment.clock.now();
-    let graph = graph_of(&resolved, &source, &job.output_at(now, 0)?, opening, now)?;
+    let graph = graph_of(&pipeline, &source, &job.output_at(now, 0)?, opening, now)?;
     Ok(JobPlan { makes_repository: !exists, ingest, graph })
 }
 

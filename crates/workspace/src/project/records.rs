@@ -34,8 +34,10 @@ struct RecordsV1 {
 pub fn read(path: &Utf8Path, universe: &Universe) -> Result<Vec<DimensionRecord>, ProjectError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ProjectError::Io { path: path.to_owned(), source })?;
-    let file: RecordsV1 = serde_saphyr::from_str(&text)
-        .map_err(|e| ProjectError::Syntax { path: path.to_owned(), reason: e.to_string() })?;
+    let file: RecordsV1 = serde_saphyr::from_str(&text).map_err(|e| ProjectError::Syntax {
+        path: path.to_owned(),
+        reason: e.without_snippet().to_string(),
+    })?;
     if file.version != VERSION {
         return Err(ProjectError::Version {
             path: path.to_owned(),

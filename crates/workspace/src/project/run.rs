@@ -5,10 +5,7 @@
 //! work is built, run and committed. The connection to the database is closed while
 //! quanta run.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
 use pantler_core::{
@@ -24,7 +21,10 @@ use pantler_exec::{LockError, Observer, RunSummary, RunnerLock};
 use pantler_graph::QuantumGraph;
 use pantler_registry::{DatasetQuery, OpenOptions};
 
-use super::{Job, Project, ProjectError};
+use super::{
+    Job, Project, ProjectError,
+    plan::{Prepared, prepare},
+};
 use crate::{
     CloseNotice, RunOptions, WorkspaceClient, WorkspaceError, WorkspaceInfo, WorkspaceRequest,
     build::{is_same_work, plan as plan_graph},
@@ -124,13 +124,17 @@ pub fn run(
 ) -> Result<JobReport, ProjectError> {
     let started = Instant::now();
     let database = OpenOptions::default();
-    if let Some(project) = &job.project {
+    if let Some(project) = &job.project
+        && !project.repository.join("pantler.yaml").exists()
+    {
+        prepare(None, job)?;
         make_repository(project, progress)?;
     }
     let butler = open_butler(&job.repository, environment.clone(), &database)?;
+    let prepared = prepare(Some(&butler), job)?;
     let lock = if options.new { None } else { lock_project(&butler, job)? };
     let ingest = match &job.project {
-        Some(project) => Some(ingest(&butler, project, options, progress)?),
+        Some(project) => Some(ingest(&butler, project, prepared, options, progress)?),
         None => None,
     };
     let (workspace, resumed) = match resume(&butler, job, options)? {
@@ -177,9 +181,6 @@ pub fn run(
 }
 
 fn make_repository(project: &Project, progress: &mut dyn JobProgress) -> Result<(), ProjectError> {
-    if project.repository.join("pantler.yaml").exists() {
-        return Ok(());
-    }
     let universe = project.read_universe()?;
     match create_repository(&project.repository, &universe, &CreateOptions::default()) {
         Ok(()) => {
@@ -211,17 +212,11 @@ fn lock_project(butler: &DirectButler, job: &Job) -> Result<Option<RunnerLock>, 
 fn ingest(
     butler: &DirectButler,
     project: &Project,
+    prepared: Prepared,
     options: JobOptions,
     progress: &mut dyn JobProgress,
 ) -> Result<IngestReport, ProjectError> {
-    let universe = Arc::clone(butler.universe());
-    if *universe != project.read_universe()? {
-        return Err(ProjectError::OtherUniverse {
-            repository: project.repository.clone(),
-            universe: project.universe.clone(),
-        });
-    }
-    let records = project.read_records(&universe)?;
+    let Prepared { files, records, .. } = prepared;
     if !records.is_empty() {
         let now = butler.environment().clock.now();
         butler
@@ -231,7 +226,7 @@ fn ingest(
     let request = IngestRequest {
         name: project.ingest_name(),
         run: project.raw.clone(),
-        files: project.files(&universe)?,
+        files,
         take_over: options.take_over,
     };
     let report = butler.ingest(&request, progress.ingest())?;

@@ -1,4 +1,3 @@
-use camino::Utf8Path;
 use pantler_core::CollectionName;
 
 use crate::{
@@ -29,8 +28,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let next =
         |verb: &str| Next::command(format_args!("workspace {verb} {name}")).text(context.located());
     let interrupts = Interrupts::watch(format!("stopped\nnext: {}", next("run")))?;
-    let pipeline = Utf8Path::new(&client.transaction().pipeline_file);
-    let execution = Execution::new(context, args.jobs, pipeline);
+    let execution = Execution::new(context, args.jobs, client.pipeline());
     let mut progress = Progress::new(interrupts.phase());
     let result = client.run(&graph, &execution.options(interrupts.stop()), &mut progress);
     drop(progress);

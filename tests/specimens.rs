@@ -1,0 +1,348 @@
+//! Files of every format version written so far, in `workspaces/`: each is opened, read
+//! in full, and where something is open in it, closed. Always on a copy.
+
+use std::{collections::BTreeSet, fs::File, io::Cursor};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use pantler::graph::{GraphReader, read, write};
+use pantler_testkit::{Project, Ran, copy_tree};
+use serde_json::json;
+
+use crate::{program, source_root};
+
+/// The folder of a specimen.
+fn specimen(name: &str) -> Utf8PathBuf {
+    let path = source_root().join("workspaces").join(name);
+    assert!(path.is_dir(), "there is no specimen {name}");
+    path
+}
+
+/// A copy of a specimen that is a repository.
+fn repository(from: &Utf8Path) -> Project {
+    let project = Project::empty(&program());
+    copy_tree(from, &project.repo(), &|_| true);
+    project
+}
+
+/// A copy of the project, with nothing run yet.
+fn project_files() -> Project {
+    let project = Project::empty(&program());
+    let parts = ["universe-v1", "records-v1", "pipeline-v1", "project-v1"];
+    let from = [
+        specimen("universe-v1"),
+        specimen("records-v1"),
+        specimen("pipeline-v1"),
+        specimen("project-v1"),
+    ];
+    for (part, from) in parts.iter().zip(from) {
+        copy_tree(&from, &project.path().join(part), &|_| true);
+    }
+    project
+}
+
+/// A copy of the project with a specimen as its repository.
+fn project_with(from: &Utf8Path) -> Project {
+    let project = project_files();
+    copy_tree(from, &project.repo(), &|_| true);
+    project
+}
+
+fn run(project: &Project, args: &[&str]) -> Ran {
+    let dir = project.path().join("project-v1");
+    let mut all = vec!["run", dir.as_str()];
+    all.extend(args);
+    project.program().run(&all)
+}
+
+fn open_names(project: &Project, noun: &str) -> Vec<String> {
+    let rows = project.pantler(&[noun, "list", "--json"]).expect(0).json();
+    rows.as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap().to_owned()).collect()
+}
+
+fn the_workspace(project: &Project) -> String {
+    let names = open_names(project, "workspace");
+    let [name] = names.as_slice() else { panic!("not one workspace: {names:?}") };
+    name.clone()
+}
+
+/// The one workspace of a specimen without a database, by its folder.
+fn workspace_on_disk(project: &Project) -> String {
+    let mut names = Vec::new();
+    for entry in project.repo().join("workspaces").read_dir_utf8().unwrap() {
+        names.extend(entry.unwrap().file_name().strip_prefix("specimen%2F").map(str::to_owned));
+    }
+    let [name] = names.as_slice() else { panic!("not one workspace: {names:?}") };
+    format!("specimen/{name}")
+}
+
+/// Reads every dataset; its bytes are compared with its checksum on the way.
+fn read_all(project: &Project) -> usize {
+    let rows = project.pantler(&["query", "datasets", "--json"]).expect(0).json();
+    let rows = rows.as_array().unwrap();
+    for row in rows {
+        let ran = project.pantler(&["get", row["id"].as_str().unwrap()]).expect(0);
+        assert_eq!(Some(ran.stdout.len() as u64), row["size"].as_u64(), "{row}");
+    }
+    rows.len()
+}
+
+/// What a finished run of the specimen project has in its chain.
+fn finished() -> Vec<String> {
+    repository(&specimen("repository-v1")).contents("specimen")
+}
+
+/// Fails unless an error says all of this.
+#[track_caller]
+fn assert_says(ran: &Ran, code: i32, parts: &[&str]) {
+    assert_eq!(ran.code(), Some(code), "{}", ran.stderr);
+    for part in parts {
+        assert!(ran.stderr.contains(part), "{part:?} is not in:\n{}", ran.stderr);
+    }
+}
+
+#[test]
+fn every_specimen_has_a_test() {
+    let names = |folder: &str, prefix: &str| -> BTreeSet<String> {
+        let entries = source_root().join(folder).read_dir_utf8().unwrap().map(Result::unwrap);
+        let folders = entries.filter(|e| e.file_type().unwrap().is_dir());
+        folders.map(|e| format!("{prefix}{}", e.file_name())).collect()
+    };
+    let mut found = names("workspaces", "");
+    assert!(found.remove("broken"));
+    found.extend(names("workspaces/broken", "broken/"));
+    assert!(found.len() > 15, "{found:?}");
+    let tests = include_str!("specimens.rs");
+    for name in found {
+        assert!(tests.contains(&format!("specimen(\"{name}\")")), "no test opens {name}");
+    }
+}
+
+#[test]
+fn files_written_by_hand_are_read_and_run() {
+    let project = project_files();
+    run(&project, &[]).expect(0);
+    let records =
+        |element: &str| project.pantler(&["query", "records", element, "--json"]).expect(0).json();
+    let oslo = &records("city")[1];
+    assert_eq!(oslo["implied"], json!({"country": "norway"}));
+    let metadata =
+        json!({"title": "Oslo", "latitude": 59.9139, "people": 700_000, "coastal": true});
+    assert_eq!(oslo["metadata"], metadata);
+    assert_eq!(records("district")[0]["data_id"], json!({"city": "oslo", "district": 7}));
+    assert_eq!(records("season")[0]["metadata"], json!({"note": "dark"}));
+    let report = project.pantler(&["get", "report", "--collections", "specimen"]).expect(0);
+    assert_eq!(report.text(), "2 cities\n");
+    assert_eq!(project.contents("specimen"), finished());
+}
+
+#[test]
+fn a_committed_repository_is_read_and_gone_on_with() {
+    let project = project_with(&specimen("repository-v1"));
+    assert_eq!(read_all(&project), 18);
+    assert_eq!(open_names(&project, "transaction"), [""; 0]);
+    let before = finished();
+    let ran = run(&project, &[]).expect(0);
+    assert!(ran.stderr.contains("4 files there already"), "{}", ran.stderr);
+    assert_eq!(read_all(&project), 18 + 14);
+    assert_eq!(project.contents("specimen"), before);
+    let rows = project.pantler(&["query", "collections", "--json"]).expect(0).json();
+    let chain = rows.as_array().unwrap().iter().find(|row| row["name"] == "specimen").unwrap();
+    assert_eq!(chain["children"].as_array().unwrap().len(), 3, "{chain}");
+}
+
+#[test]
+fn an_open_ingest_can_be_ended() {
+    let open = repository(&specimen("open-transaction-v1"));
+    assert_eq!(open_names(&open, "transaction"), ["specimen/raw/ingest"]);
+    let close = |project: &Project, verb: &str| {
+        project.pantler(&["transaction", verb, "specimen/raw/ingest", "--take-over"])
+    };
+    // Held by a process of another host, as far as can be known here.
+    let held = open.pantler(&["transaction", "commit", "specimen/raw/ingest"]);
+    assert_says(&held, 4, &["on specimen", "--take-over"]);
+    let refused = close(&open, "commit");
+    let missing = "readings city=oslo month=1, readings city=oslo month=2";
+    assert_says(&refused, 4, &["2 artifacts are missing", missing]);
+
+    let reverted = open.duplicate();
+    close(&reverted, "revert").expect(0);
+    let picture = reverted.picture();
+    assert_eq!((picture.rows["dataset"].len(), picture.files.len()), (0, 0));
+
+    close(&open, "abandon").expect(0);
+    let rows = open.pantler(&["query", "datasets", "--json"]).expect(0).json();
+    let stored: Vec<_> = rows.as_array().unwrap().iter().map(|r| r["stored"].as_bool()).collect();
+    assert_eq!(stored, [Some(true), Some(true), Some(false), Some(false)]);
+}
+
+#[test]
+fn a_half_run_workspace_is_run_on_and_committed() {
+    let project = repository(&specimen("internal-v1"));
+    let name = the_workspace(&project);
+    let status = project.pantler(&["workspace", "status", &name, "--json"]).expect(0).json();
+    let counts = |task: usize| {
+        let task = &status["tasks"][task];
+        ["total", "succeeded", "failed", "started", "built"].map(|n| task[n].as_u64().unwrap())
+    };
+    assert_eq!(counts(0), [4, 3, 0, 1, 0], "{status}");
+    assert_eq!(counts(1), [2, 1, 0, 1, 0], "{status}");
+    assert_eq!(counts(2), [1, 0, 0, 0, 1], "{status}");
+    let commit = ["workspace", "commit", &name, "--take-over"];
+    assert_says(&project.pantler(&commit), 3, &["4 of 7 quanta succeeded"]);
+
+    let partial = project.duplicate();
+    partial.pantler(&[&commit[..], &["--partial"]].concat()).expect(0);
+    assert_eq!(read_all(&partial), 4 + 3 + 3 + 2);
+
+    let reverted = project.duplicate();
+    reverted.pantler(&["workspace", "revert", &name, "--take-over"]).expect(0);
+    assert_eq!(read_all(&reverted), 4);
+
+    project.pantler(&["workspace", "run", &name]).expect(0);
+    project.pantler(&commit).expect(0);
+    assert_eq!(project.contents("specimen"), finished());
+}
+
+#[test]
+fn a_half_committed_workspace_is_committed() {
+    let project = repository(&specimen("closing-v1"));
+    let name = the_workspace(&project);
+    assert_says(&project.pantler(&["workspace", "run", &name]), 4, &["is being closed"]);
+    project.pantler(&["workspace", "commit", &name, "--take-over"]).expect(0);
+    assert_eq!(project.contents("specimen"), finished());
+    assert_eq!(open_names(&project, "workspace"), [""; 0]);
+}
+
+#[test]
+fn a_graph_file_is_read_in_full_and_by_quantum() {
+    let path = specimen("graph-v1").join("graph-1.qg");
+    let graph = read(File::open(&path).unwrap()).unwrap();
+    let counts: Vec<_> = graph.counts().map(|(t, n)| format!("{} {n}", t.label)).collect();
+    assert_eq!(counts, ["daily 4", "year 2", "compare 1"]);
+    let mut reader = GraphReader::open(File::open(&path).unwrap()).unwrap();
+    assert_eq!(reader.producer(), "pantler 0.1.0");
+    for quantum in graph.quanta() {
+        let stored = reader.quantum(graph.quantum_id(quantum)).unwrap().unwrap();
+        let view = graph.quantum(quantum);
+        assert_eq!((&stored.task, &stored.data_id), (&view.task.label, &view.data_id));
+        let inputs = view.inputs.iter().map(|i| i.datasets.len());
+        assert!(inputs.eq(stored.inputs.iter().map(|i| i.datasets.len())));
+    }
+    // The writer may change within a version; what it writes is read as the same graph.
+    let mut again = Cursor::new(Vec::new());
+    write(&graph, &mut again).unwrap();
+    let again = read(Cursor::new(again.into_inner())).unwrap();
+    let datasets = |g: &pantler::graph::QuantumGraph| -> Vec<_> {
+        g.datasets().map(|d| g.dataset(d)).collect()
+    };
+    assert_eq!(datasets(&graph), datasets(&again));
+}
+
+#[test]
+fn a_truncated_graph_file_is_an_error() {
+    let path = specimen("broken/graph-truncated").join("graph-1.qg");
+    for error in [
+        read(File::open(&path).unwrap()).map(|_| ()).unwrap_err(),
+        GraphReader::open(File::open(&path).unwrap()).map(|_| ()).unwrap_err(),
+    ] {
+        assert!(error.to_string().starts_with("this is not a whole graph file: "), "{error}");
+    }
+}
+
+#[test]
+fn a_graph_file_of_a_newer_version_is_refused() {
+    let path = specimen("broken/graph-newer").join("graph-1.qg");
+    for error in [
+        read(File::open(&path).unwrap()).map(|_| ()).unwrap_err(),
+        GraphReader::open(File::open(&path).unwrap()).map(|_| ()).unwrap_err(),
+    ] {
+        assert_eq!(
+            error.to_string(),
+            "graph file version 9: this program reads version 1; a newer pantler may read it"
+        );
+    }
+}
+
+#[test]
+fn a_repository_of_a_newer_format_is_refused() {
+    for (from, says) in [
+        (specimen("broken/repository-from-the-future"), "pantler.yaml has format version 9"),
+        (specimen("broken/registry-from-the-future"), "the database has schema version 9"),
+    ] {
+        let mut project = repository(&from);
+        project.expect_damage();
+        let before = std::fs::read(project.repo().join("registry.sqlite3")).ok();
+        for args in [&["check"][..], &["query", "datasets"], &["workspace", "vacuum"]] {
+            let ran = project.pantler(args);
+            assert_says(&ran, 1, &[says, "use a newer pantler", "nothing has changed"]);
+        }
+        assert_eq!(std::fs::read(project.repo().join("registry.sqlite3")).ok(), before);
+    }
+}
+
+#[test]
+fn a_transaction_file_that_cannot_be_used_is_named() {
+    for (from, says) in [
+        (specimen("broken/transaction-from-the-future"), "transaction.json has format version 9"),
+        (specimen("broken/transaction-damaged"), "transaction.json is damaged: "),
+    ] {
+        let mut project = repository(&from);
+        project.expect_damage();
+        let name = workspace_on_disk(&project);
+        for verb in ["run", "status"] {
+            assert_says(&project.pantler(&["workspace", verb, &name]), 1, &[says]);
+        }
+    }
+}
+
+#[test]
+fn a_damaged_journal_stops_run_and_commit_and_not_revert() {
+    let project = repository(&specimen("broken/journal-damaged"));
+    let name = the_workspace(&project);
+    let place = "journal/1.jsonl:3: the journal is damaged: the checksum does not fit the line";
+    let ran = project.pantler(&["workspace", "run", &name]);
+    assert_says(&ran, 4, &[place, "pantler workspace revert"]);
+    let commit = project.pantler(&["workspace", "commit", &name, "--take-over"]);
+    assert_says(&commit, 4, &[place]);
+    let abandoned = project.duplicate();
+    for (project, verb) in [(&project, "revert"), (&abandoned, "abandon")] {
+        project.pantler(&["workspace", verb, &name, "--take-over"]).expect(0);
+        assert_eq!(read_all(project), 4);
+    }
+}
+
+/// The one finding of a check: its code and what it is about.
+fn finding(from: &Utf8Path) -> (String, String, Project) {
+    let mut project = repository(from);
+    project.expect_damage();
+    let report = project.pantler(&["check", "--json"]).expect(6).json();
+    let findings = report["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), 1, "{report}");
+    let text = |field: &str| findings[0][field].as_str().unwrap().to_owned();
+    assert!(!text("next").is_empty());
+    (text("code"), text("subject"), project)
+}
+
+#[test]
+fn a_missing_artifact_is_found() {
+    let (code, subject, _) = finding(&specimen("broken/artifact-missing"));
+    assert_eq!(code, "artifact-missing");
+    assert!(subject.starts_with("specimen%2Fraw@1/readings/city=oslo,month=1~"), "{subject}");
+}
+
+#[test]
+fn an_artifact_of_wrong_size_is_found() {
+    let (code, subject, project) = finding(&specimen("broken/artifact-wrong-size"));
+    assert_eq!(code, "artifact-size");
+    assert!(subject.starts_with("specimen%2Fraw@1/readings/city=oslo,month=1~"), "{subject}");
+    let get = ["get", "readings", "city=oslo", "month=1", "--collections", "specimen/raw"];
+    assert_eq!(project.pantler(&get).code(), Some(1));
+}
+
+#[test]
+fn an_orphan_is_found() {
+    let (code, subject, project) = finding(&specimen("broken/orphan"));
+    assert_eq!((&*code, &*subject), ("orphan", "specimen%2Fraw@1/readings/stray.csv"));
+    std::fs::remove_file(project.repo().join("artifacts").join(subject)).unwrap();
+    project.check();
+}
