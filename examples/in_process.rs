@@ -161,9 +161,9 @@ fn rank_cities(quantum: &mut QuantumContext<'_>) -> Result<(), TaskError> {
         .map(|(city, means)| (city, means.iter().sum::<f64>() / means.len() as f64))
         .collect();
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let lines: String =
+    let lines: Vec<String> =
         ranked.iter().map(|(city, mean)| format!("{city}: {mean:.1} F\n")).collect();
-    quantum.write("ranking", lines.as_bytes())?;
+    quantum.write("ranking", lines.concat().as_bytes())?;
     Ok(())
 }
 

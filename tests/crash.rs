@@ -53,7 +53,7 @@ fn steps(project: &Project, args: &[&str], code: i32) -> Vec<String> {
     let log = project.path().join("steps.log");
     armed(project, args, None, Some(&log)).expect(code);
     let text = std::fs::read_to_string(&log).unwrap_or_default();
-    std::fs::remove_file(&log).ok();
+    drop(std::fs::remove_file(&log));
     text.lines().map(str::to_owned).collect()
 }
 
@@ -406,7 +406,7 @@ fn kill_after(project: &Project, target: usize, delay: Duration) -> Option<Vec<S
     child.kill().unwrap();
     let status = child.wait().unwrap();
     let steps = reached().lines().map(str::to_owned).collect();
-    std::fs::remove_file(&log).ok();
+    drop(std::fs::remove_file(&log));
     (status.signal() == Some(9)).then_some(steps)
 }
 

@@ -113,11 +113,13 @@ fn facts(attempt: u32, past_the_door: bool) -> ClosingFacts<'static> {
 }
 
 fn stored(changes: &[Change]) -> Vec<&str> {
-    let records = |change| match change {
-        &Change::InsertRecords(ref records) => records.iter().map(|r| r.key.as_str()).collect(),
-        _ => Vec::new(),
-    };
-    changes.iter().flat_map(records).collect()
+    let mut keys = Vec::new();
+    for change in changes {
+        if let Change::InsertRecords(records) = change {
+            keys.extend(records.iter().map(|record| record.key.as_str()));
+        }
+    }
+    keys
 }
 
 #[test]
