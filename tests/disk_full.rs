@@ -7,7 +7,7 @@ use pantler::{
     core::{TransactionName, transaction::Closing},
     datastore::testing::Operation,
     direct::{CloseError, CloseOptions, Closed, IngestError, SystemClock},
-    exec::{Environment, NoObserver, RunSummary, StopFlag, TaskRegistry},
+    exec::{Environment, LockError, NoObserver, RunSummary, StopFlag, TaskRegistry},
     registry::RegistryError,
     workspace::{RunOptions, WorkspaceClient, WorkspaceError},
 };
@@ -17,7 +17,7 @@ use crate::{
     library::{
         butler, butler_on_full_disk, close_workspace, collection, failing, files_of, ingest,
     },
-    toy::{killed_at, open_names, toy},
+    toy::{killed_at, open_names, toy, until},
 };
 
 const ITEMS: [&str; 3] = ["a", "b", "c"];
@@ -93,7 +93,15 @@ fn run(client: &WorkspaceClient) -> Result<RunSummary, WorkspaceError> {
         stop: &StopFlag::new(),
         clock: &SystemClock,
     };
-    client.run(&client.graph()?, &options, &mut NoObserver)
+    let graph = client.graph()?;
+    let mut ran = None;
+    until("the lock is free of what other tests start", || {
+        let tried = client.run(&graph, &options, &mut NoObserver);
+        let locked = matches!(tried, Err(WorkspaceError::Lock(LockError::Locked { .. })));
+        ran = Some(tried);
+        !locked
+    });
+    ran.unwrap()
 }
 
 #[test]

@@ -28,9 +28,9 @@ impl IngestProgress for Quiet {
 }
 
 impl CloseNotice for Quiet {
-    fn waiting_for(&mut self, holder: &str) {
-        panic!("nobody runs anything, not even {holder}");
-    }
+    // A program that another test starts has the lock's file until it is loaded: for a
+    // moment, this process waits for itself.
+    fn waiting_for(&mut self, _: &str) {}
 }
 
 pub(crate) fn butler(project: &Project) -> DirectButler {

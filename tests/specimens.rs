@@ -207,7 +207,7 @@ fn a_half_run_workspace_is_run_on_and_committed() {
 fn a_half_committed_workspace_is_committed() {
     let project = repository(&specimen("closing-v1"));
     let name = the_workspace(&project);
-    assert_says(&project.pantler(&["workspace", "run", &name]), 4, &["is being closed"]);
+    assert_says(&project.pantler(&["workspace", "run", &name]), 4, &["a closing of workspace"]);
     project.pantler(&["workspace", "commit", &name, "--take-over"]).expect(0);
     assert_eq!(project.contents("specimen"), finished());
     assert_eq!(open_names(&project, "workspace"), [""; 0]);
