@@ -185,7 +185,12 @@ impl DirectButler {
             Ok(parts) => parts,
             Err(KindError::Superseded) => return self.superseded(row, closing),
             Err(source) => {
-                return Err(CloseError::StillOpen { name: name.clone(), closing, source });
+                return Err(CloseError::StillOpen {
+                    name: name.clone(),
+                    closing,
+                    workspace: transaction.is_workspace(),
+                    source,
+                });
             }
         };
         pantler_seam::step("close.storage.done");

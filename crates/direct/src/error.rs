@@ -174,6 +174,8 @@ pub enum CloseError {
         name: TransactionName,
         /// What was tried.
         closing: Closing,
+        /// Whether it is a workspace, whose quanta can be run again.
+        workspace: bool,
         /// Why.
         #[source]
         source: KindError,

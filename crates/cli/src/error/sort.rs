@@ -170,7 +170,7 @@ fn close(error: &CloseError) -> Sorted {
         CloseError::Held { name, .. }
         | CloseError::Door { name, .. }
         | CloseError::Decode { name, .. } => Sorted::open(name),
-        CloseError::StillOpen { name, closing, source } => {
+        CloseError::StillOpen { name, closing, workspace, source } => {
             let unfinished = matches!(source, KindError::Unfinished(_));
             Sorted {
                 status: if unfinished { Status::QuantaFailed } else { Status::LeftOpen },
@@ -179,13 +179,16 @@ fn close(error: &CloseError) -> Sorted {
             .then(if let KindError::Incomplete(_) = source {
                 // The same again would find the same.
                 Next::one_of(
-                    [Next::plain(format!(
-                        "make them again (pantler workspace run {name}, or the same ingest) and commit"
-                    ))]
+                    [if *workspace {
+                        Next::command(format_args!("workspace run {name}"))
+                    } else {
+                        Next::plain("the same ingest again, which copies what is missing")
+                    }]
                     .into_iter()
-                    .chain(["revert", "abandon"].map(|verb| {
-                        Next::command(format_args!("transaction {verb} {name}"))
-                    })),
+                    .chain(
+                        ["revert", "abandon"]
+                            .map(|verb| Next::command(format_args!("transaction {verb} {name}"))),
+                    ),
                 )
             } else if unfinished {
                 // Only workspaces have work that can be unfinished.
@@ -374,7 +377,7 @@ mod tests {
     }
 
     fn still_open(source: KindError) -> CloseError {
-        CloseError::StillOpen { name: name(), closing: Closing::Commit, source }
+        CloseError::StillOpen { name: name(), closing: Closing::Commit, workspace: false, source }
     }
 
     fn unknown() -> CloseError {
