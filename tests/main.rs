@@ -18,6 +18,7 @@ mod moved;
 mod reading;
 mod specimens;
 mod toy;
+mod ways_in;
 mod workspace_life;
 mod zombies;
 

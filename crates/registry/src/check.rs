@@ -142,6 +142,29 @@ impl CheckRows<'_> {
         })
     }
 
+    /// Database id and name of every RUN.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn runs(&self) -> Result<Vec<(i64, String)>, RegistryError> {
+        let sql = "SELECT id, name FROM collection WHERE type = 'RUN'";
+        self.db.all(sql, (), |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// Calls `f` with the UUID of each dataset and the name of its RUN.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn datasets(&self, mut f: impl FnMut(Uuid, Option<&str>)) -> Result<(), RegistryError> {
+        let sql = "SELECT d.uuid, c.name FROM dataset AS d
+            LEFT JOIN collection AS c ON c.id = d.run";
+        self.db.each(sql, (), |row| {
+            let run: Option<String> = row.get(1)?;
+            f(row.uuid(0)?, run.as_deref());
+            Ok::<_, RegistryError>(())
+        })
+    }
+
     /// The RUNs that open transactions modify or insert into, by name.
     ///
     /// # Errors

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use pantler_butler::{ingest::Ingest, transaction::TransactionKind as _};
-use pantler_core::{ArtifactKey, CollectionName, CollectionType, DatasetId, OpeningId, RunId};
+use pantler_core::{ArtifactKey, CollectionName, DatasetId, OpeningId, RunId};
 use pantler_datastore::key::run_prefix;
 use pantler_registry::{
-    Reader, RegistryError,
+    RegistryError,
     check::{CheckRows, LockedRun, OpenTransaction, RecordRow},
 };
 use uuid::Uuid;
@@ -30,6 +30,8 @@ pub(super) struct Snapshot {
     /// Whether the rows could not all be read, so that nothing can be said about what
     /// they do not name.
     pub(super) incomplete: bool,
+    /// What there is, but for the bytes and number of artifacts.
+    pub(super) counts: Counts,
     stored: HashSet<Uuid>,
 }
 
@@ -82,12 +84,6 @@ impl Snapshot {
     /// Reads everything in one snapshot of the database.
     pub(super) fn read(butler: &DirectButler) -> Result<Self, CheckError> {
         let mut snapshot = Self::default();
-        let runs = butler.registry().read(Reader::collections)?;
-        snapshot.run_prefixes = runs
-            .iter()
-            .filter(|c| c.collection_type == CollectionType::Run)
-            .map(|c| run_prefix(&c.name, c.id).to_string())
-            .collect();
         butler.registry().check(|rows| snapshot.fill(butler, rows))?;
         Ok(snapshot)
     }
@@ -96,6 +92,12 @@ impl Snapshot {
         let found = rows.findings().map(|found| found.into_iter().map(Finding::row).collect());
         let found: Vec<Finding> = self.readable(found)?;
         self.findings.extend(found);
+        for (id, name) in self.readable(rows.runs())? {
+            // A name that cannot be one is a finding of its own, and has no prefix.
+            if let Ok(name) = CollectionName::new(&name) {
+                self.run_prefixes.insert(run_prefix(&name, RunId::new(id)).to_string());
+            }
+        }
         let locked = self.readable(rows.locked_runs())?;
         let open = self.readable(rows.open_transactions())?;
         for transaction in &open {
@@ -109,6 +111,22 @@ impl Snapshot {
         });
         self.readable(read)?;
         self.take_records(records);
+        self.counts.open_transactions = self.openings.len();
+        let mut counts = self.counts;
+        let read = rows.datasets(|id, run| {
+            counts.datasets += 1;
+            let managed = self.owners.datasets.contains_key(&DatasetId::from_uuid(id))
+                || run.is_some_and(|run| self.owners.modified.keys().any(|m| m.as_str() == run));
+            *if self.stored.contains(&id) {
+                &mut counts.stored
+            } else if managed {
+                &mut counts.managed
+            } else {
+                &mut counts.registered_only
+            } += 1;
+        });
+        self.readable(read)?;
+        self.counts = counts;
         Ok(())
     }
 
@@ -235,35 +253,6 @@ impl Snapshot {
                 self.findings.push(Finding::of_rows("record-outside-run", &*record.uri, message));
             }
         }
-    }
-
-    /// Counts datasets by state. Read after the rest: others may have committed in
-    /// between, and then these numbers are newer than the findings.
-    pub(super) fn counts(&self, butler: &DirectButler) -> Result<Counts, CheckError> {
-        let mut counts = Counts { open_transactions: self.openings.len(), ..Counts::default() };
-        butler.registry().read(|reader| {
-            let types = reader.dataset_types()?;
-            for run in reader.collections()? {
-                if run.collection_type != CollectionType::Run {
-                    continue;
-                }
-                let modified = self.owners.modified.contains_key(&run.name);
-                for dataset_type in &types {
-                    reader.for_each_in_run(&dataset_type.name, &run.name, |id, _| {
-                        counts.datasets += 1;
-                        *if self.stored.contains(id.as_uuid()) {
-                            &mut counts.stored
-                        } else if modified || self.owners.datasets.contains_key(&id) {
-                            &mut counts.managed
-                        } else {
-                            &mut counts.registered_only
-                        } += 1;
-                    })?;
-                }
-            }
-            Ok::<_, CheckError>(())
-        })?;
-        Ok(counts)
     }
 }
 
