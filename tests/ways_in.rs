@@ -65,7 +65,7 @@ fn an_edited_pipeline_is_not_built_into_a_workspace_of_the_old_one() {
     let create = ["workspace", "create", "w", "--pipeline", &file, "-i", "weather/raw"];
     project.pantler(&create).expect(0);
     let text = project.read("pipeline.yaml");
-    project.write("pipeline.yaml", &text.replace("config:", "config:\n      more: 1"));
+    project.write("pipeline.yaml", text.replace("config:", "config:\n      more: 1"));
     let ran = project.pantler(&["workspace", "build", "w"]).expect(4);
     assert!(ran.stderr.contains("is not the pipeline"), "{}", ran.stderr);
     project.write("pipeline.yaml", &text);
