@@ -21,6 +21,16 @@ pub enum RegistryError {
         /// The file.
         path: Utf8PathBuf,
     },
+    /// A database on a file system where SQLite's write-ahead log does not work.
+    #[error(
+        "{path} is on a network file system ({kind}), where an SQLite database is not safe: put the repository on a local disk"
+    )]
+    NetworkFileSystem {
+        /// The file.
+        path: Utf8PathBuf,
+        /// The file system.
+        kind: &'static str,
+    },
     /// A database without the tables of a registry.
     #[error(
         "{path} holds no registry: its creation did not finish, or it belongs to another program"

@@ -27,6 +27,7 @@ mod error;
 mod file_records;
 mod locks;
 mod manifest;
+mod network;
 mod reader;
 mod record_checks;
 mod registry;

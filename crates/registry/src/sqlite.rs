@@ -16,7 +16,7 @@ use rusqlite::{
 };
 use uuid::Uuid;
 
-use crate::{OpenOptions, RegistryError};
+use crate::{OpenOptions, RegistryError, network};
 
 /// How a database file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,9 @@ pub(crate) fn open(
 ) -> Result<Connection, RegistryError> {
     if mode == Mode::Existing && !path.exists() {
         return Err(RegistryError::Missing { path: path.to_owned() });
+    }
+    if let Some(kind) = network::file_system(path) {
+        return Err(RegistryError::NetworkFileSystem { path: path.to_owned(), kind });
     }
     let flags = match (options.read_only, mode) {
         (true, _) => OpenFlags::SQLITE_OPEN_READ_ONLY,
