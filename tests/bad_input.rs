@@ -42,7 +42,7 @@ fn no_repository() {
     let project = Project::empty(&program());
     insta::assert_snapshot!(said(&project, &run_in(&project, &["query", "collections"])), @r#"
     exit 2
-    error: no repository: there is no pantler.yaml in <project> or above it
+    error: no repository: there is no pantler.yaml in <project> or above it, and no project with one
     next: name one with --repo REPO or PANTLER_REPO=REPO
     "#);
     insta::assert_snapshot!(
@@ -429,8 +429,10 @@ fn other_bytes_for_a_data_id() {
     project.write("data/b.txt", "7\n");
     insta::assert_snapshot!(said(&project, &project.run(&[])), @r#"
     exit 1
-    error: <project>/data/b.txt differs from what toy/raw has as number item=b: a dataset never changes; ingest into another RUN, or under another data ID
+    error: <project>/data/b.txt differs from what toy/raw has as number item=b: a dataset never changes
     now: nothing has changed
+    next: give the changed file another data ID
+      or: give the project another `name`: it then ingests into a RUN of its own
     "#);
 }
 
@@ -442,6 +444,8 @@ fn another_universe() {
     exit 1
     error: <project>/repo was made with another universe than <project>/universe.yaml describes
     now: nothing has changed
+    next: put the universe file back as it was
+      or: name another `repository` in the project: the universe of one is fixed
     "#);
 }
 

@@ -105,3 +105,47 @@ fn artifacts_are_read_only() {
         assert_eq!(mode & 0o222, 0, "{path} has mode {mode:o}");
     }
 }
+
+/// The numbers of a task in the table that a run prints: quanta, succeeded, before.
+fn row(text: &str, task: &str) -> Vec<u32> {
+    let line = text.lines().find(|l| l.split_whitespace().next() == Some(task)).unwrap();
+    line.split_whitespace().skip(1).take(3).map(|n| n.parse().unwrap()).collect()
+}
+
+#[test]
+fn what_was_made_from_a_vanished_output_is_made_again() {
+    let project = small_weather();
+    project.run(&["--no-commit"]).expect(0);
+    let rows = project.pantler(&["workspace", "list", "--json"]).expect(0).json();
+    let name = rows[0]["name"].as_str().unwrap();
+    let folder = std::fs::read_dir(project.repo().join("artifacts")).unwrap();
+    let run =
+        folder.map(|e| e.unwrap().path()).find(|p| !p.to_str().unwrap().contains("raw")).unwrap();
+    let lost = std::fs::read_dir(run.join("daily")).unwrap().next().unwrap().unwrap().path();
+    std::fs::remove_file(lost).unwrap();
+    // Cut off between the new output and what is made from it, and run once more.
+    let repo = project.repo();
+    let mut command = project.program().command(&["workspace", "run", name, "-j1"]);
+    command.env("PANTLER_CRASH", "exec.spawn:2").args(["--repo", repo.as_str()]);
+    assert_eq!(pantler_testkit::Ran::of(command).code(), None);
+    project.pantler(&["workspace", "commit", name]).expect(3);
+    let ran = project.pantler(&["workspace", "run", name]).expect(0);
+    let text = ran.text() + &ran.stderr;
+    assert_eq!(row(&text, "year"), [2, 1, 1], "{text}");
+    assert_eq!(row(&text, "compare"), [1, 1, 0], "{text}");
+    project.pantler(&["workspace", "commit", name]).expect(0);
+}
+
+#[test]
+fn a_command_that_writes_to_its_input_fails() {
+    let project = small_weather();
+    project.run(&[]).expect(0);
+    let script = project.read("tasks/daily.sh");
+    // Without damage, so that the repository stays sound.
+    project.write("tasks/daily.sh", format!("touch \"$1\"\n{script}"));
+    let ran = project.run(&[]).expect(3);
+    let said = ran.text() + &ran.stderr;
+    assert!(said.contains("changed its input `temperatures`"), "{said}");
+    project.write("tasks/daily.sh", script);
+    project.run(&[]).expect(0);
+}

@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_direct::DirectButler;
 use pantler_registry::OpenOptions;
-use pantler_workspace::open_butler;
+use pantler_workspace::{open_butler, project::Project};
 
 use crate::{
     environment::Environment,
@@ -67,7 +67,7 @@ impl Context {
             Some(given) => self.absolute(given),
             None => nearest(&self.environment.current_dir).ok_or_else(|| {
                 CommandError::usage(format!(
-                    "no repository: there is no pantler.yaml in {} or above it",
+                    "no repository: there is no pantler.yaml in {} or above it, and no project with one",
                     self.environment.current_dir
                 ))
                 .next(Next::plain("name one with --repo REPO or PANTLER_REPO=REPO"))
@@ -96,9 +96,15 @@ impl Context {
     }
 }
 
+/// The nearest repository upwards, or that of the nearest project.
 fn nearest(from: &Utf8Path) -> Option<Utf8PathBuf> {
-    let found = from.ancestors().find(|folder| folder.join("pantler.yaml").is_file());
-    found.map(Utf8Path::to_owned)
+    from.ancestors().find_map(|folder| {
+        if folder.join("pantler.yaml").is_file() {
+            return Some(folder.to_owned());
+        }
+        let project = Project::read(folder).ok()?;
+        project.repository.join("pantler.yaml").is_file().then_some(project.repository)
+    })
 }
 
 #[cfg(test)]

@@ -61,6 +61,14 @@ pub enum FailureReason {
         /// What is wrong.
         message: String,
     },
+    /// The command changed a file that it was given to read.
+    #[error("the command changed its input `{name}` ({path})")]
+    ChangedInput {
+        /// The input's name in the pipeline.
+        name: String,
+        /// The file.
+        path: String,
+    },
     /// The task returned an error.
     #[error("{message}")]
     Task {

@@ -15,6 +15,7 @@
 
 mod clock;
 mod command;
+mod current;
 mod environment;
 mod failure;
 pub mod journal;
@@ -33,6 +34,7 @@ mod summary;
 mod task;
 
 pub use clock::Clock;
+pub use current::current_successes;
 pub use environment::Environment;
 pub use failure::FailureReason;
 pub use journal::{

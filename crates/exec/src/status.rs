@@ -3,12 +3,13 @@
 use pantler_core::TaskLabel;
 use pantler_graph::{QuantumGraph, QuantumIndex};
 
-use crate::{JournalState, journal::Outcome};
+use crate::{JournalState, current_successes, journal::Outcome};
 
 /// Where a quantum stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum QuantumStatus {
-    /// It is in the graph, and nothing has happened to it.
+    /// It is in the graph, and nothing has happened to it that counts: it succeeded
+    /// before at most, from inputs that have been made again since.
     Built,
     /// It was started, and did not end: it runs, or was cut off.
     Started,
@@ -66,12 +67,16 @@ pub struct TaskStatus {
 impl WorkspaceStatus {
     /// Puts graph and journal together.
     pub fn of(graph: &QuantumGraph, journal: &JournalState) -> Self {
+        let current = current_successes(graph, journal);
         let mut quanta: Vec<QuantumStatus> = graph
             .quanta()
             .map(|index| match journal.quantum(graph.quantum_id(index)) {
                 None => QuantumStatus::Built,
                 Some(history) => match history.last().map(|finish| &finish.outcome) {
                     None => QuantumStatus::Started,
+                    Some(Outcome::Succeeded { .. }) if current[index.get()].is_none() => {
+                        QuantumStatus::Built
+                    }
                     Some(Outcome::Succeeded { .. }) => QuantumStatus::Succeeded,
                     Some(Outcome::Failed { .. }) => QuantumStatus::Failed,
                 },

@@ -28,7 +28,7 @@ pub(crate) struct Cli {
         long,
         global = true,
         value_name = "REPO",
-        help = "The repository [default: PANTLER_REPO, else the nearest folder upwards with a pantler.yaml]"
+        help = "The repository [default: PANTLER_REPO, else the nearest repository or project upwards]"
     )]
     pub(crate) repo: Option<Utf8PathBuf>,
 

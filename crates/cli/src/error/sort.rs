@@ -237,6 +237,10 @@ fn ingest(error: &IngestError) -> Sorted {
         IngestError::NotStored { transaction: Some(name), .. } => {
             Sorted::unchanged().then(Next::command(format_args!("transaction show {name}")))
         }
+        IngestError::Differs { .. } => Sorted::unchanged().then(Next::one_of([
+            Next::plain("give the changed file another data ID"),
+            Next::plain("give the project another `name`: it then ingests into a RUN of its own"),
+        ])),
         IngestError::OtherWork { name } => Sorted::open(name).then(Next::one_of(
             ["commit", "revert", "abandon", "show"]
                 .map(|verb| Next::command(format_args!("transaction {verb} {name}"))),
@@ -341,6 +345,10 @@ fn project(error: &ProjectError) -> Sorted {
             name,
             Next::plain("wait for that process, or run again with --take-over if it is gone"),
         ),
+        ProjectError::OtherUniverse { .. } => Sorted::unchanged().then(Next::one_of([
+            Next::plain("put the universe file back as it was"),
+            Next::plain("name another `repository` in the project: the universe of one is fixed"),
+        ])),
         ProjectError::Running { .. } => Sorted::unchanged()
             .then(Next::plain("wait for that process, or end it; then the same command again")),
         ProjectError::ClosingBegan { name, closing } => {
@@ -348,10 +356,10 @@ fn project(error: &ProjectError) -> Sorted {
         }
         ProjectError::Commit { name, source } => {
             let sorted = close(source);
-            if sorted.status == Status::Unknown {
-                sorted
-            } else {
-                open(name, Next::command(format_args!("workspace commit {name}")))
+            match (&sorted.status, &**source) {
+                (Status::Unknown, _)
+                | (_, CloseError::StillOpen { source: KindError::Incomplete(_), .. }) => sorted,
+                _ => open(name, Next::command(format_args!("workspace commit {name}"))),
             }
         }
         ProjectError::Create(source) => create(source),

@@ -102,9 +102,7 @@ pub enum IngestError {
         second: Utf8PathBuf,
     },
     /// The RUN has other bytes for this data ID.
-    #[error(
-        "{path} differs from what {run} has as {dataset}: a dataset never changes; ingest into another RUN, or under another data ID"
-    )]
+    #[error("{path} differs from what {run} has as {dataset}: a dataset never changes")]
     Differs {
         /// The file.
         path: Utf8PathBuf,

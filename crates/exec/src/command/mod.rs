@@ -12,6 +12,7 @@ use std::{
     fs::{File, OpenOptions},
     io,
     process::{Command, Stdio},
+    time::SystemTime,
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -52,8 +53,10 @@ pub(crate) fn attempt(
             (output.name.as_str(), format!("{}.{extension}", output.name))
         })
         .collect();
+    let mut given = Vec::new();
     let exit = place.command(context, task, template, view, &declared).and_then(
-        |(program, mut command)| {
+        |(program, mut command, inputs)| {
+            given = marks(&inputs)?;
             process::run(&mut command, context.children()).map_err(|error| match error {
                 ProcessError::Spawn(error) => {
                     FailureReason::Spawn { program, message: error.to_string() }
@@ -77,13 +80,48 @@ pub(crate) fn attempt(
         }
     };
     let result = match exit {
-        Exit::Code(0) => place.keep_outputs(context, task, view, attempt, &declared),
+        Exit::Code(0) => match changed(&given) {
+            Some(reason) => Err(reason),
+            None => place.keep_outputs(context, task, view, attempt, &declared),
+        },
         Exit::Code(code) => Err(FailureReason::Exit { code }),
         Exit::Signal(signal) => Err(FailureReason::Signal { signal }),
         Exit::Leftover(group) => Err(FailureReason::Leftover { group }),
         Exit::Stopped => return None,
     };
     Some(Attempt { result, exit: code, log })
+}
+
+/// Paths of inputs by connection.
+type Inputs = BTreeMap<String, Vec<Utf8PathBuf>>;
+
+/// An input as the command was given it: connection, file, size in bytes, and when it
+/// was last written.
+type Mark = (String, Utf8PathBuf, u64, Option<SystemTime>);
+
+/// Notes what the inputs are. Artifacts are read-only, which does not stop root.
+fn marks(inputs: &Inputs) -> Result<Vec<Mark>, FailureReason> {
+    let mut marks = Vec::new();
+    for (name, path) in inputs.iter().flat_map(|(name, paths)| paths.iter().map(move |p| (name, p)))
+    {
+        let there = path.metadata().map_err(|error| FailureReason::Input {
+            name: name.clone(),
+            message: format!("{path}: {error}"),
+        })?;
+        marks.push((name.clone(), path.clone(), there.len(), there.modified().ok()));
+    }
+    Ok(marks)
+}
+
+/// The first input that is not as it was given.
+fn changed(given: &[Mark]) -> Option<FailureReason> {
+    let other = given.iter().find(|(_, path, size, modified)| {
+        path.metadata().map_or(true, |now| now.len() != *size || now.modified().ok() != *modified)
+    });
+    other.map(|(name, path, ..)| FailureReason::ChangedInput {
+        name: name.clone(),
+        path: path.to_string(),
+    })
 }
 
 /// Where an attempt works.
@@ -108,7 +146,7 @@ impl Place {
         })
     }
 
-    /// The program's name, and the command ready to start.
+    /// The program's name, the command ready to start, and its inputs.
     fn command(
         &self,
         context: &RunContext<'_>,
@@ -116,7 +154,7 @@ impl Place {
         template: &CommandTemplate,
         view: &QuantumView<'_>,
         declared: &[(&str, String)],
-    ) -> Result<(String, Command), FailureReason> {
+    ) -> Result<(String, Command, Inputs), FailureReason> {
         let environment = context.environment();
         let inputs = self.inputs(context, view)?;
         let outputs =
@@ -157,7 +195,7 @@ impl Place {
             OpenOptions::new().append(true).create_new(true).open(&self.log).map_err(storage)?;
         let errors = log.try_clone().map_err(storage)?;
         command.current_dir(&self.work).stdin(Stdio::null()).stdout(log).stderr(errors);
-        Ok((program, command))
+        Ok((program, command, inputs))
     }
 
     /// Local files for all inputs, by connection.
@@ -165,7 +203,7 @@ impl Place {
         &self,
         context: &RunContext<'_>,
         view: &QuantumView<'_>,
-    ) -> Result<BTreeMap<String, Vec<Utf8PathBuf>>, FailureReason> {
+    ) -> Result<Inputs, FailureReason> {
         let mut inputs = BTreeMap::new();
         for input in &view.inputs {
             let name = &input.connection.name;

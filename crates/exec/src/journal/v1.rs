@@ -245,6 +245,7 @@ enum ReasonV1 {
     NotAFile { name: String },
     Leftover { group: i32 },
     Input { name: String, message: String },
+    ChangedInput { name: String, path: String },
     Task { message: String },
     Panic { message: String },
     Storage { message: String },

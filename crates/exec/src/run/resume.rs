@@ -7,7 +7,7 @@ use pantler_datastore::{Datastore, Entry, RunPrefix};
 
 use super::{context::StoredTable, error::RunError};
 use crate::{
-    JournalState,
+    JournalState, current_successes,
     journal::{Outcome, StoredOutput},
     plan::{Plan, outputs},
 };
@@ -15,7 +15,8 @@ use crate::{
 /// What earlier runners have done already.
 #[derive(Debug)]
 pub(super) struct Resumed {
-    /// The quanta whose last attempt succeeded and whose outputs are there.
+    /// The quanta whose last attempt succeeded, was made from what its inputs are now,
+    /// and has its outputs there.
     pub(super) finished: Vec<u32>,
     /// How often each quantum was attempted.
     pub(super) attempts: Vec<u32>,
@@ -36,17 +37,23 @@ pub(super) fn resume(
     let mut resumed = Resumed { finished: Vec::new(), attempts: Vec::new(), vanished: 0 };
     if !state.is_empty() {
         let sizes = sizes(datastore, prefix)?;
+        let current = current_successes(plan.graph(), state);
+        let mut finished = vec![false; plan.len() as usize];
         for q in 0..plan.len() {
             let Some(history) = state.quantum(plan.id(q)) else { continue };
             attempts[q as usize] = history.attempts;
-            let Some(Outcome::Succeeded { outputs }) = history.last().map(|f| &f.outcome) else {
+            let Some(Outcome::Succeeded { outputs }) = current[q as usize].map(|f| &f.outcome)
+            else {
                 continue;
             };
-            if is_there(plan, q, outputs, &sizes) {
-                stored.set(plan, &plan.quantum(q), outputs);
-                resumed.finished.push(q);
-            } else {
+            let view = plan.quantum(q);
+            if !is_there(plan, q, outputs, &sizes) {
                 resumed.vanished += 1;
+            } else if plan.graph().upstream(view.index).iter().all(|up| finished[up.get()]) {
+                // Else something upstream runs again, and this was made from what it was.
+                stored.set(plan, &view, outputs);
+                finished[q as usize] = true;
+                resumed.finished.push(q);
             }
         }
     }

@@ -9,7 +9,7 @@ use pantler_butler::{
 };
 use pantler_core::{ArtifactKey, DatasetRef, FileRecord, StorageClass, WriteId};
 use pantler_datastore::{RunPrefix, key};
-use pantler_exec::{Finish, JournalState, LogSlice, Outcome};
+use pantler_exec::{Finish, JournalState, LogSlice, Outcome, current_successes};
 use pantler_graph::{DatasetIndex, QuantumGraph, ResolvedTask};
 
 use super::{WorkspaceTransaction, lock_out_others, log_pack::LogPack};
@@ -22,15 +22,18 @@ pub(super) fn commit(
     transaction: &WorkspaceTransaction,
     context: &mut CommitContext<'_>,
 ) -> Result<(), KindError> {
+    // First, so that a workspace that another closer is removing is not taken for one
+    // that was never built.
+    let recorded = lock_out_others(context)?;
     let Some(root) = context.facts().root.filter(|root| root.is_dir()) else {
         return Err(not_built());
     };
-    if !layout::graph_file(root).exists() {
-        return Err(not_built());
-    }
-    let recorded = lock_out_others(context)?;
     let root = root.to_owned();
-    let result = commit_locked(transaction, &root, &recorded, context);
+    let result = if layout::graph_file(&root).exists() {
+        commit_locked(transaction, &root, &recorded, context)
+    } else {
+        Err(not_built())
+    };
     if result.is_err() {
         // While the lock is held: a runner that starts now sees a consistent root.
         drop(std::fs::remove_file(layout::closing_marker(&root)));
@@ -100,6 +103,7 @@ struct Harvest {
 
 fn harvest(graph: &QuantumGraph, journal: &JournalState) -> Harvest {
     let mut harvest = Harvest::default();
+    let current = current_successes(graph, journal);
     for (position, (task, quanta)) in graph.tasks().enumerate() {
         for index in quanta {
             let Some(finish) =
@@ -109,6 +113,8 @@ fn harvest(graph: &QuantumGraph, journal: &JournalState) -> Harvest {
             };
             let view = graph.quantum(index);
             match &finish.outcome {
+                // Made from inputs that have been made again since.
+                Outcome::Succeeded { .. } if current[index.get()].is_none() => continue,
                 Outcome::Succeeded { outputs } => {
                     harvest.succeeded += 1;
                     for stored in outputs {
