@@ -149,3 +149,22 @@ fn a_command_that_writes_to_its_input_fails() {
     project.write("tasks/daily.sh", script);
     project.run(&[]).expect(0);
 }
+
+#[test]
+fn status_shows_every_failed_quantum_with_its_log() {
+    let project = small_weather();
+    let script = project.read("tasks/daily.sh");
+    project.write("tasks/daily.sh", "echo no such luck >&2\nexit 9\n");
+    project.run(&[]).expect(3);
+    let rows = project.pantler(&["workspace", "list", "--json"]).expect(0).json();
+    let name = rows[0]["name"].as_str().unwrap();
+    let text = project.pantler(&["workspace", "status", name]).expect(0).text();
+    assert_eq!(text.matches("failed: daily city=").count(), 4, "{text}");
+    assert_eq!(text.matches("| no such luck").count(), 4, "{text}");
+    let json = project.pantler(&["workspace", "status", name, "--json"]).expect(0).json();
+    let failures = json["failures"].as_array().unwrap();
+    assert_eq!(failures.len(), 4);
+    assert!(failures[0]["reason"].as_str().unwrap().contains("exit status 9"), "{failures:?}");
+    project.write("tasks/daily.sh", script);
+    project.run(&[]).expect(0);
+}

@@ -115,7 +115,12 @@ pub(crate) fn workspace(environment: &Environment, now: Tai, info: &WorkspaceInf
 }
 
 /// `workspace status`; without a graph, `status` is `None`.
-pub(crate) fn status(name: &str, root: &str, status: Option<&WorkspaceStatus>) -> Value {
+pub(crate) fn status(
+    name: &str,
+    root: &str,
+    status: Option<&WorkspaceStatus>,
+    failures: &[pantler_exec::Failure],
+) -> Value {
     let tasks = status.map(|status| {
         let task = |task: &pantler_exec::TaskStatus| {
             json!({
@@ -130,12 +135,22 @@ pub(crate) fn status(name: &str, root: &str, status: Option<&WorkspaceStatus>) -
         };
         status.tasks().iter().map(task).collect::<Vec<_>>()
     });
+    let failure = |failure: &pantler_exec::Failure| {
+        json!({
+            "task": failure.task,
+            "data_id": failure.data_id,
+            "quantum": failure.quantum,
+            "attempt": failure.attempt,
+            "reason": failure.reason.to_string(),
+        })
+    };
     json!({
         "name": name,
         "root": root,
         "built": status.is_some(),
         "complete": status.is_some_and(WorkspaceStatus::is_complete),
         "tasks": tasks.unwrap_or_default(),
+        "failures": failures.iter().map(failure).collect::<Vec<_>>(),
     })
 }
 

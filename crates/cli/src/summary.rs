@@ -26,7 +26,10 @@ pub(crate) fn print(output: &Output, summary: &RunSummary, root: &Utf8Path) {
     let shown = summary.failures.len().min(FAILURES);
     let failed = summary.total().failed;
     if failed > shown {
-        output.say(&format!("\nand {} more that failed", failed - shown));
+        output.say(&format!(
+            "\nand {} more that failed: pantler workspace status shows all",
+            failed - shown
+        ));
     }
 }
 
@@ -52,7 +55,7 @@ fn table(summary: &RunSummary) -> Table {
 
 /// A failure in words, with the last lines of what it said. Control characters are
 /// shown as `\xNN` by whoever prints.
-fn describe(failure: &Failure, root: &Utf8Path) -> String {
+pub(crate) fn describe(failure: &Failure, root: &Utf8Path) -> String {
     let Failure { task, data_id, reason, log, attempt, .. } = failure;
     let mut text = format!("\nfailed: {task} {data_id} (attempt {attempt}): {reason}");
     match log.as_ref().map(|slice| log_tail(root, slice, LINES)) {

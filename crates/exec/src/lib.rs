@@ -46,7 +46,7 @@ pub use logs::{LogError, escape, log_tail, read_log};
 pub use observer::{NoObserver, ObservedQuantum, Observer};
 pub use quantum_context::{QuantumContext, QuantumError};
 pub use run::{RunError, RunRequest, run};
-pub use status::{QuantumStatus, TaskStatus, WorkspaceStatus};
+pub use status::{QuantumStatus, TaskStatus, WorkspaceStatus, failures};
 pub use stop::StopFlag;
 pub use summary::{Counts, Failure, RunSummary, TaskCounts};
 pub use task::{Task, TaskError, TaskRegistry};

@@ -3,7 +3,7 @@
 use pantler_core::TaskLabel;
 use pantler_graph::{QuantumGraph, QuantumIndex};
 
-use crate::{JournalState, current_successes, journal::Outcome};
+use crate::{Failure, JournalState, current_successes, journal::Outcome};
 
 /// Where a quantum stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,6 +62,29 @@ pub struct TaskStatus {
     pub failed: usize,
     /// These wait in vain.
     pub blocked: usize,
+}
+
+/// The quanta whose last attempt failed, in the order of the graph.
+pub fn failures(graph: &QuantumGraph, journal: &JournalState) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    for index in graph.quanta() {
+        let quantum = graph.quantum_id(index);
+        let Some(finish) = journal.quantum(quantum).and_then(|history| history.last()) else {
+            continue;
+        };
+        if let Outcome::Failed { reason } = &finish.outcome {
+            let view = graph.quantum(index);
+            failures.push(Failure {
+                task: view.task.label.clone(),
+                data_id: view.data_id,
+                quantum,
+                attempt: finish.attempt,
+                reason: reason.clone(),
+                log: finish.log,
+            });
+        }
+    }
+    failures
 }
 
 impl WorkspaceStatus {

@@ -8,8 +8,8 @@ use pantler_core::{CollectionName, Tai};
 use pantler_datastore::{Datastore, key::run_prefix};
 use pantler_direct::{ButlerError, RepositoryConfig, TransactionFile, this_process};
 use pantler_exec::{
-    Clock, Environment, JournalState, Observer, RunError, RunRequest, RunSummary, RunnerLock,
-    StopFlag, TaskRegistry, WorkspaceStatus,
+    Clock, Environment, Failure, JournalState, Observer, RunError, RunRequest, RunSummary,
+    RunnerLock, StopFlag, TaskRegistry, WorkspaceStatus,
 };
 use pantler_graph::QuantumGraph;
 
@@ -149,6 +149,15 @@ impl WorkspaceClient {
     pub fn status(&self, graph: &QuantumGraph) -> Result<WorkspaceStatus, WorkspaceError> {
         let journal = JournalState::read(&layout::journal_dir(&self.root))?;
         Ok(WorkspaceStatus::of(graph, &journal))
+    }
+
+    /// The quanta whose last attempt failed.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::Journal`] naming file and line if a segment is damaged.
+    pub fn failures(&self, graph: &QuantumGraph) -> Result<Vec<Failure>, WorkspaceError> {
+        let journal = JournalState::read(&layout::journal_dir(&self.root))?;
+        Ok(pantler_exec::failures(graph, &journal))
     }
 
     /// Runs what has not succeeded yet. Finished quanta are skipped, failed ones are

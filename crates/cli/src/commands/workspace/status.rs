@@ -3,15 +3,15 @@ use pantler_core::CollectionName;
 use crate::{
     context::Context,
     error::{CommandResult, Next, Status},
-    json,
+    json, summary,
     table::Table,
 };
 
 /// Say where the quanta of a workspace stand
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  pantler workspace status climate/trial\n\n\
-                  JSON: {name, root, built, complete, tasks}; tasks is an array of {task, total, built, started,\n\
-                  succeeded, failed, blocked}")]
+                  JSON: {name, root, built, complete, tasks, failures}; tasks is an array of {task, total, built,\n\
+                  started, succeeded, failed, blocked}, failures of {task, data_id, quantum, attempt, reason}")]
 pub(crate) struct Args {
     /// The workspace
     #[arg(value_name = "NAME")]
@@ -25,13 +25,14 @@ pub(crate) struct Args {
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let name = &args.name;
     let client = super::find(context, name)?;
-    let status = match client.graph_if_built()? {
-        Some(graph) => Some(client.status(&graph)?),
-        None => None,
+    let (status, failures) = match client.graph_if_built()? {
+        Some(graph) => (Some(client.status(&graph)?), client.failures(&graph)?),
+        None => (None, Vec::new()),
     };
     let output = context.output();
     if args.json {
-        output.json(&json::status(name.as_str(), client.root().as_str(), status.as_ref()))?;
+        let root = client.root().as_str();
+        output.json(&json::status(name.as_str(), root, status.as_ref(), &failures))?;
         return Ok(Status::Done);
     }
     let next =
@@ -50,6 +51,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         table.row([task.task.to_string(), total, succeeded, failed, blocked, started, built]);
     }
     output.table(&table, "no quanta")?;
+    for failure in &failures {
+        output.line(&summary::describe(failure, client.root()))?;
+    }
     output.line(&format!("next: {}", next(if status.is_complete() { "commit" } else { "run" })))?;
     Ok(Status::Done)
 }
