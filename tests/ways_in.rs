@@ -168,3 +168,19 @@ fn status_shows_every_failed_quantum_with_its_log() {
     project.write("tasks/daily.sh", script);
     project.run(&[]).expect(0);
 }
+
+#[test]
+fn an_older_workspace_that_is_committed_later_stays_behind_the_newer_results() {
+    let project = small_weather();
+    project.run(&["--no-commit"]).expect(0);
+    let rows = project.pantler(&["workspace", "list", "--json"]).expect(0).json();
+    let older = rows[0]["name"].as_str().unwrap();
+    project.run(&["--new"]).expect(0);
+    project.pantler(&["workspace", "commit", older]).expect(0);
+    let rows = project.pantler(&["query", "collections", "--json"]).expect(0).json();
+    let chain = rows.as_array().unwrap().iter().find(|r| r["name"] == "weather").unwrap();
+    let children = chain["children"].as_array().unwrap();
+    assert_eq!(children.len(), 3, "{children:?}");
+    assert_eq!(children[1], older);
+    assert_eq!(children[2], "weather/raw");
+}

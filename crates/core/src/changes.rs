@@ -31,12 +31,13 @@ pub enum Change {
     InsertRecords(Vec<FileRecord>),
     /// Remove the datastore records of datasets. Missing is fine.
     DiscardRecords(Vec<DatasetId>),
-    /// Put `first` at the head of a chain, which is created if missing, and make
-    /// sure that it ends with `last`; other children keep their order.
+    /// Put `first` at the head of a chain, which is created if missing, behind leading
+    /// RUNs that were made after it, and make sure that it ends with `last`; other
+    /// children keep their order.
     ExtendChain {
         /// The chain.
         chain: CollectionName,
-        /// The new head.
+        /// The new head, or next to it.
         first: CollectionName,
         /// What must be in the chain after everything else.
         last: Vec<CollectionName>,

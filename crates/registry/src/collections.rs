@@ -192,8 +192,21 @@ impl Writer {
             result => result?,
         };
         let before = self.collection(chain)?.map_or_else(Vec::new, |c| c.children);
-        let mut children = vec![first.clone()];
-        children.extend(before.into_iter().filter(|name| name != first && !last.contains(name)));
+        let mut children: Vec<CollectionName> =
+            before.into_iter().filter(|name| name != first && !last.contains(name)).collect();
+        // Ids count openings: a RUN that was opened later stays in front.
+        let own = self.collection(first)?.map(|c| c.id);
+        let mut newer = 0;
+        for name in &children {
+            let other = self.collection(name)?;
+            let later =
+                other.is_some_and(|c| c.collection_type == CollectionType::Run && Some(c.id) > own);
+            if !later {
+                break;
+            }
+            newer += 1;
+        }
+        children.insert(newer, first.clone());
         for name in last {
             if !children.contains(name) {
                 children.push(name.clone());

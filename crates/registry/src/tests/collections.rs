@@ -49,8 +49,9 @@ fn chains_keep_their_order() -> Tested {
     assert_eq!(children(&fixture, "c"), ["r1", "raw"]);
     fixture.apply(&[extend("c", "r2", &["raw"]), extend("c", "r3", &[])])?;
     assert_eq!(children(&fixture, "c"), ["r3", "r2", "r1", "raw"]);
+    // Older than r2, which stays in front.
     fixture.apply(&[extend("c", "r1", &["raw", "r3"])])?;
-    assert_eq!(children(&fixture, "c"), ["r1", "r2", "raw", "r3"]);
+    assert_eq!(children(&fixture, "c"), ["r2", "r1", "raw", "r3"]);
     Ok(())
 }
 
