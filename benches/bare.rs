@@ -178,7 +178,7 @@ pub(crate) fn insert(
         for (id, record) in (1_i64..).zip(records) {
             insert.execute((
                 id,
-                record.key.as_str(),
+                record.location.as_str(),
                 &record.formatter,
                 record.storage_class.name(),
                 i64::try_from(record.size)?,

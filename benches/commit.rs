@@ -49,7 +49,7 @@ fn rows(
         records.push(FileRecord {
             dataset: id,
             component: String::new(),
-            key: dataset_key(&prefix, &image.name, &data_id, &write, class.extension()),
+            location: dataset_key(&prefix, &image.name, &data_id, &write, class.extension()).into(),
             offset: None,
             formatter: class.formatter().to_owned(),
             storage_class: class,

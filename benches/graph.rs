@@ -234,7 +234,7 @@ impl Source {
             let data_id = DataId::from_values(&dataset_type.dimensions, values)?;
             let id = self.seed.dataset(name, &data_id);
             let artifact = InputArtifact {
-                key: dataset_key(&prefix, &dataset_type.name, &data_id, &write, "fits"),
+                location: dataset_key(&prefix, &dataset_type.name, &data_id, &write, "fits").into(),
                 offset: None,
                 size: 1_000_000 + u64::from(id.as_uuid().as_bytes()[15]),
                 checksum: Checksum::of(id.as_uuid().as_bytes()),

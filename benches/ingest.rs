@@ -83,7 +83,7 @@ fn bare(_: &Place, folder: &Utf8Path) -> Result<Duration, Fault> {
         records.push(FileRecord {
             dataset: id,
             component: String::new(),
-            key,
+            location: key.into(),
             offset: None,
             formatter: class.formatter().to_owned(),
             storage_class: class,

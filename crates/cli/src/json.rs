@@ -15,7 +15,7 @@ use crate::time;
 
 /// Where an artifact is in the file system, absolute.
 pub(crate) fn local_path(butler: &DirectButler, row: &DatasetRow) -> Option<Utf8PathBuf> {
-    row.records.first().and_then(|record| butler.datastore().local_path(&record.key))
+    row.records.first().and_then(|record| butler.datastore().local_path_of(&record.location))
 }
 
 /// `query datasets`.
@@ -27,7 +27,7 @@ pub(crate) fn dataset(butler: &DirectButler, row: &DatasetRow) -> Value {
         "run": row.dataset.run,
         "data_id": row.dataset.data_id,
         "stored": record.is_some(),
-        "uri": record.map(|r| &r.key),
+        "uri": record.map(|r| &r.location),
         "path": local_path(butler, row),
         "offset": record.and_then(|r| r.offset),
         "size": record.map(|r| r.size),

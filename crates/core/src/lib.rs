@@ -16,6 +16,7 @@ mod datastore_config;
 pub mod dimension;
 mod id;
 mod key;
+mod location;
 mod name;
 mod record;
 mod storage_class;
@@ -31,6 +32,7 @@ pub use datastore_config::{DatastoreConfig, Durability};
 pub use dimension::{DimensionGroup, Element, Universe};
 pub use id::{DatasetId, IdSeed, OpeningId, QuantumId, RunId};
 pub use key::{ArtifactKey, KeyError, WriteId};
+pub use location::{DirectUri, DirectUriError, Location, LocationError};
 pub use name::{
     CollectionName, DatasetTypeName, ElementName, NameError, TaskLabel, TransactionName,
 };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ArtifactKey, Checksum, DataId, DatasetId, ElementName, KeyValue, MetadataValue, StorageClass,
+    Checksum, DataId, DatasetId, ElementName, KeyValue, Location, MetadataValue, StorageClass,
 };
 
 /// One row of a dimension element.
@@ -28,8 +28,8 @@ pub struct FileRecord {
     pub dataset: DatasetId,
     /// The component; empty for the whole dataset.
     pub component: String,
-    /// The artifact that holds it.
-    pub key: ArtifactKey,
+    /// The artifact, or the file outside of the storage, that holds it.
+    pub location: Location,
     /// Where in the artifact its bytes start, if it shares the artifact with other
     /// datasets; `None` if it is the whole artifact.
     pub offset: Option<u64>,

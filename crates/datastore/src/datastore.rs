@@ -8,7 +8,7 @@ use std::{
 };
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
-use pantler_core::{ArtifactKey, Checksum, DatastoreConfig, FileRecord};
+use pantler_core::{ArtifactKey, Checksum, DatastoreConfig, FileRecord, Location};
 
 use crate::{
     Corruption, DatastoreError, Entry, Flusher, LocalStorage, RunPrefix, Storage, StorageError,
@@ -66,6 +66,14 @@ impl Datastore {
     /// The configuration.
     pub fn config(&self) -> &DatastoreConfig {
         &self.config
+    }
+
+    /// Where a dataset's bytes are in the file system, for commands that read files.
+    pub fn local_path_of(&self, location: &Location) -> Option<Utf8PathBuf> {
+        match location {
+            Location::Artifact(key) => self.local_path(key),
+            Location::Direct(uri) => Some(uri.path().into()),
+        }
     }
 
     /// Where an artifact is in the file system, for commands that read files.
@@ -158,7 +166,10 @@ impl Datastore {
     /// [`DatastoreError::Missing`], [`DatastoreError::Corrupt`], or
     /// [`DatastoreError::Read`] if the storage does not answer.
     pub fn read(&self, record: &FileRecord) -> Result<Vec<u8>, DatastoreError> {
-        self.read_key(&record.key, record.offset, record.size, &record.checksum)
+        let extent = Extent { offset: record.offset, size: record.size };
+        let mut content = Vec::new();
+        self.read_extent(&record.location, extent, Some(&record.checksum), &mut content)?;
+        Ok(content)
     }
 
     /// Reads `size` bytes of an artifact from `offset` on, or all of it, and checks them.
@@ -173,7 +184,8 @@ impl Datastore {
         checksum: &Checksum,
     ) -> Result<Vec<u8>, DatastoreError> {
         let mut content = Vec::new();
-        self.read_extent(key, Extent { offset, size }, Some(checksum), &mut content)?;
+        let location = key.clone().into();
+        self.read_extent(&location, Extent { offset, size }, Some(checksum), &mut content)?;
         Ok(content)
     }
 
@@ -188,7 +200,7 @@ impl Datastore {
         out: &mut dyn Write,
     ) -> Result<Written, DatastoreError> {
         let extent = Extent { offset: record.offset, size: record.size };
-        self.read_extent(&record.key, extent, Some(&record.checksum), out)
+        self.read_extent(&record.location, extent, Some(&record.checksum), out)
     }
 
     /// The size of an artifact in bytes; `None` if there is none.
@@ -199,10 +211,10 @@ impl Datastore {
     pub fn size(&self, key: &ArtifactKey) -> Result<Option<u64>, DatastoreError> {
         self.storage.size(key).map_err(|source| match source {
             StorageError::NotRegular { kind, .. } => DatastoreError::Corrupt {
-                key: key.clone(),
+                location: key.clone().into(),
                 reason: Corruption::NotRegular { kind },
             },
-            source => DatastoreError::Read { key: key.clone(), source },
+            source => DatastoreError::Read { location: key.clone().into(), source },
         })
     }
 

@@ -3,7 +3,7 @@
 use std::{error::Error, io};
 
 use camino::Utf8PathBuf;
-use pantler_core::{ArtifactKey, Checksum};
+use pantler_core::{ArtifactKey, Checksum, Location};
 
 /// A failed operation of a [`Storage`](crate::Storage) or of [`crate::fs`].
 ///
@@ -233,34 +233,34 @@ pub enum DatastoreError {
         path: Utf8PathBuf,
     },
     /// An artifact is not there.
-    #[error("artifact {key} is missing")]
+    #[error("artifact {location} is missing")]
     Missing {
-        /// Its key.
-        key: ArtifactKey,
+        /// Where it is, or should be.
+        location: Location,
     },
     /// An artifact is not what its record says.
-    #[error("artifact {key} is corrupt")]
+    #[error("artifact {location} is corrupt")]
     Corrupt {
-        /// Its key.
-        key: ArtifactKey,
+        /// Where it is, or should be.
+        location: Location,
         /// Why.
         #[source]
         reason: Corruption,
     },
     /// An artifact could not be read.
-    #[error("cannot read artifact {key}")]
+    #[error("cannot read artifact {location}")]
     Read {
-        /// Its key.
-        key: ArtifactKey,
+        /// Where it is, or should be.
+        location: Location,
         /// The cause.
         #[source]
         source: StorageError,
     },
     /// What an artifact holds could not be written where it was asked for.
-    #[error("cannot write out the content of artifact {key}")]
+    #[error("cannot write out the content of artifact {location}")]
     Output {
-        /// Its key.
-        key: ArtifactKey,
+        /// Where it is, or should be.
+        location: Location,
         /// The cause.
         #[source]
         source: io::Error,

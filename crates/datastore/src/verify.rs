@@ -2,11 +2,13 @@
 
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 
-use pantler_core::{ArtifactKey, Checksum, FileRecord};
+use camino::Utf8Path;
+use pantler_core::{ArtifactKey, Checksum, DirectUri, FileRecord, Location};
 
 use crate::{
-    Corruption, Datastore, DatastoreError, StorageError, Written,
-    copy::{CopyError, HashingWriter, copy},
+    Corruption, Datastore, DatastoreError, ReadSeek, StorageError, Written,
+    copy::{CopyError, HashingWriter, Links, copy, kind_name, open_source},
+    error::is_absent,
 };
 
 /// What an artifact should be.
@@ -81,7 +83,7 @@ impl Datastore {
         depth: Depth,
     ) -> Result<Verdict, DatastoreError> {
         let extent = Extent { offset: None, size: expected.size };
-        self.verify_extent(key, extent, expected.checksum.as_ref(), depth)
+        self.verify_extent(&key.clone().into(), extent, expected.checksum.as_ref(), depth)
     }
 
     /// Compares what a record names with the record: its own bytes, if it shares the
@@ -95,7 +97,7 @@ impl Datastore {
         depth: Depth,
     ) -> Result<Verdict, DatastoreError> {
         let extent = Extent { offset: record.offset, size: record.size };
-        self.verify_extent(&record.key, extent, Some(&record.checksum), depth)
+        self.verify_extent(&record.location, extent, Some(&record.checksum), depth)
     }
 
     /// Reads an artifact in full; `None` if it is missing.
@@ -103,7 +105,7 @@ impl Datastore {
     /// # Errors
     /// [`DatastoreError::Read`] if it cannot be read.
     pub fn measure(&self, key: &ArtifactKey) -> Result<Option<Written>, DatastoreError> {
-        let failed = |source| DatastoreError::Read { key: key.clone(), source };
+        let failed = |source| DatastoreError::Read { location: key.clone().into(), source };
         let mut content = match self.storage().open(key) {
             Err(StorageError::Missing { .. }) => return Ok(None),
             content => content.map_err(failed)?,
@@ -120,18 +122,18 @@ impl Datastore {
 
     fn verify_extent(
         &self,
-        key: &ArtifactKey,
+        location: &Location,
         extent: Extent,
         checksum: Option<&Checksum>,
         depth: Depth,
     ) -> Result<Verdict, DatastoreError> {
-        let found = match self.storage().size(key) {
+        let found = match self.size_at(location) {
             Ok(None) => return Ok(Verdict::Missing),
             Ok(Some(found)) => found,
             Err(StorageError::NotRegular { kind, .. }) => {
                 return Ok(Verdict::Corrupt { reason: Corruption::NotRegular { kind } });
             }
-            Err(source) => return Err(DatastoreError::Read { key: key.clone(), source }),
+            Err(source) => return Err(DatastoreError::Read { location: location.clone(), source }),
         };
         if let Err(reason) = extent.check_size(found) {
             return Ok(Verdict::Corrupt { reason });
@@ -139,7 +141,7 @@ impl Datastore {
         if depth == Depth::Presence {
             return Ok(Verdict::Present { size: extent.size, checksum: None });
         }
-        match self.read_extent(key, extent, checksum, &mut io::sink()) {
+        match self.read_extent(location, extent, checksum, &mut io::sink()) {
             Ok(written) => {
                 Ok(Verdict::Present { size: written.size, checksum: Some(written.checksum) })
             }
@@ -153,17 +155,17 @@ impl Datastore {
     /// Writes the bytes of `extent` to `out` and checks them against `checksum`.
     pub(crate) fn read_extent(
         &self,
-        key: &ArtifactKey,
+        location: &Location,
         extent: Extent,
         checksum: Option<&Checksum>,
         out: &mut dyn Write,
     ) -> Result<Written, DatastoreError> {
-        let corrupt = |reason| DatastoreError::Corrupt { key: key.clone(), reason };
-        let failed = |source| DatastoreError::Read { key: key.clone(), source };
-        let io_failed = |error| failed(StorageError::io("read", key.as_str(), error));
-        let mut content = match self.storage().open(key) {
+        let corrupt = |reason| DatastoreError::Corrupt { location: location.clone(), reason };
+        let failed = |source| DatastoreError::Read { location: location.clone(), source };
+        let io_failed = |error| failed(StorageError::io("read", location.as_str(), error));
+        let mut content = match self.open_at(location) {
             Err(StorageError::Missing { .. }) => {
-                return Err(DatastoreError::Missing { key: key.clone() });
+                return Err(DatastoreError::Missing { location: location.clone() });
             }
             Err(StorageError::NotRegular { kind, .. }) => {
                 return Err(corrupt(Corruption::NotRegular { kind }));
@@ -180,7 +182,9 @@ impl Datastore {
         let limit = extent.size.saturating_add(u64::from(extent.offset.is_none()));
         copy(&mut content.take(limit), &mut hashing).map_err(|error| match error {
             CopyError::Read(error) => io_failed(error),
-            CopyError::Write(source) => DatastoreError::Output { key: key.clone(), source },
+            CopyError::Write(source) => {
+                DatastoreError::Output { location: location.clone(), source }
+            }
         })?;
         let written = hashing.written();
         if written.size != extent.size {
@@ -193,5 +197,44 @@ impl Datastore {
             }
             _ => Ok(written),
         }
+    }
+
+    /// Opens what is at a location.
+    pub(crate) fn open_at(&self, location: &Location) -> Result<Box<dyn ReadSeek>, StorageError> {
+        match location {
+            Location::Artifact(key) => self.storage().open(key),
+            Location::Direct(uri) => open_direct(uri),
+        }
+    }
+
+    /// The size of what is at a location, in bytes; `None` if nothing is there.
+    pub(crate) fn size_at(&self, location: &Location) -> Result<Option<u64>, StorageError> {
+        match location {
+            Location::Artifact(key) => self.storage().size(key),
+            Location::Direct(uri) => match std::fs::metadata(uri.path()) {
+                Ok(there) if there.is_file() => Ok(Some(there.len())),
+                Ok(there) => Err(StorageError::NotRegular {
+                    path: uri.path().to_owned(),
+                    kind: kind_name(there.file_type()),
+                }),
+                Err(error) if is_absent(&error) => Ok(None),
+                Err(error) => Err(StorageError::io("look at", uri.path(), error)),
+            },
+        }
+    }
+}
+
+/// Opens a file outside of the storage.
+fn open_direct(uri: &DirectUri) -> Result<Box<dyn ReadSeek>, StorageError> {
+    match open_source(Utf8Path::new(uri.path()), Links::Follow) {
+        Ok(file) => Ok(Box::new(file)),
+        Err(DatastoreError::NotRegular { path, kind }) => {
+            Err(StorageError::NotRegular { path: path.into_string(), kind })
+        }
+        Err(DatastoreError::Source { path, source }) if is_absent(&source) => {
+            Err(StorageError::Missing { path: path.into_string() })
+        }
+        Err(DatastoreError::Source { path, source }) => Err(StorageError::io("open", path, source)),
+        Err(other) => Err(StorageError::io("open", uri.path(), io::Error::other(other))),
     }
 }

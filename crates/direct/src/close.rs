@@ -352,7 +352,11 @@ impl Claim for Holding<'_> {
             Ok::<_, RegistryError>(Some(reader.datasets(&query)?))
         });
         let rows = held.map_err(|e| KindError::Database(e.into()))?.ok_or(KindError::Superseded)?;
-        Ok(rows.into_iter().flat_map(|row| row.records).map(|record| record.key).collect())
+        Ok(rows
+            .into_iter()
+            .flat_map(|row| row.records)
+            .filter_map(|record| record.location.key().cloned())
+            .collect())
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use pantler_core::{ArtifactKey, Checksum, CollectionName, DataId, DatasetId, DatasetType};
+use pantler_core::{Checksum, CollectionName, DataId, DatasetId, DatasetType, Location};
 
 /// Where the bytes of an existing input are: what a process without a database needs
 /// to read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputArtifact {
     /// The artifact that holds it.
-    pub key: ArtifactKey,
+    pub location: Location,
     /// Where in the artifact its bytes start; `None` if it is the whole artifact.
     pub offset: Option<u64>,
     /// Its size in bytes.

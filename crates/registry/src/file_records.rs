@@ -1,6 +1,6 @@
 //! Datastore records: where the artifact of a dataset is.
 
-use pantler_core::{ArtifactKey, Checksum, DatasetId, FileRecord};
+use pantler_core::{Checksum, DatasetId, FileRecord};
 
 use crate::{
     RegistryError, Writer,
@@ -25,7 +25,7 @@ pub(crate) fn read(
     Ok(Some(FileRecord {
         dataset,
         component,
-        key: ArtifactKey::new(row.text(start + 1)?).map_err(|e| row.corrupt(e))?,
+        location: row.parsed(start + 1)?,
         offset: row.get::<Option<i64>>(start + 2)?.map(bytes).transpose()?,
         formatter: row.get(start + 3)?,
         storage_class: row.parsed(start + 4)?,
@@ -64,7 +64,7 @@ impl Writer {
             };
             insert.bind(1, id)?;
             insert.bind(2, &record.component)?;
-            insert.bind(3, record.key.as_str())?;
+            insert.bind(3, record.location.as_str())?;
             insert.bind(4, record.offset.map(|offset| integer(self.db(), offset)).transpose()?)?;
             insert.bind(5, &record.formatter)?;
             insert.bind(6, record.storage_class.name())?;

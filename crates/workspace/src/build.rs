@@ -171,7 +171,7 @@ impl Inputs {
                         dataset_type: name,
                         data_id: row.dataset.data_id,
                         artifact: InputArtifact {
-                            key: record.key,
+                            location: record.location,
                             offset: record.offset,
                             size: record.size,
                             checksum: record.checksum,

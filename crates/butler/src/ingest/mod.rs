@@ -26,8 +26,8 @@ use pantler_core::{
 use crate::{
     artifacts::Content,
     transaction::{
-        ArtifactTransaction, CloseContext, CommitContext, DecodeError, KindError, OpenContext,
-        RevertContext, TransactionKind,
+        ArtifactTransaction, CloseContext, CommitContext, DecodeError, KindError, Managed,
+        OpenContext, RevertContext, TransactionKind,
     },
 };
 
@@ -152,7 +152,7 @@ impl Ingest {
         Ok(found.map(|(key, content)| FileRecord {
             dataset: item.dataset,
             component: String::new(),
-            key,
+            location: key.into(),
             offset: None,
             formatter: item.storage_class.formatter().to_owned(),
             storage_class: item.storage_class,
@@ -187,7 +187,7 @@ impl Ingest {
     ) -> Result<(), KindError> {
         let writes = context.write_ids();
         let kept: BTreeMap<DatasetId, &ArtifactKey> =
-            records.iter().map(|record| (record.dataset, &record.key)).collect();
+            records.iter().filter_map(|r| Some((r.dataset, r.location.key()?))).collect();
         let mut older = Vec::new();
         let mut unfinished = Vec::new();
         for item in &self.items {
@@ -232,6 +232,13 @@ impl ArtifactTransaction for Ingest {
         self.run_id.map(|id| (self.run.clone(), id)).into_iter().collect()
     }
 
+    fn managed(&self) -> Managed {
+        Managed {
+            datasets: self.items.iter().map(|item| item.dataset).collect(),
+            keys: self.items.iter().map(|item| item.key.clone()).collect(),
+        }
+    }
+
     fn begin(&self, context: &mut OpenContext) -> Result<(), KindError> {
         context.insert_datasets(self.datasets.clone());
         Ok(())
@@ -244,9 +251,9 @@ impl ArtifactTransaction for Ingest {
         }
         let all_mine = records.iter().all(|r| self.written.contains_key(&r.dataset));
         if !all_mine || context.facts().attempt > 1 {
-            context
-                .artifacts()
-                .flush(&records.iter().map(|r| r.key.clone()).collect::<Vec<_>>())?;
+            context.artifacts().flush(
+                &records.iter().filter_map(|r| r.location.key().cloned()).collect::<Vec<_>>(),
+            )?;
             self.delete_leftovers(&records, context)?;
         }
         context.insert_records(records);
@@ -275,7 +282,9 @@ impl ArtifactTransaction for Ingest {
             return Ok(());
         }
         let (records, _) = self.settle(context)?;
-        context.artifacts().flush(&records.iter().map(|r| r.key.clone()).collect::<Vec<_>>())?;
+        context
+            .artifacts()
+            .flush(&records.iter().filter_map(|r| r.location.key().cloned()).collect::<Vec<_>>())?;
         self.delete_leftovers(&records, context)?;
         context.insert_records(records);
         Ok(())

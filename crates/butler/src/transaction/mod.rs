@@ -20,7 +20,10 @@ mod kinds;
 
 use std::fmt;
 
-use pantler_core::{CollectionName, OpeningId, RunId, TransactionName, transaction::RunLocks};
+use pantler_core::{
+    ArtifactKey, CollectionName, DatasetId, OpeningId, RunId, TransactionName,
+    transaction::RunLocks,
+};
 
 pub use context::{Claim, CloseContext, ClosingFacts, CommitContext, OpenContext, RevertContext};
 pub use door::{DoorError, Duty, decide};
@@ -65,6 +68,13 @@ pub trait ArtifactTransaction: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// The datasets and artifacts that belong to it while it is open, as far as its
+    /// description names them. Everything below the prefix of a RUN that a workspace
+    /// fills belongs to it anyway.
+    fn managed(&self) -> Managed {
+        Managed::default()
+    }
+
     /// Collects the rows that enter when the transaction is opened.
     ///
     /// # Errors
@@ -88,6 +98,16 @@ pub trait ArtifactTransaction: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`KindError`]; the transaction stays open.
     fn abandon(&self, context: &mut CloseContext<'_>) -> Result<(), KindError>;
+}
+
+/// What belongs to an open transaction.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Managed {
+    /// Datasets that have no datastore record while it is open.
+    pub datasets: Vec<DatasetId>,
+    /// Artifacts. A key that carries the write id of this opening stands for the keys
+    /// of all its attempts; each also for its unfinished form.
+    pub keys: Vec<ArtifactKey>,
 }
 
 /// Why a kind could not do what was asked.

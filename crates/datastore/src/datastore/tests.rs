@@ -40,7 +40,7 @@ fn record(key: ArtifactKey, offset: Option<u64>, content: &[u8]) -> FileRecord {
     FileRecord {
         dataset: DatasetId::from_uuid(Uuid::nil()),
         component: String::new(),
-        key,
+        location: key.into(),
         offset,
         formatter: "bytes".to_owned(),
         storage_class: StorageClass::Bytes,

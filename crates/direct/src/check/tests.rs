@@ -84,7 +84,7 @@ impl Repository {
     fn key(&self, city: &str) -> ArtifactKey {
         let rows = self.butler.query_datasets(&DatasetQuery::default()).unwrap();
         let row = rows.iter().find(|row| row.dataset.data_id == self.data_id(city)).unwrap();
-        row.records[0].key.clone()
+        row.records[0].location.key().unwrap().clone()
     }
 
     fn apply(&self, changes: &Changes) {
@@ -239,7 +239,7 @@ fn a_managed_dataset_must_not_have_records() {
     repository.apply(&vec![Change::InsertRecords(vec![FileRecord {
         dataset: item.dataset,
         component: String::new(),
-        key: key.clone(),
+        location: key.clone().into(),
         offset: None,
         formatter: "text".to_owned(),
         storage_class: StorageClass::Csv,
@@ -264,7 +264,7 @@ fn slices_must_fill_their_artifact() {
     repository.apply(&vec![Change::InsertRecords(vec![FileRecord {
         dataset: item.dataset,
         component: String::new(),
-        key: key.clone(),
+        location: key.clone().into(),
         offset: Some(2),
         formatter: "text".to_owned(),
         storage_class: StorageClass::Csv,

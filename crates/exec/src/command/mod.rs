@@ -229,7 +229,7 @@ impl Place {
     ) -> Result<Utf8PathBuf, String> {
         let record = context.record(name, dataset).map_err(|error| chain(&error))?;
         if record.offset.is_none()
-            && let Some(path) = context.datastore().local_path(&record.key)
+            && let Some(path) = context.datastore().local_path_of(&record.location)
         {
             let size = path.metadata().map_err(|error| format!("{path}: {error}"))?.len();
             if size != record.size {

@@ -162,22 +162,22 @@ impl<'a> RunContext<'a> {
         dataset: DatasetIndex,
     ) -> Result<FileRecord, QuantumError> {
         let found = self.plan.graph().dataset(dataset);
-        let (key, offset, size, checksum) = match found.origin {
+        let (location, offset, size, checksum) = match found.origin {
             DatasetOrigin::Existing { artifact, .. } => {
-                (artifact.key, artifact.offset, artifact.size, artifact.checksum)
+                (artifact.location, artifact.offset, artifact.size, artifact.checksum)
             }
             DatasetOrigin::Predicted => {
                 let stored = self.stored.0[dataset.get()].get();
                 let stored =
                     stored.ok_or_else(|| QuantumError::NotThere { name: name.to_owned() })?;
-                (stored.key.clone(), None, stored.size, stored.checksum)
+                (stored.key.clone().into(), None, stored.size, stored.checksum)
             }
         };
         let storage_class = found.dataset_type.storage_class;
         Ok(FileRecord {
             dataset: found.id,
             component: String::new(),
-            key,
+            location,
             offset,
             formatter: storage_class.formatter().to_owned(),
             storage_class,

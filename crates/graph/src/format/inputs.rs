@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use pantler_core::{ArtifactKey, Checksum, CollectionName, DataId, DatasetId};
+use pantler_core::{Checksum, CollectionName, DataId, DatasetId, Location};
 use uuid::Uuid;
 
 use super::{
@@ -97,7 +97,7 @@ fn encode(graph: &QuantumGraph, type_index: usize, start: usize, end: usize) -> 
             }
         }
     }
-    encoder.texts(datasets.iter().map(|dataset| dataset.artifact.key.as_str()));
+    encoder.texts(datasets.iter().map(|dataset| dataset.artifact.location.as_str()));
     Block { plain, data: encoder.bytes }
 }
 
@@ -160,10 +160,10 @@ fn decode_parts(block: &Block, pipeline: &ResolvedPipeline) -> Result<InputBlock
         id.copy_from_slice(&ids[i * 16..(i + 1) * 16]);
         let mut checksum = [0; 32];
         checksum.copy_from_slice(&checksums[i * 32..(i + 1) * 32]);
-        let key = ArtifactKey::new(key).map_err(|error| Garbled(error.to_string()))?;
+        let location = Location::new(&key).map_err(|error| Garbled(error.to_string()))?;
         let checksum = Checksum::from_bytes(checksum);
         let id = DatasetId::from_uuid(Uuid::from_bytes(id));
-        let artifact = InputArtifact { key, offset, size, checksum };
+        let artifact = InputArtifact { location, offset, size, checksum };
         datasets.push(ExistingDataset { id, run, artifact });
     }
     Ok(InputBlock { type_index, first, columns, dictionary, rows, datasets, runs })

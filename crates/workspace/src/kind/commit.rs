@@ -152,7 +152,7 @@ fn record(
     FileRecord {
         dataset: pantler_core::DatasetId::from_uuid(uuid::Uuid::nil()),
         component: String::new(),
-        key: key.clone(),
+        location: key.clone().into(),
         offset,
         formatter: storage_class.formatter().to_owned(),
         storage_class,
@@ -178,8 +178,11 @@ fn clear_prefix(
     recorded: &BTreeSet<ArtifactKey>,
     context: &CommitContext<'_>,
 ) -> Result<(), KindError> {
-    let mut missing: HashMap<&ArtifactKey, u64> =
-        harvest.outputs.iter().map(|(_, record)| (&record.key, record.size)).collect();
+    let mut missing: HashMap<&ArtifactKey, u64> = harvest
+        .outputs
+        .iter()
+        .filter_map(|(_, record)| Some((record.location.key()?, record.size)))
+        .collect();
     let mut leftovers = Vec::new();
     for found in context.artifacts().list(context.facts().run_prefix)? {
         match found {

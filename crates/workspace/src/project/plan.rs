@@ -6,8 +6,8 @@ use std::{
 };
 
 use pantler_core::{
-    ArtifactKey, Checksum, DataId, DatasetType, DatasetTypeName, DimensionRecord, ElementName,
-    IdSeed, Universe,
+    Checksum, DataId, DatasetType, DatasetTypeName, DimensionRecord, ElementName, IdSeed, Location,
+    Universe,
 };
 use pantler_direct::{DirectButler, Environment, IngestFile, IngestPlan};
 use pantler_graph::{InputArtifact, InputDataset, QuantumGraph, ResolvedPipeline};
@@ -156,7 +156,7 @@ fn add_planned(source: &mut Inputs, files: &[IngestFile], project: &super::Proje
                 dataset_type: name.clone(),
                 data_id: file.data_id.clone(),
                 artifact: InputArtifact {
-                    key: ArtifactKey::new("planned").expect("a plain word is a key"),
+                    location: Location::new("planned").expect("a plain word is a key"),
                     offset: None,
                     size: 0,
                     checksum: Checksum::of(b""),

@@ -131,7 +131,7 @@ fn inputs_are_local_files() -> Result {
 fn an_input_that_is_gone_fails_the_quantum() -> Result {
     let mut fixture = Fixture::new()?;
     let gone = fixture.store("in@7/number/1~x.txt", b"10")?;
-    fixture.datastore.unstore([&gone.key])?;
+    fixture.datastore.unstore(gone.location.key())?;
     fixture.numbers.push((1, gone));
     let graph = fixture
         .graph("  t: {dimensions: [item], inputs: {n: number}, command: [cat, '{inputs.n}']}\n")?;

@@ -160,7 +160,8 @@ impl Fixture {
     fn store(&self, key: &str, content: &[u8]) -> Result<InputArtifact> {
         let key = pantler_core::ArtifactKey::new(key)?;
         let written = self.datastore.write(&key, content)?;
-        Ok(InputArtifact { key, offset: None, size: written.size, checksum: written.checksum })
+        let (size, checksum) = (written.size, written.checksum);
+        Ok(InputArtifact { location: key.into(), offset: None, size, checksum })
     }
 }
 
