@@ -118,7 +118,7 @@ impl TestSource {
             run: CollectionName::new(run).unwrap(),
             dataset_type: name,
             artifact: InputArtifact {
-                key: ArtifactKey::new(key.replace(' ', ",")).unwrap(),
+                location: ArtifactKey::new(key.replace(' ', ",")).unwrap().into(),
                 offset: (own.len() % 5 == 4).then_some(own.len() as u64 * 100),
                 size: 1000 + own.len() as u64 % 500,
                 checksum: digest,

@@ -215,7 +215,7 @@ fn file_record(dataset: DatasetId, component: &str) -> FileRecord {
     FileRecord {
         dataset,
         component: component.to_owned(),
-        key: ArtifactKey::new(format!("a@1/image/{dataset}{component}.csv")).unwrap(),
+        location: ArtifactKey::new(format!("a@1/image/{dataset}{component}.csv")).unwrap().into(),
         offset: None,
         formatter: "text".to_owned(),
         storage_class: StorageClass::Csv,
