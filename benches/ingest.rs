@@ -12,11 +12,12 @@ use std::{
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler::{
+    butler::request::{IngestFile, IngestRequest, NoProgress},
     core::{
         Checksum, DatasetRef, FileRecord, TransactionName, WriteId, transaction::TransactionRow,
     },
     datastore::key::{dataset_key, run_prefix},
-    direct::{DirectButler, IngestFile, IngestProgress, IngestRequest},
+    direct::DirectButler,
 };
 
 use crate::measure::{Fault, Place, alternate, expect, settle};
@@ -50,19 +51,15 @@ fn ours(_: &Place, folder: &Utf8Path) -> Result<Duration, Fault> {
     let files = survey::data_ids(&image, VISITS)?
         .into_iter()
         .zip(sources(folder)?)
-        .map(|(data_id, source)| IngestFile { dataset_type: Arc::clone(&image), data_id, source })
+        .map(|(data_id, source)| IngestFile::one(Arc::clone(&image), data_id, source))
         .collect();
-    let request = IngestRequest {
-        name: TransactionName::new("bench/ingest")?,
-        run: survey::run()?,
-        files,
-        take_over: false,
-    };
+    let name = TransactionName::new("bench/ingest")?;
+    let request = IngestRequest::new(name, survey::run()?, files);
     settle(folder)?;
     let begin = Instant::now();
-    let report = butler.ingest(&request, &Quiet)?;
+    let report = butler.ingest(&request, &NoProgress)?;
     let took = begin.elapsed();
-    expect("ingested", &report.ingested, &FILES)?;
+    expect("ingested", &report.stored, &FILES)?;
     verify(&butler)?;
     Ok(took)
 }
@@ -115,13 +112,4 @@ fn verify(butler: &DirectButler) -> Result<(), Fault> {
     let report = survey::check_clean(butler)?;
     expect("stored", &(report.counts.stored, report.counts.artifacts), &(FILES, FILES))?;
     expect("bytes", &report.counts.bytes, &((FILES * SIZE) as u64))
-}
-
-/// Follows nothing.
-struct Quiet;
-
-impl IngestProgress for Quiet {
-    fn resuming(&self, _: &TransactionRow) {}
-    fn start(&self, _: usize) {}
-    fn copied(&self, _: u64) {}
 }

@@ -12,14 +12,12 @@ use std::{collections::BTreeMap, error::Error, sync::Arc};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler::{
+    butler::request::{IngestFile, IngestRequest, NoProgress},
     core::{
         CollectionName, DataId, DatasetType, DatasetTypeName, StorageClass, TransactionName,
         Universe, transaction::Closing,
     },
-    direct::{
-        CloseOptions, CreateOptions, Environment, IngestFile, IngestProgress, IngestRequest,
-        SystemClock, create,
-    },
+    direct::{CloseOptions, CreateOptions, Environment, SystemClock, create},
     exec::{self, NoObserver, QuantumContext, StopFlag, TaskError, TaskRegistry},
     registry::{DatasetQuery, OpenOptions},
     workspace::{self, CloseNotice, RunOptions, WorkspaceRequest, open_butler},
@@ -61,15 +59,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let raw = CollectionName::new("climate/raw")?;
     let report = butler.ingest(
-        &IngestRequest {
-            name: TransactionName::new("climate/raw/ingest")?,
-            run: raw.clone(),
-            files: files(&universe)?,
-            take_over: false,
-        },
-        &Quiet,
+        &IngestRequest::new(
+            TransactionName::new("climate/raw/ingest")?,
+            raw.clone(),
+            files(&universe)?,
+        )
+        .registering(),
+        &NoProgress,
     )?;
-    println!("ingested {} files, {} bytes", report.ingested, report.bytes);
+    println!("ingested {} files, {} bytes", report.stored, report.bytes);
 
     let pipeline = repository.parent().unwrap_or(&repository).join("pipeline.yaml");
     pantler::datastore::fs::replace(&pipeline, PIPELINE.as_bytes())?;
@@ -188,11 +186,7 @@ fn files(universe: &Universe) -> Result<Vec<IngestFile>, Box<dyn Error>> {
                 ("month".to_owned(), path.file_stem().unwrap_or_default().to_owned()),
             ]);
             let data_id = DataId::parse(universe, &dataset_type.dimensions, &values)?;
-            files.push(IngestFile {
-                dataset_type: Arc::clone(&dataset_type),
-                data_id,
-                source: path,
-            });
+            files.push(IngestFile::one(Arc::clone(&dataset_type), data_id, path));
         }
     }
     Ok(files)
@@ -200,12 +194,6 @@ fn files(universe: &Universe) -> Result<Vec<IngestFile>, Box<dyn Error>> {
 
 /// Follows nothing.
 struct Quiet;
-
-impl IngestProgress for Quiet {
-    fn resuming(&self, _: &pantler::core::transaction::TransactionRow) {}
-    fn start(&self, _: usize) {}
-    fn copied(&self, _: u64) {}
-}
 
 impl CloseNotice for Quiet {
     fn waiting_for(&mut self, _: &str) {}

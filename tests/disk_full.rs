@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, io::ErrorKind};
 use pantler::{
     core::{TransactionName, transaction::Closing},
     datastore::testing::Operation,
-    direct::{CloseError, CloseOptions, Closed, IngestError, SystemClock},
+    direct::{CloseError, CloseOptions, Closed, StoreError, SystemClock},
     exec::{Environment, LockError, NoObserver, RunSummary, StopFlag, TaskRegistry},
     registry::RegistryError,
     workspace::{RunOptions, WorkspaceClient, WorkspaceError},
@@ -65,7 +65,7 @@ fn an_ingest_without_room_is_undone() {
             }
             let error = result.unwrap_err();
             let at = format!("{operation:?} {n}");
-            assert!(matches!(error, IngestError::Undone(_)), "{at}: {error:?}");
+            assert!(matches!(error, StoreError::Undone { .. }), "{at}: {error:?}");
             before.assert_same(&project.picture(), &at);
             project.check();
             storage.heal();

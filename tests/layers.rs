@@ -8,7 +8,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 const LAYERS: [(&str, &[&str]); 11] = [
     ("core", &[]),
     ("seam", &[]),
-    ("butler", &["core"]),
+    ("butler", &["core", "seam"]),
     ("registry", &["core", "seam"]),
     ("datastore", &["core", "seam"]),
     ("direct", &["core", "seam", "butler", "registry", "datastore"]),

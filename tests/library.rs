@@ -4,28 +4,19 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use camino::Utf8PathBuf;
 use pantler::{
+    butler::request::{IngestFile, IngestRequest, NoProgress, StoreReport},
     core::{
         CollectionName, DataId, DatasetType, DatasetTypeName, KeyValue, StorageClass,
-        TransactionName,
-        transaction::{Closing, TransactionRow},
+        TransactionName, transaction::Closing,
     },
     datastore::{Datastore, Storage, testing::FailingStorage},
-    direct::{
-        CloseOptions, Closed, DirectButler, Environment, IngestError, IngestFile, IngestProgress,
-        IngestReport, IngestRequest,
-    },
+    direct::{CloseOptions, Closed, DirectButler, Environment, StoreError},
     registry::OpenOptions,
     workspace::{CloseNotice, WorkspaceError, close, open_butler},
 };
 use pantler_testkit::Project;
 
 pub(crate) struct Quiet;
-
-impl IngestProgress for Quiet {
-    fn resuming(&self, _: &TransactionRow) {}
-    fn start(&self, _: usize) {}
-    fn copied(&self, _: u64) {}
-}
 
 impl CloseNotice for Quiet {
     // A program that another test starts has the lock's file until it is loaded: for a
@@ -70,7 +61,7 @@ pub(crate) fn close_workspace(
 pub(crate) fn ingest(
     butler: &DirectButler,
     files: &[(&str, Utf8PathBuf)],
-) -> Result<IngestReport, IngestError> {
+) -> Result<StoreReport, StoreError> {
     let universe = butler.universe();
     let dataset_type = Arc::new(DatasetType {
         name: DatasetTypeName::new("number").unwrap(),
@@ -79,19 +70,12 @@ pub(crate) fn ingest(
     });
     let files = files.iter().map(|(item, source)| {
         let values = BTreeMap::from([("item".to_owned(), KeyValue::from(*item))]);
-        IngestFile {
-            dataset_type: Arc::clone(&dataset_type),
-            data_id: DataId::new(universe, &dataset_type.dimensions, values).unwrap(),
-            source: source.clone(),
-        }
+        let data_id = DataId::new(universe, &dataset_type.dimensions, values).unwrap();
+        IngestFile::one(Arc::clone(&dataset_type), data_id, source.clone())
     });
-    let request = IngestRequest {
-        name: TransactionName::new("toy/raw/ingest").unwrap(),
-        run: collection("toy/raw"),
-        files: files.collect(),
-        take_over: false,
-    };
-    butler.ingest(&request, &Quiet)
+    let name = TransactionName::new("toy/raw/ingest").unwrap();
+    let request = IngestRequest::new(name, collection("toy/raw"), files.collect()).registering();
+    butler.ingest(&request, &NoProgress)
 }
 
 /// The files of a toy project.

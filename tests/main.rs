@@ -10,7 +10,10 @@
 mod bad_input;
 mod closing;
 mod crash;
+mod curate;
+mod damage;
 mod disk_full;
+mod fault_steps;
 mod layers;
 mod library;
 mod main_job;

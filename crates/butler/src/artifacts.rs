@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use pantler_core::{ArtifactKey, Checksum};
+use pantler_core::{ArtifactKey, Checksum, Location};
 
 /// A failure of the storage, with the key or prefix in its message.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +82,18 @@ pub trait Artifacts {
     /// [`ArtifactError`] if the storage does not answer.
     fn measure(&self, key: &ArtifactKey) -> Result<Option<Content>, ArtifactError>;
 
+    /// The size of what is at a location, in bytes; `None` if nothing is there.
+    ///
+    /// # Errors
+    /// [`ArtifactError`] if the storage, or the file system, does not answer.
+    fn size_at(&self, location: &Location) -> Result<Option<u64>, ArtifactError>;
+
+    /// Reads what is at a location in full; `None` if nothing is there.
+    ///
+    /// # Errors
+    /// [`ArtifactError`] if the storage, or the file system, does not answer.
+    fn measure_at(&self, location: &Location) -> Result<Option<Content>, ArtifactError>;
+
     /// Lists everything below the prefix of a RUN.
     ///
     /// # Errors
@@ -100,8 +112,17 @@ pub trait Artifacts {
     /// [`ArtifactError`] if that cannot be said.
     fn flush(&self, keys: &[ArtifactKey]) -> Result<(), ArtifactError>;
 
-    /// Deletes artifacts and their unfinished forms. Missing is fine. Goes on after
-    /// a failure and reports the first.
+    /// Moves artifacts from one key to another; each move happens or does not, and all of
+    /// them are on stable storage when this returns. `false` stands for each that had
+    /// nothing to move: after an interruption it may be at its new key already. Nothing
+    /// is ever replaced. Stops at the first failure.
+    ///
+    /// # Errors
+    /// [`ArtifactError`] with the first that could not be moved.
+    fn rekey(&self, moves: &[(ArtifactKey, ArtifactKey)]) -> Result<Vec<bool>, ArtifactError>;
+
+    /// Deletes artifacts and their unfinished forms, so that power loss does not bring
+    /// them back. Missing is fine. Goes on after a failure and reports the first.
     ///
     /// # Errors
     /// [`ArtifactError`] with the first that could not be deleted.

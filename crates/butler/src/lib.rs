@@ -4,9 +4,13 @@
 //! transaction* (DMTN-249 §3): a persistent manifest in the database, opened in
 //! one database transaction and closed in another, with the storage work between.
 //! This crate holds the framework ([`transaction`]) and the built-in kinds
-//! ([`ingest`]) as rules over values: it knows neither SQL nor files. Who applies
+//! ([`storing`], [`removal`]) as rules over values: it knows neither SQL nor files. Who applies
 //! them is `pantler-direct`.
 
 pub mod artifacts;
-pub mod ingest;
+pub mod removal;
+pub mod request;
+pub mod storing;
+#[cfg(test)]
+mod testing;
 pub mod transaction;

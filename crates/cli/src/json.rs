@@ -5,13 +5,15 @@ use pantler_core::{
     Collection, DatasetType, DimensionRecord, Tai,
     transaction::{ClosedRow, Process, TransactionRow},
 };
-use pantler_direct::{DirectButler, Environment, Liveness, check::CheckReport};
+use pantler_direct::{
+    DirectButler, Environment, Liveness, check::CheckReport, repair::RepairReport, vacuum::Vacuumed,
+};
 use pantler_exec::WorkspaceStatus;
 use pantler_registry::DatasetRow;
-use pantler_workspace::{Vacuumed, WorkspaceInfo};
+use pantler_workspace::WorkspaceInfo;
 use serde_json::{Value, json};
 
-use crate::time;
+use crate::{state::State, time};
 
 /// Where an artifact is in the file system, absolute.
 pub(crate) fn local_path(butler: &DirectButler, row: &DatasetRow) -> Option<Utf8PathBuf> {
@@ -19,13 +21,15 @@ pub(crate) fn local_path(butler: &DirectButler, row: &DatasetRow) -> Option<Utf8
 }
 
 /// `query datasets`.
-pub(crate) fn dataset(butler: &DirectButler, row: &DatasetRow) -> Value {
+pub(crate) fn dataset(butler: &DirectButler, row: &DatasetRow, state: State<'_>) -> Value {
     let record = row.records.first();
     json!({
         "id": row.dataset.id,
         "dataset_type": row.dataset.dataset_type.name,
         "run": row.dataset.run,
         "data_id": row.dataset.data_id,
+        "state": state.name(),
+        "transaction": state.transaction(),
         "stored": record.is_some(),
         "uri": record.map(|r| &r.location),
         "path": local_path(butler, row),
@@ -155,11 +159,34 @@ pub(crate) fn status(
 }
 
 /// `workspace vacuum`.
-pub(crate) fn vacuumed(found: &Vacuumed, dry_run: bool) -> Value {
+pub(crate) fn vacuumed_root(found: &Vacuumed, dry_run: bool) -> Value {
     json!({
-        "root": found.root,
+        "root": found.path,
         "removed": !dry_run && found.failure.is_none(),
         "failure": found.failure.as_ref().map(ToString::to_string),
+    })
+}
+
+/// `vacuum`.
+pub(crate) fn vacuumed(found: &Vacuumed, dry_run: bool) -> Value {
+    json!({
+        "kind": found.kind.name(),
+        "path": found.path,
+        "removed": !dry_run && found.failure.is_none(),
+        "failure": found.failure.as_ref().map(ToString::to_string),
+    })
+}
+
+/// What `check --repair` did; a field of its document.
+pub(crate) fn repair(report: &RepairReport, dry_run: bool) -> Value {
+    let actions = report
+        .actions
+        .iter()
+        .map(|a| json!({"action": a.kind.name(), "subject": a.subject, "detail": a.detail}));
+    json!({
+        "dry_run": dry_run,
+        "quarantine": report.quarantine,
+        "actions": actions.collect::<Vec<_>>(),
     })
 }
 

@@ -17,6 +17,7 @@
 //! | 130 | stopped by the user |
 
 mod arguments;
+mod changes;
 mod close;
 mod commands;
 mod context;
@@ -27,6 +28,7 @@ mod interrupt;
 mod json;
 mod output;
 mod progress;
+mod state;
 mod summary;
 mod table;
 mod time;

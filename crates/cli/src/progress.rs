@@ -7,8 +7,8 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pantler_butler::request::StoreProgress;
 use pantler_core::{CollectionName, transaction::TransactionRow};
-use pantler_direct::IngestProgress;
 use pantler_exec::{FailureReason, ObservedQuantum, Observer, TaskCounts};
 use pantler_workspace::project::{JobProgress, Notice};
 
@@ -106,7 +106,7 @@ fn say(bar: &ProgressBar, text: &str) {
     }
 }
 
-impl IngestProgress for IngestLines {
+impl StoreProgress for IngestLines {
     fn resuming(&self, row: &TransactionRow) {
         say(&self.bar, &format!("going on with {}, which {} left", row.name, row.process));
     }
@@ -178,13 +178,13 @@ impl JobProgress for Progress {
             }
             Notice::Ingested(report) => {
                 self.ingest.bar.finish_and_clear();
-                if report.ingested == 0 {
+                if report.stored == 0 {
                     format!("ingest: nothing new, {} there already", count(report.skipped, "file"))
                 } else {
                     self.done.push("the files are ingested");
                     format!(
                         "ingested {} ({}), {} there already",
-                        count(report.ingested, "file"),
+                        count(report.stored, "file"),
                         bytes(report.bytes),
                         report.skipped
                     )
@@ -215,7 +215,7 @@ impl JobProgress for Progress {
         say(&self.quanta.bar, &line);
     }
 
-    fn ingest(&self) -> &dyn IngestProgress {
+    fn ingest(&self) -> &dyn StoreProgress {
         &self.ingest
     }
 }

@@ -12,15 +12,21 @@ use crate::{CollectionName, RunId};
 pub enum CollectionType {
     /// Owns datasets; every dataset is in exactly one RUN.
     Run,
+    /// Names datasets that RUNs own, at most one of each dataset type and data ID.
+    Tagged,
     /// An ordered list of other collections, searched in that order.
     Chained,
 }
 
 impl CollectionType {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Run, Self::Tagged, Self::Chained];
+
     /// The name in the database and in output.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Run => "RUN",
+            Self::Tagged => "TAGGED",
             Self::Chained => "CHAINED",
         }
     }

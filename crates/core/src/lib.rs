@@ -19,6 +19,7 @@ mod key;
 mod location;
 mod name;
 mod record;
+mod record_fields;
 mod storage_class;
 mod time;
 pub mod transaction;
@@ -37,6 +38,7 @@ pub use name::{
     CollectionName, DatasetTypeName, ElementName, NameError, TaskLabel, TransactionName,
 };
 pub use record::{DimensionRecord, FileRecord};
+pub use record_fields::RecordFieldsError;
 pub use storage_class::StorageClass;
 pub use time::{Tai, TimeError};
 pub use value::{KeyType, KeyValue, MetadataType, MetadataValue};

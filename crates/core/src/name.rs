@@ -137,7 +137,7 @@ checked_name!(
     TaskLabel, "task label", |t| check_identifier(t, 59)
 );
 checked_name!(
-    /// Name of a collection (RUN or CHAINED) and of the workspace that makes it.
+    /// Name of a collection (RUN, TAGGED or CHAINED) and of the workspace that makes it.
     CollectionName, "collection name", check_path_like
 );
 checked_name!(

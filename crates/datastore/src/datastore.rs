@@ -1,21 +1,13 @@
 //! The datastore of a repository: a storage and how it is configured.
 
-use std::{
-    fs::Metadata,
-    io::{self, Write},
-    os::unix::fs::MetadataExt as _,
-    sync::Arc,
-};
+use std::{io::Write, sync::Arc};
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use pantler_core::{ArtifactKey, Checksum, DatastoreConfig, FileRecord, Location};
 
 use crate::{
     Corruption, DatastoreError, Entry, Flusher, LocalStorage, RunPrefix, Storage, StorageError,
-    WriteBatch, Written,
-    batch::discard_all,
-    copy::{CopyError, HashingWriter, Links, copy, open_source},
-    verify::Extent,
+    WriteBatch, Written, batch::discard_all, copy::Links, source::HashedFile, verify::Extent,
 };
 
 /// Writes, reads, verifies and deletes artifacts. Cheap to clone; clones share the storage.
@@ -73,6 +65,16 @@ impl Datastore {
         match location {
             Location::Artifact(key) => self.local_path(key),
             Location::Direct(uri) => Some(uri.path().into()),
+        }
+    }
+
+    /// Where a dataset's bytes are, as a URI: `file://` and an absolute path if they are in
+    /// a file, otherwise the key in the object store. Nothing is percent-encoded.
+    pub fn uri_of(&self, location: &Location) -> String {
+        match self.local_path_of(location) {
+            // The root of the repository may have been given as a relative path.
+            Some(path) => format!("file://{}", camino::absolute_utf8(&path).unwrap_or(path)),
+            None => location.to_string(),
         }
     }
 
@@ -138,19 +140,7 @@ impl Datastore {
     /// [`DatastoreError::Changed`] if somebody still writes it, and
     /// [`DatastoreError::Write`] if it cannot be moved; it then stays where it is.
     pub fn adopt(&self, file: &Utf8Path, key: &ArtifactKey) -> Result<Written, DatastoreError> {
-        let failed = |source| DatastoreError::Source { path: file.to_owned(), source };
-        let mut opened = open_source(file, Links::Refuse)?;
-        let before = opened.metadata().map_err(failed)?;
-        let mut sink = io::sink();
-        let mut hashing = HashingWriter::new(&mut sink);
-        copy(&mut opened, &mut hashing).map_err(|error| match error {
-            CopyError::Read(error) | CopyError::Write(error) => failed(error),
-        })?;
-        let written = hashing.written();
-        let after = opened.metadata().map_err(failed)?;
-        if state(&before) != state(&after) || after.len() != written.size {
-            return Err(DatastoreError::Changed { path: file.to_owned() });
-        }
+        let written = HashedFile::read(file, Links::Refuse)?.unchanged()?;
         self.storage
             .adopt(file, key)
             .map_err(|source| DatastoreError::Write { key: key.clone(), source })?;
@@ -209,12 +199,20 @@ impl Datastore {
     /// [`DatastoreError::Corrupt`] if it is no file, [`DatastoreError::Read`] if the
     /// storage does not answer.
     pub fn size(&self, key: &ArtifactKey) -> Result<Option<u64>, DatastoreError> {
-        self.storage.size(key).map_err(|source| match source {
+        self.size_at(&key.clone().into())
+    }
+
+    /// The size of what is at a location, in bytes; `None` if nothing is there.
+    ///
+    /// # Errors
+    /// As [`size`](Self::size).
+    pub fn size_at(&self, location: &Location) -> Result<Option<u64>, DatastoreError> {
+        self.look_at(location).map_err(|source| match source {
             StorageError::NotRegular { kind, .. } => DatastoreError::Corrupt {
-                location: key.clone().into(),
+                location: location.clone(),
                 reason: Corruption::NotRegular { kind },
             },
-            source => DatastoreError::Read { location: key.clone().into(), source },
+            source => DatastoreError::Read { location: location.clone(), source },
         })
     }
 
@@ -283,6 +281,24 @@ impl Datastore {
         }
     }
 
+    /// Deletes artifacts as [`unstore`](Self::unstore) does, and flushes the directories
+    /// that held them: power loss does not bring them back after others were told that
+    /// they are gone. With no keys it does nothing.
+    ///
+    /// # Errors
+    /// [`DatastoreError::Delete`] with the first that could not be deleted, or
+    /// [`DatastoreError::Flush`].
+    pub fn unstore_durably(&self, keys: &[ArtifactKey]) -> Result<Unstored, DatastoreError> {
+        if keys.is_empty() {
+            return Ok(Unstored::default());
+        }
+        let flusher = self.flusher()?;
+        let unstored = self.unstore(keys)?;
+        // Also if all were missing: who deleted them may have died before it flushed.
+        flusher.flush_removals(keys).map_err(|source| DatastoreError::Flush { source })?;
+        Ok(unstored)
+    }
+
     /// Deletes unfinished forms, never artifacts. Missing is fine. Goes on after a failure
     /// and reports the first.
     ///
@@ -304,9 +320,50 @@ impl Datastore {
     }
 }
 
-/// What changes when somebody writes a file.
-fn state(file: &Metadata) -> (u64, i64, i64) {
-    (file.len(), file.mtime(), file.mtime_nsec())
+/// Moving to other keys.
+impl Datastore {
+    /// Moves artifacts from one key to another, in order, and flushes the directories; on
+    /// stable storage when this returns. `false` stands for each that had nothing to move:
+    /// after an interruption it may be at its new key already. Nothing is ever replaced.
+    ///
+    /// # Errors
+    /// [`DatastoreError::Rekey`] with the first that could not be moved, those before it
+    /// are, not yet flushed; or [`DatastoreError::Flush`].
+    pub fn rekey_all(
+        &self,
+        moves: &[(ArtifactKey, ArtifactKey)],
+    ) -> Result<Vec<bool>, DatastoreError> {
+        if moves.is_empty() {
+            return Ok(Vec::new());
+        }
+        let flusher = self.flusher()?;
+        let mut moved = Vec::with_capacity(moves.len());
+        let mut arrived = Vec::with_capacity(moves.len());
+        for (from, to) in moves {
+            let failed =
+                |source| DatastoreError::Rekey { from: from.clone(), to: to.clone(), source };
+            let here = self.storage.rekey(from, to).map_err(failed)?;
+            // One that was moved before may not have been flushed.
+            if here || self.storage.size(to).is_ok_and(|size| size.is_some()) {
+                arrived.push(to.clone());
+            }
+            moved.push(here);
+        }
+        let left: Vec<_> = moves.iter().map(|(from, _)| from.clone()).collect();
+        flusher
+            .flush_entries(&arrived)
+            .and_then(|()| flusher.flush_removals(&left))
+            .map_err(|source| DatastoreError::Flush { source })?;
+        Ok(moved)
+    }
+
+    /// Moves one artifact as [`rekey_all`](Self::rekey_all) does.
+    ///
+    /// # Errors
+    /// As [`rekey_all`](Self::rekey_all).
+    pub fn rekey(&self, from: &ArtifactKey, to: &ArtifactKey) -> Result<bool, DatastoreError> {
+        Ok(self.rekey_all(&[(from.clone(), to.clone())])?.contains(&true))
+    }
 }
 
 #[cfg(test)]

@@ -52,6 +52,22 @@ pub enum StorageError {
         /// What it is.
         kind: &'static str,
     },
+    /// A hard link that would have to lead to another file system.
+    #[error("cannot {operation} {path}: it would be on another file system")]
+    CrossesDevices {
+        /// What was being done.
+        operation: &'static str,
+        /// To what.
+        path: String,
+    },
+    /// What this storage, or its file system, cannot do.
+    #[error("cannot {operation} {path}: the storage does not support that")]
+    Unsupported {
+        /// What was being done.
+        operation: &'static str,
+        /// To what.
+        path: String,
+    },
     /// A prefix that no key can be under.
     #[error("{prefix:?} is not a prefix of artifact keys")]
     InvalidPrefix {
@@ -99,7 +115,18 @@ impl StorageError {
             }
             io::ErrorKind::AlreadyExists => Self::AlreadyExists { path },
             io::ErrorKind::NotFound => Self::Missing { path },
+            io::ErrorKind::CrossesDevices => Self::CrossesDevices { operation, path },
+            io::ErrorKind::Unsupported => Self::Unsupported { operation, path },
             _ => Self::Io { operation, path, source },
+        }
+    }
+
+    /// Whether nothing can be there; as [`is_absent`].
+    pub(crate) fn is_absence(&self) -> bool {
+        match self {
+            Self::Missing { .. } => true,
+            Self::Io { source, .. } => is_absent(source),
+            _ => false,
         }
     }
 
@@ -112,6 +139,8 @@ impl StorageError {
             Self::AlreadyExists { .. } => io::ErrorKind::AlreadyExists,
             Self::Missing { .. } => io::ErrorKind::NotFound,
             Self::NotRegular { .. } | Self::InvalidPrefix { .. } => io::ErrorKind::InvalidInput,
+            Self::CrossesDevices { .. } => io::ErrorKind::CrossesDevices,
+            Self::Unsupported { .. } => io::ErrorKind::Unsupported,
             Self::Object { .. } => io::ErrorKind::Other,
         }
     }
@@ -232,6 +261,15 @@ pub enum DatastoreError {
         /// Its path.
         path: Utf8PathBuf,
     },
+    /// A file that was moved into the storage could not be removed.
+    #[error("cannot remove {path}, which was moved into the storage")]
+    RemoveSource {
+        /// Its path.
+        path: Utf8PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
     /// An artifact is not there.
     #[error("artifact {location} is missing")]
     Missing {
@@ -256,6 +294,18 @@ pub enum DatastoreError {
         #[source]
         source: StorageError,
     },
+    /// A part was asked for that a dataset does not have.
+    #[error("the dataset at {location} has {size} bytes; there are no {length} from {offset} on")]
+    Range {
+        /// Where it is.
+        location: Location,
+        /// In bytes, from the dataset's first.
+        offset: u64,
+        /// In bytes.
+        length: u64,
+        /// In bytes.
+        size: u64,
+    },
     /// What an artifact holds could not be written where it was asked for.
     #[error("cannot write out the content of artifact {location}")]
     Output {
@@ -275,6 +325,17 @@ pub enum DatastoreError {
         /// How many were to be.
         total: usize,
         /// Why the first could not.
+        #[source]
+        source: StorageError,
+    },
+    /// An artifact could not be moved to another key.
+    #[error("cannot move artifact {from} to {to}")]
+    Rekey {
+        /// Its key.
+        from: ArtifactKey,
+        /// The key that it was to get.
+        to: ArtifactKey,
+        /// The cause.
         #[source]
         source: StorageError,
     },
@@ -298,9 +359,20 @@ impl DatastoreError {
             | Self::Publish { source, .. }
             | Self::Read { source, .. }
             | Self::Delete { source, .. }
+            | Self::Rekey { source, .. }
             | Self::List { source, .. } => Some(source),
             _ => None,
         }
+    }
+
+    /// Whether a hard link was asked for that would have led to another file system.
+    pub const fn crosses_devices(&self) -> bool {
+        matches!(self.storage(), Some(StorageError::CrossesDevices { .. }))
+    }
+
+    /// Whether the storage, or its file system, has no such thing as was asked for.
+    pub const fn is_unsupported(&self) -> bool {
+        matches!(self.storage(), Some(StorageError::Unsupported { .. }))
     }
 
     /// Whether no space was left on the storage.

@@ -7,14 +7,12 @@
 
 mod noreplace;
 
-use std::{
-    fs::{File, OpenOptions},
-    io::{self, Write as _},
-};
+use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
-pub(crate) use noreplace::rename_noreplace;
-use pantler_seam::step;
+pub use noreplace::rename_noreplace;
+use pantler_seam::{Event, around, fallible, traced, write_in_halves};
+use rustix::fs::OFlags;
 
 use crate::StorageError;
 
@@ -28,12 +26,12 @@ const EMPTYINGS: u32 = 5;
 /// another error the file is either not there, or whole but perhaps not yet flushed.
 pub fn write_new(path: &Utf8Path, bytes: &[u8]) -> Result<(), StorageError> {
     let unfinished = write_unfinished(path, bytes)?;
-    step("fs.write_new.tmp");
-    if let Err(error) = rename_noreplace(&unfinished, path) {
+    if let Err(error) = around("fs.write_new.tmp", || rename_noreplace(&unfinished, path)) {
         remove_unfinished(&unfinished);
         return Err(StorageError::io("create", path.as_str(), error));
     }
-    step("fs.write_new.renamed");
+    fallible("fs.write_new.renamed")
+        .map_err(|error| StorageError::io("flush directory", parent(path).as_str(), error))?;
     sync_dir(parent(path))
 }
 
@@ -44,12 +42,14 @@ pub fn write_new(path: &Utf8Path, bytes: &[u8]) -> Result<(), StorageError> {
 /// [`StorageError`]; the file then has the old content, or the new but perhaps not yet flushed.
 pub fn replace(path: &Utf8Path, bytes: &[u8]) -> Result<(), StorageError> {
     let unfinished = write_unfinished(path, bytes)?;
-    step("fs.replace.tmp");
-    if let Err(error) = std::fs::rename(&unfinished, path) {
+    let event = Event::Rename(unfinished.as_str(), path.as_str());
+    let rename = || traced(event, || std::fs::rename(&unfinished, path));
+    if let Err(error) = around("fs.replace.tmp", rename) {
         remove_unfinished(&unfinished);
         return Err(StorageError::io("replace", path.as_str(), error));
     }
-    step("fs.replace.renamed");
+    fallible("fs.replace.renamed")
+        .map_err(|error| StorageError::io("flush directory", parent(path).as_str(), error))?;
     sync_dir(parent(path))
 }
 
@@ -59,8 +59,13 @@ pub fn replace(path: &Utf8Path, bytes: &[u8]) -> Result<(), StorageError> {
 /// # Errors
 /// [`StorageError`] if that cannot be said.
 pub fn sync_dir(path: &Utf8Path) -> Result<(), StorageError> {
-    File::open(path)
-        .and_then(|directory| directory.sync_all())
+    // To open a FIFO would mean to wait for its other end.
+    let flags = OFlags::DIRECTORY.bits().cast_signed();
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .and_then(|directory| traced(Event::SyncDirectory(path.as_str()), || directory.sync_all()))
         .map_err(|error| StorageError::io("flush directory", path.as_str(), error))
 }
 
@@ -103,22 +108,25 @@ fn remove_once(path: &Utf8Path) -> Result<(), StorageError> {
     for child in children {
         remove_entry(&child)?;
     }
-    step("fs.remove_tree.root");
+    let remove = || traced(Event::RemoveDirectory(path.as_str()), || std::fs::remove_dir(path));
     missing_is_fine(
-        std::fs::remove_dir(path).map_err(|e| StorageError::io("remove", path.as_str(), e)),
+        around("fs.remove_tree.root", remove)
+            .map_err(|error| StorageError::io("remove", path.as_str(), error)),
     )
 }
 
 /// Removes a file, a link, or a directory with everything in it.
 fn remove_entry(path: &Utf8Path) -> Result<(), StorageError> {
-    step("fs.remove_tree");
-    let removed = match std::fs::symlink_metadata(path) {
+    let remove = || match std::fs::symlink_metadata(path) {
         // Of the standard library: holds directory handles, so that one that is replaced
         // by a link meanwhile is not followed.
-        Ok(there) if there.is_dir() => std::fs::remove_dir_all(path),
-        Ok(_) => std::fs::remove_file(path),
+        Ok(there) if there.is_dir() => {
+            traced(Event::RemoveDirectory(path.as_str()), || std::fs::remove_dir_all(path))
+        }
+        Ok(_) => traced(Event::Unlink(path.as_str()), || std::fs::remove_file(path)),
         Err(error) => Err(error),
     };
+    let removed = around("fs.remove_tree", remove);
     missing_is_fine(removed.map_err(|error| StorageError::io("remove", path.as_str(), error)))
 }
 
@@ -134,21 +142,16 @@ fn write_unfinished(path: &Utf8Path, bytes: &[u8]) -> Result<Utf8PathBuf, Storag
     let mut n = 0_u32;
     let (unfinished, mut file) = loop {
         let unfinished = Utf8PathBuf::from(format!("{path}.{n}.tmp"));
-        match OpenOptions::new().write(true).create_new(true).open(&unfinished) {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        match traced(Event::Write(unfinished.as_str()), || options.open(&unfinished)) {
             Ok(file) => break (unfinished, file),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => n += 1,
             Err(error) => return Err(StorageError::io("create", unfinished, error)),
         }
     };
-    // Cut in two for the tests: what a crash in the middle of a write leaves.
-    let (first, second) = bytes.split_at(bytes.len() / 2);
-    let written = file
-        .write_all(first)
-        .and_then(|()| {
-            step("fs.write.half");
-            file.write_all(second)
-        })
-        .and_then(|()| file.sync_all());
+    let written = write_in_halves("fs.write.half", unfinished.as_str(), &mut file, bytes)
+        .and_then(|()| traced(Event::Sync(unfinished.as_str()), || file.sync_all()));
     if let Err(error) = written {
         remove_unfinished(&unfinished);
         return Err(StorageError::io("write", unfinished, error));
@@ -158,7 +161,7 @@ fn write_unfinished(path: &Utf8Path, bytes: &[u8]) -> Result<Utf8PathBuf, Storag
 
 /// After an error that is reported already; what stays is never taken for the file.
 fn remove_unfinished(path: &Utf8Path) {
-    drop(std::fs::remove_file(path));
+    drop(traced(Event::Unlink(path.as_str()), || std::fs::remove_file(path)));
 }
 
 fn parent(path: &Utf8Path) -> &Utf8Path {
@@ -171,6 +174,8 @@ fn parent(path: &Utf8Path) -> &Utf8Path {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     fn scratch() -> (tempfile::TempDir, Utf8PathBuf) {

@@ -18,11 +18,13 @@ mod batch;
 mod bridge;
 mod copy;
 mod datastore;
+mod deferred;
 mod error;
 pub mod fs;
 pub mod key;
 mod local;
 mod object;
+mod source;
 mod storage;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -30,9 +32,11 @@ mod verify;
 
 pub use batch::WriteBatch;
 pub use datastore::{Datastore, Unstored};
+pub use deferred::DeferredRead;
 pub use error::{Corruption, DatastoreError, StorageError};
 pub use key::RunPrefix;
 pub use local::LocalStorage;
 pub use object::ObjectStorage;
-pub use storage::{Entry, Flusher, ReadSeek, StagedWrite, Storage, Written};
+pub use source::{SourceRemoval, SourceState};
+pub use storage::{Entry, Flusher, LinkKind, ReadSeek, StagedWrite, Storage, Written};
 pub use verify::{Depth, Expected, Verdict};

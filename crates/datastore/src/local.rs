@@ -9,6 +9,7 @@
 //! the writer and the walk here are our own.
 
 mod flush;
+mod link;
 mod staged;
 mod walk;
 
@@ -21,11 +22,11 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 pub(crate) use flush::NoFlush;
 use pantler_core::{ArtifactKey, Durability};
-use pantler_seam::step;
+use pantler_seam::{Event, around, look, make_directories, traced};
 use rustix::{fs::OFlags, io::Errno};
 
 use crate::{
-    Entry, Flusher, ReadSeek, StagedWrite, Storage, StorageError,
+    Entry, Flusher, LinkKind, ReadSeek, StagedWrite, Storage, StorageError,
     copy::{CopyError, copy, kind_name},
     error::is_absent,
     fs::rename_noreplace,
@@ -65,8 +66,7 @@ impl LocalStorage {
 impl Storage for LocalStorage {
     fn stage(&self, key: &ArtifactKey) -> Result<Box<dyn StagedWrite + '_>, StorageError> {
         let path = self.unfinished_path(key);
-        step("datastore.stage");
-        let file = in_directory(&path, || match create_new(&path) {
+        let create = || match create_new(&path) {
             // What another attempt left. Removed, not truncated: it may be a link, or
             // another name of an artifact whose publishing was cut in two.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -74,22 +74,22 @@ impl Storage for LocalStorage {
                 create_new(&path)
             }
             result => result,
-        })
-        .map_err(|error| StorageError::io("create", path.as_str(), error))?;
+        };
+        let file = around("datastore.stage", || in_directory(&path, create))
+            .map_err(|error| StorageError::io("create", path.as_str(), error))?;
         Ok(Box::new(staged::LocalStagedWrite::new(file, path)))
     }
 
     fn publish(&self, key: &ArtifactKey) -> Result<(), StorageError> {
         let path = self.path(key);
-        step("datastore.rename");
-        rename_noreplace(&self.unfinished_path(key), &path)
+        around("datastore.rename", || rename_noreplace(&self.unfinished_path(key), &path))
             .map_err(|error| StorageError::io("publish", path, error))
     }
 
     fn discard(&self, key: &ArtifactKey) -> Result<bool, StorageError> {
         let path = self.unfinished_path(key);
-        step("datastore.discard");
-        remove_if_there(&path).map_err(|error| StorageError::io("discard", path, error))
+        around("datastore.discard", || remove_if_there(&path))
+            .map_err(|error| StorageError::io("discard", path, error))
     }
 
     fn adopt(&self, file: &Utf8Path, key: &ArtifactKey) -> Result<(), StorageError> {
@@ -106,18 +106,8 @@ impl Storage for LocalStorage {
         let path = self.path(key);
         let read_only = std::fs::Permissions::from_mode(there.mode() & READ_ONLY | 0o400);
         std::fs::set_permissions(file, read_only).map_err(failed)?;
-        step("datastore.adopt");
-        let renamed = in_directory(&path, || match rename_noreplace(file, &path) {
-            // The directory is missing, or is it the file?
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if file.exists() {
-                    Err(error)
-                } else {
-                    Ok(false)
-                }
-            }
-            result => result.map(|()| true),
-        });
+        let renamed =
+            around("datastore.adopt", || in_directory(&path, || rename_present(file, &path)));
         match renamed {
             Ok(true) => Ok(()),
             Ok(false) => Err(StorageError::Missing { path: file.to_string() }),
@@ -128,18 +118,26 @@ impl Storage for LocalStorage {
         }
     }
 
+    fn link(
+        &self,
+        source: &Utf8Path,
+        key: &ArtifactKey,
+        kind: LinkKind,
+    ) -> Result<(), StorageError> {
+        link::make(source, &self.path(key), kind)
+    }
+
     fn open(&self, key: &ArtifactKey) -> Result<Box<dyn ReadSeek>, StorageError> {
         let path = self.path(key);
         // A FIFO in the place of an artifact must not stop a check for ever.
-        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let open = || OpenOptions::new().read(true).custom_flags(flags).open(&path);
+        let file = match look("datastore.open").and_then(|()| open()) {
             Ok(file) => file,
             Err(error) if is_absent(&error) => {
                 return Err(StorageError::Missing { path: path.into_string() });
             }
-            Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
-                return Err(not_regular(path, "symbolic link"));
-            }
+            Err(error) if link::is_circle(&error) => return Err(not_regular(path, CIRCLE)),
             Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
                 return Err(not_regular(path, "socket"));
             }
@@ -157,18 +155,33 @@ impl Storage for LocalStorage {
 
     fn size(&self, key: &ArtifactKey) -> Result<Option<u64>, StorageError> {
         let path = self.path(key);
-        match std::fs::symlink_metadata(&path) {
+        match look("datastore.size").and_then(|()| std::fs::metadata(&path)) {
             Ok(there) if there.is_file() => Ok(Some(there.len())),
             Ok(there) => Err(not_regular(path, kind_name(there.file_type()))),
             Err(error) if is_absent(&error) => Ok(None),
+            Err(error) if link::is_circle(&error) => Err(not_regular(path, CIRCLE)),
             Err(error) => Err(StorageError::io("look at", path, error)),
         }
     }
 
     fn delete(&self, key: &ArtifactKey) -> Result<bool, StorageError> {
         let path = self.path(key);
-        step("datastore.delete");
-        remove_if_there(&path).map_err(|error| StorageError::io("delete", path, error))
+        around("datastore.delete", || remove_if_there(&path))
+            .map_err(|error| StorageError::io("delete", path, error))
+    }
+
+    fn rekey(&self, from: &ArtifactKey, to: &ArtifactKey) -> Result<bool, StorageError> {
+        let (from, to) = (self.path(from), self.path(to));
+        match std::fs::symlink_metadata(&from) {
+            Ok(there) if there.is_dir() => {
+                return Err(not_regular(from, kind_name(there.file_type())));
+            }
+            Ok(_) => {}
+            Err(error) if is_absent(&error) => return Ok(false),
+            Err(error) => return Err(StorageError::io("look at", from, error)),
+        }
+        around("datastore.rekey", || in_directory(&to, || rename_present(&from, &to)))
+            .map_err(|error| StorageError::io("move an artifact to", to, error))
     }
 
     fn walk(
@@ -188,7 +201,7 @@ impl Storage for LocalStorage {
     fn flusher(&self) -> Result<Box<dyn Flusher>, StorageError> {
         match self.durability {
             Durability::Flushed => {
-                std::fs::create_dir_all(&self.root)
+                make_directories(&self.root)
                     .map_err(|error| StorageError::io("create", self.root.as_str(), error))?;
                 Ok(Box::new(flush::LocalFlusher::open(self.root.clone())?))
             }
@@ -221,8 +234,8 @@ impl LocalStorage {
             drop(self.discard(key));
             return Err(error);
         }
-        step("datastore.adopt.copied");
-        match std::fs::remove_file(file) {
+        let remove = || traced(Event::Unlink(file.as_str()), || std::fs::remove_file(file));
+        match around("datastore.adopt.copied", remove) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(StorageError::io("remove", file.as_str(), error))
             }
@@ -231,13 +244,18 @@ impl LocalStorage {
     }
 }
 
+/// What to call links that lead to each other.
+const CIRCLE: &str = "circle of symbolic links";
+
 /// The permissions of an artifact.
 const READ_ONLY: u32 = 0o444;
 
 fn create_new(path: &Utf8Path) -> io::Result<File> {
     // Exclusive creation follows no link. Read-only for everybody, so that a task cannot
     // change an input that it was given the path of; this handle still writes.
-    OpenOptions::new().write(true).create_new(true).mode(READ_ONLY).open(path)
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(READ_ONLY);
+    traced(Event::Write(path.as_str()), || options.open(path))
 }
 
 /// Does `action`, which makes something at `path`; if its directory is missing, makes
@@ -250,7 +268,7 @@ fn in_directory<T>(path: &Utf8Path, mut action: impl FnMut() -> io::Result<T>) -
             result => return result,
         }
         if let Some(directory) = path.parent() {
-            match std::fs::create_dir_all(directory) {
+            match make_directories(directory) {
                 Err(error) if !missing(&error) => return Err(error),
                 _ => {}
             }
@@ -259,8 +277,19 @@ fn in_directory<T>(path: &Utf8Path, mut action: impl FnMut() -> io::Result<T>) -
     action()
 }
 
+/// Renames what is at `from`; `false` if nothing is.
+fn rename_present(from: &Utf8Path, to: &Utf8Path) -> io::Result<bool> {
+    match rename_noreplace(from, to) {
+        // What is missing: the directory of the new name, or the file?
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if std::fs::symlink_metadata(from).is_ok() { Err(error) } else { Ok(false) }
+        }
+        result => result.map(|()| true),
+    }
+}
+
 fn remove_if_there(path: &Utf8Path) -> io::Result<bool> {
-    match std::fs::remove_file(path) {
+    match traced(Event::Unlink(path.as_str()), || std::fs::remove_file(path)) {
         Ok(()) => Ok(true),
         Err(error) if is_absent(&error) => Ok(false),
         Err(error) => Err(error),

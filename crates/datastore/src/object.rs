@@ -20,7 +20,7 @@ use pantler_core::ArtifactKey;
 use pantler_seam::step;
 
 use crate::{
-    Entry, Flusher, ReadSeek, StagedWrite, Storage, StorageError, Written, bridge,
+    Entry, Flusher, LinkKind, ReadSeek, StagedWrite, Storage, StorageError, Written, bridge,
     copy::{CopyError, copy, kind_name},
     local::NoFlush,
     storage::check_prefix,
@@ -42,6 +42,17 @@ impl ObjectStorage {
     fn staged(&self) -> MutexGuard<'_, BTreeMap<ArtifactKey, Bytes>> {
         // No code that could panic half-way runs under the lock.
         self.staged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether both are there, and are the same.
+    fn same_content(&self, a: &ArtifactKey, b: &ArtifactKey) -> Result<bool, StorageError> {
+        let size = self.size(a)?;
+        if size.is_none() || a == b || size != self.size(b)? {
+            return Ok(false);
+        }
+        let get = |key| bridge::wait(async { self.store.get(&path(key)).await?.bytes().await });
+        let failed = |key: &ArtifactKey, error| failed("open", key.as_str(), error);
+        Ok(get(a).map_err(|e| failed(a, e))? == get(b).map_err(|e| failed(b, e))?)
     }
 
     fn create(&self, key: &ArtifactKey, content: Bytes) -> Result<(), StorageError> {
@@ -91,6 +102,15 @@ impl Storage for ObjectStorage {
         }
     }
 
+    fn link(
+        &self,
+        _source: &Utf8Path,
+        key: &ArtifactKey,
+        _kind: LinkKind,
+    ) -> Result<(), StorageError> {
+        Err(StorageError::Unsupported { operation: "make a link at", path: key.to_string() })
+    }
+
     fn open(&self, key: &ArtifactKey) -> Result<Box<dyn ReadSeek>, StorageError> {
         let content = bridge::wait(async { self.store.get(&path(key)).await?.bytes().await })
             .map_err(|error| failed("open", key.as_str(), error))?;
@@ -115,6 +135,18 @@ impl Storage for ObjectStorage {
             Err(Error::NotFound { .. }) => Ok(false),
             Err(error) => Err(failed("delete", key.as_str(), error)),
         }
+    }
+
+    fn rekey(&self, from: &ArtifactKey, to: &ArtifactKey) -> Result<bool, StorageError> {
+        match bridge::wait(self.store.copy_if_not_exists(&path(from), &path(to))) {
+            Ok(()) => {}
+            Err(Error::NotFound { .. }) => return Ok(false),
+            // As an earlier call leaves it that was interrupted before it deleted.
+            Err(Error::AlreadyExists { .. }) if self.same_content(from, to)? => {}
+            Err(error) => return Err(failed("move an artifact to", to.as_str(), error)),
+        }
+        self.delete(from)?;
+        Ok(true)
     }
 
     fn walk(

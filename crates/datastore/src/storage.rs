@@ -47,28 +47,58 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// [`StorageError::Missing`] if there is no file.
     fn adopt(&self, file: &camino::Utf8Path, key: &ArtifactKey) -> Result<(), StorageError>;
 
-    /// Opens an artifact to read it.
+    /// Makes the artifact at `key` a link to a regular file outside, in one step; if `source`
+    /// is a symbolic link, what it leads to is linked. A symbolic link is made to the
+    /// file's absolute path.
     ///
     /// # Errors
-    /// [`StorageError::Missing`] if there is none.
+    /// [`StorageError::AlreadyExists`] if there is an artifact, which stays as it is;
+    /// [`StorageError::NotRegular`] or [`StorageError::Missing`] about the file;
+    /// [`StorageError::CrossesDevices`] for a hard link to another file system;
+    /// [`StorageError::Unsupported`] if the storage has no links.
+    fn link(
+        &self,
+        source: &camino::Utf8Path,
+        key: &ArtifactKey,
+        kind: LinkKind,
+    ) -> Result<(), StorageError>;
+
+    /// Opens an artifact to read it. An artifact that is a symbolic link is read where it
+    /// leads to.
+    ///
+    /// # Errors
+    /// [`StorageError::Missing`] if there is none, or it is a link that leads to nothing;
+    /// [`StorageError::NotRegular`] if something else is in its place.
     fn open(&self, key: &ArtifactKey) -> Result<Box<dyn ReadSeek>, StorageError>;
 
-    /// The size of an artifact in bytes; `None` if there is none.
+    /// The size of an artifact in bytes, through a link as [`open`](Self::open); `None` if
+    /// there is none.
     ///
     /// # Errors
     /// [`StorageError`] if that cannot be said.
     fn size(&self, key: &ArtifactKey) -> Result<Option<u64>, StorageError>;
 
-    /// Deletes an artifact, and says whether there was one. An object store is asked
+    /// Deletes an artifact, and says whether there was one; of a link only the link. An object store is asked
     /// before, so there two that delete at once may both be told `true`.
     ///
     /// # Errors
     /// [`StorageError`] if it cannot be deleted.
     fn delete(&self, key: &ArtifactKey) -> Result<bool, StorageError>;
 
+    /// Moves an artifact to another key, and says whether there was one. Local files move
+    /// in one step; an object is copied and then deleted, so a crash may leave both: the
+    /// same call again finishes that. Where nothing was moved, an interrupted earlier call
+    /// may have done it.
+    ///
+    /// # Errors
+    /// [`StorageError::AlreadyExists`] if something else is at `to`, which stays as it is,
+    /// and so does the artifact; [`StorageError::NotRegular`] if `from` is a directory.
+    fn rekey(&self, from: &ArtifactKey, to: &ArtifactKey) -> Result<bool, StorageError>;
+
     /// Shows everything below `prefix` (a path of whole parts; `None` for all), in no
     /// promised order: artifacts, unfinished forms, and what is neither. Things that
-    /// vanish meanwhile are left out; symbolic links are not followed.
+    /// vanish meanwhile are left out. A symbolic link that leads to a regular file is an
+    /// artifact of that file's size; no other link is followed.
     ///
     /// # Errors
     /// The first of `visit`, or [`StorageError`] if the storage cannot be listed.
@@ -126,7 +156,14 @@ pub trait Flusher: fmt::Debug + Send + Sync {
     /// [`StorageError`] if that cannot be said; then nothing may refer to them.
     fn flush_entries(&self, keys: &[ArtifactKey]) -> Result<(), StorageError>;
 
-    /// Flushes both.
+    /// Flushes the removal of these artifacts: the directories that held them, or, where
+    /// such a directory is gone too, the nearest one that is there.
+    ///
+    /// # Errors
+    /// [`StorageError`] if that cannot be said; then power loss may bring them back.
+    fn flush_removals(&self, keys: &[ArtifactKey]) -> Result<(), StorageError>;
+
+    /// Flushes the content and the directory entries of these artifacts.
     ///
     /// # Errors
     /// [`StorageError`] if that cannot be said; then nothing may refer to them.
@@ -137,6 +174,15 @@ pub trait Flusher: fmt::Debug + Send + Sync {
 pub trait ReadSeek: Read + Seek + Send {}
 
 impl<T: Read + Seek + Send> ReadSeek for T {}
+
+/// How an artifact leads to a file outside of the storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkKind {
+    /// It is another name of the file.
+    Hard,
+    /// It holds the file's path.
+    Symbolic,
+}
 
 /// What was written: computed while writing, not read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,7 +217,8 @@ pub enum Entry {
         /// In bytes.
         size: u64,
     },
-    /// What no writer of artifacts makes: links, devices, names that are no keys.
+    /// What no writer of artifacts makes: links that lead to no file, devices, names that
+    /// are no keys.
     Foreign {
         /// Its path below the root; characters that are not UTF-8 are replaced.
         path: String,

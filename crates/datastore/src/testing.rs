@@ -5,3 +5,4 @@ pub mod conformance;
 mod failing;
 
 pub use failing::{FailingStorage, Operation};
+pub use pantler_seam::rules::Life;

@@ -105,8 +105,16 @@ impl Datastore {
     /// # Errors
     /// [`DatastoreError::Read`] if it cannot be read.
     pub fn measure(&self, key: &ArtifactKey) -> Result<Option<Written>, DatastoreError> {
-        let failed = |source| DatastoreError::Read { location: key.clone().into(), source };
-        let mut content = match self.storage().open(key) {
+        self.measure_at(&key.clone().into())
+    }
+
+    /// Reads what is at a location in full; `None` if nothing is there.
+    ///
+    /// # Errors
+    /// [`DatastoreError::Read`] if it cannot be read.
+    pub fn measure_at(&self, location: &Location) -> Result<Option<Written>, DatastoreError> {
+        let failed = |source| DatastoreError::Read { location: location.clone(), source };
+        let mut content = match self.open_at(location) {
             Err(StorageError::Missing { .. }) => return Ok(None),
             content => content.map_err(failed)?,
         };
@@ -115,7 +123,7 @@ impl Datastore {
         match copy(&mut content, &mut hashing) {
             Ok(_) => Ok(Some(hashing.written())),
             Err(CopyError::Read(error) | CopyError::Write(error)) => {
-                Err(failed(StorageError::io("read", key.as_str(), error)))
+                Err(failed(StorageError::io("read", location.as_str(), error)))
             }
         }
     }
@@ -127,7 +135,7 @@ impl Datastore {
         checksum: Option<&Checksum>,
         depth: Depth,
     ) -> Result<Verdict, DatastoreError> {
-        let found = match self.size_at(location) {
+        let found = match self.look_at(location) {
             Ok(None) => return Ok(Verdict::Missing),
             Ok(Some(found)) => found,
             Err(StorageError::NotRegular { kind, .. }) => {
@@ -161,27 +169,15 @@ impl Datastore {
         out: &mut dyn Write,
     ) -> Result<Written, DatastoreError> {
         let corrupt = |reason| DatastoreError::Corrupt { location: location.clone(), reason };
-        let failed = |source| DatastoreError::Read { location: location.clone(), source };
-        let io_failed = |error| failed(StorageError::io("read", location.as_str(), error));
-        let mut content = match self.open_at(location) {
-            Err(StorageError::Missing { .. }) => {
-                return Err(DatastoreError::Missing { location: location.clone() });
-            }
-            Err(StorageError::NotRegular { kind, .. }) => {
-                return Err(corrupt(Corruption::NotRegular { kind }));
-            }
-            content => content.map_err(failed)?,
-        };
-        // Before anything is read: a damaged record must not make us take memory for
-        // more than there is.
-        let found = content.seek(SeekFrom::End(0)).map_err(io_failed)?;
-        extent.check_size(found).map_err(corrupt)?;
-        content.seek(SeekFrom::Start(extent.offset.unwrap_or(0))).map_err(io_failed)?;
+        let content = self.open_extent(location, extent)?;
         let mut hashing = HashingWriter::new(out);
         // One byte more of a whole artifact would show that it grew meanwhile.
         let limit = extent.size.saturating_add(u64::from(extent.offset.is_none()));
         copy(&mut content.take(limit), &mut hashing).map_err(|error| match error {
-            CopyError::Read(error) => io_failed(error),
+            CopyError::Read(error) => DatastoreError::Read {
+                location: location.clone(),
+                source: StorageError::io("read", location.as_str(), error),
+            },
             CopyError::Write(source) => {
                 DatastoreError::Output { location: location.clone(), source }
             }
@@ -199,6 +195,33 @@ impl Datastore {
         }
     }
 
+    /// Opens what is at a location, and goes to the first byte of `extent`, which is
+    /// inside.
+    pub(crate) fn open_extent(
+        &self,
+        location: &Location,
+        extent: Extent,
+    ) -> Result<Box<dyn ReadSeek>, DatastoreError> {
+        let corrupt = |reason| DatastoreError::Corrupt { location: location.clone(), reason };
+        let failed = |source| DatastoreError::Read { location: location.clone(), source };
+        let io_failed = |error| failed(StorageError::io("read", location.as_str(), error));
+        let mut content = match self.open_at(location) {
+            Err(StorageError::Missing { .. }) => {
+                return Err(DatastoreError::Missing { location: location.clone() });
+            }
+            Err(StorageError::NotRegular { kind, .. }) => {
+                return Err(corrupt(Corruption::NotRegular { kind }));
+            }
+            content => content.map_err(failed)?,
+        };
+        // Before anything is read: a damaged record must not make us take memory for
+        // more than there is.
+        let found = content.seek(SeekFrom::End(0)).map_err(io_failed)?;
+        extent.check_size(found).map_err(corrupt)?;
+        content.seek(SeekFrom::Start(extent.offset.unwrap_or(0))).map_err(io_failed)?;
+        Ok(content)
+    }
+
     /// Opens what is at a location.
     pub(crate) fn open_at(&self, location: &Location) -> Result<Box<dyn ReadSeek>, StorageError> {
         match location {
@@ -208,7 +231,7 @@ impl Datastore {
     }
 
     /// The size of what is at a location, in bytes; `None` if nothing is there.
-    pub(crate) fn size_at(&self, location: &Location) -> Result<Option<u64>, StorageError> {
+    pub(crate) fn look_at(&self, location: &Location) -> Result<Option<u64>, StorageError> {
         match location {
             Location::Artifact(key) => self.storage().size(key),
             Location::Direct(uri) => match std::fs::metadata(uri.path()) {

@@ -3,8 +3,8 @@
 use std::io::Read as _;
 
 use pantler_butler::artifacts::{ArtifactError, Artifacts, Content, Found, NewArtifact};
-use pantler_core::ArtifactKey;
-use pantler_datastore::{Datastore, Entry, RunPrefix};
+use pantler_core::{ArtifactKey, Location};
+use pantler_datastore::{Datastore, Entry, RunPrefix, Written};
 
 /// A view of the datastore.
 pub(crate) struct DatastoreView<'a>(pub(crate) &'a Datastore);
@@ -16,6 +16,10 @@ fn failed<E: std::error::Error + Send + Sync + 'static>(
     move |e| ArtifactError::new(context, e)
 }
 
+fn content(written: Written) -> Content {
+    Content { size: written.size, checksum: written.checksum }
+}
+
 impl Artifacts for DatastoreView<'_> {
     fn size(&self, key: &ArtifactKey) -> Result<Option<u64>, ArtifactError> {
         self.0.storage().size(key).map_err(failed(format!("looking at {key}")))
@@ -23,7 +27,16 @@ impl Artifacts for DatastoreView<'_> {
 
     fn measure(&self, key: &ArtifactKey) -> Result<Option<Content>, ArtifactError> {
         let written = self.0.measure(key).map_err(failed(format!("reading {key}")))?;
-        Ok(written.map(|w| Content { size: w.size, checksum: w.checksum }))
+        Ok(written.map(content))
+    }
+
+    fn size_at(&self, location: &Location) -> Result<Option<u64>, ArtifactError> {
+        self.0.size_at(location).map_err(failed(format!("looking at {location}")))
+    }
+
+    fn measure_at(&self, location: &Location) -> Result<Option<Content>, ArtifactError> {
+        let written = self.0.measure_at(location);
+        Ok(written.map_err(failed(format!("reading {location}")))?.map(content))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Found>, ArtifactError> {
@@ -45,7 +58,7 @@ impl Artifacts for DatastoreView<'_> {
             let written = batch
                 .write(&artifact.key, &mut artifact.content.by_ref())
                 .map_err(failed(format!("writing {}", artifact.key)))?;
-            contents.push(Content { size: written.size, checksum: written.checksum });
+            contents.push(content(written));
         }
         batch.publish().map_err(failed("putting new artifacts in place"))?;
         Ok(contents)
@@ -59,8 +72,12 @@ impl Artifacts for DatastoreView<'_> {
         flush().map_err(failed("flushing artifacts"))
     }
 
+    fn rekey(&self, moves: &[(ArtifactKey, ArtifactKey)]) -> Result<Vec<bool>, ArtifactError> {
+        self.0.rekey_all(moves).map_err(failed("moving artifacts to other keys"))
+    }
+
     fn unstore(&self, keys: &[ArtifactKey]) -> Result<(), ArtifactError> {
-        self.0.unstore(keys).map(|_| ()).map_err(failed("deleting artifacts"))
+        self.0.unstore_durably(keys).map(|_| ()).map_err(failed("deleting artifacts"))
     }
 
     fn discard_unfinished(&self, keys: &[ArtifactKey]) -> Result<(), ArtifactError> {

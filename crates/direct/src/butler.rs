@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use pantler_butler::{ingest::Ingest, transaction::Kinds};
+use pantler_butler::{
+    removal::{Removal, RunRemoval},
+    storing::{Ingest, Put, Restore, Transfer},
+    transaction::Kinds,
+};
 use pantler_core::{
     CollectionName, DatasetRef, OpeningId, TransactionName, Universe, transaction::TransactionRow,
 };
@@ -28,7 +32,7 @@ pub struct DirectButler {
 
 impl DirectButler {
     /// Opens the repository at `root`. Kinds of transactions beyond the built-in
-    /// `ingest` are added with [`Self::with_kinds`].
+    /// ones are added with [`Self::with_kinds`].
     ///
     /// # Errors
     /// [`ButlerError`] if there is none, or it was made by a newer program.
@@ -40,7 +44,13 @@ impl DirectButler {
         let config = RepositoryConfig::read(root)?;
         let registry = Registry::open(&root.join(&config.database), options)?;
         let datastore = Datastore::local(root, &registry.datastore_config()?)?;
-        let kinds = Kinds::new().with::<Ingest>();
+        let kinds = Kinds::new()
+            .with::<Put>()
+            .with::<Ingest>()
+            .with::<Restore>()
+            .with::<Transfer>()
+            .with::<Removal>()
+            .with::<RunRemoval>();
         Ok(Self { root: root.to_owned(), config, registry, datastore, kinds, environment })
     }
 

@@ -7,9 +7,15 @@
 //! | `butler.rs` | opens a repository |
 //! | `open.rs` | opens artifact transactions, joins and takes over open ones |
 //! | `close.rs` | commits, reverts, abandons: claim, storage work, rows |
-//! | `ingest.rs` | files from outside become datasets |
+//! | `store.rs` | content becomes datasets: put, ingest, restore |
+//! | `transfer.rs` | datasets of another repository come here |
+//! | `remove.rs` | datasets and RUNs are removed |
+//! | `expand.rs` | what follows from data IDs |
+//! | `record_file.rs` | files of dimension records |
 //! | `transaction_file.rs` | `transaction.json` in a workspace root |
 //! | `check.rs` | looks at a repository from outside |
+//! | `repair.rs` | puts right what a check found |
+//! | `vacuum.rs` | removes what a kill left and nobody needs |
 //! | `environment.rs` | clock, ids, owner and process, as values passed in |
 
 mod artifacts;
@@ -20,9 +26,15 @@ mod config;
 mod create;
 mod environment;
 mod error;
-mod ingest;
+mod expand;
 mod open;
+mod record_file;
+mod remove;
+pub mod repair;
+mod store;
 mod transaction_file;
+mod transfer;
+pub mod vacuum;
 
 pub use butler::DirectButler;
 pub use close::{CloseFailure, CloseOptions, Closed};
@@ -30,9 +42,10 @@ pub use config::RepositoryConfig;
 pub use create::{CreateError, CreateOptions, create};
 pub use environment::{Clock, Environment, Liveness, SystemClock, this_process};
 pub use error::{ButlerError, CloseError};
-pub use ingest::{
-    IngestError, IngestFile, IngestPlan, IngestProgress, IngestReport, IngestRequest,
-    record_from_key,
-};
+pub use expand::ExpandedDataId;
 pub use open::Begun;
+pub use record_file::{RecordFileError, read_record_file, read_records_of};
+pub use remove::RemoveError;
+pub use store::{StoreError, record_from_key};
 pub use transaction_file::{TransactionFile, TransactionFileError};
+pub use transfer::{TransferError, TransferRequest};

@@ -3,9 +3,10 @@
 use camino::Utf8PathBuf;
 use pantler_butler::transaction::{ArtifactTransaction, Open, OpenContext};
 use pantler_core::{
-    CollectionName, CollectionType, OpeningId, TransactionName, transaction::TransactionRow,
+    CollectionName, CollectionType, OpeningId, TransactionName,
+    transaction::{Closing, TransactionRow},
 };
-use pantler_registry::RegistryError;
+use pantler_registry::{RegistryError, Writer};
 
 use crate::{
     ButlerError, DirectButler, TransactionFile, environment::Liveness,
@@ -36,54 +37,80 @@ impl DirectButler {
         opening: OpeningId,
         transaction: T,
     ) -> Result<Begun<T>, ButlerError> {
-        let mut context = OpenContext::default();
-        transaction
-            .begin(&mut context)
-            .map_err(|source| ButlerError::Begin { name: name.clone(), source })?;
-        let changes = context.into_changes();
-        let manifest = transaction.manifest();
+        let wanted = (transaction.kind(), transaction.data(transaction.manifest().as_deref()));
+        match self.begin_with(name, opening, None, |_| Ok(transaction)) {
+            Ok(open) => Ok(Begun::Opened(open)),
+            Err(ButlerError::Registry(RegistryError::TransactionExists { row })) => {
+                join(&wanted, *row)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens a transaction that `build` describes from what it reads in the same
+    /// database transaction, where nobody else writes. `closing` notes a claim to
+    /// delete in the opening itself.
+    ///
+    /// # Errors
+    /// [`RegistryError::TransactionExists`] if one of that name is open; those of
+    /// `build`; and as [`Self::begin`].
+    pub(crate) fn begin_with<T: ArtifactTransaction, E>(
+        &self,
+        name: &TransactionName,
+        opening: OpeningId,
+        closing: Option<Closing>,
+        build: impl FnOnce(&Writer) -> Result<T, E>,
+    ) -> Result<Open<T>, E>
+    where
+        E: From<ButlerError> + From<RegistryError>,
+    {
         let environment = self.environment();
         let now = environment.clock.now();
-        let row = TransactionRow {
-            name: name.clone(),
-            kind: transaction.kind().to_owned(),
-            data: transaction.data(),
-            owner: environment.owner.clone(),
-            opening,
-            attempt: 1,
-            closing: None,
-            process: environment.process.clone(),
-            opened_at: now,
-            config_version: self.datastore().config().version,
-        };
-        let expected = transaction.expected_runs();
+        let mut made = None;
         let opened = self.registry().write(|writer| {
-            for (run, id) in &expected {
-                if writer.collection(run)?.map(|collection| collection.id) != Some(*id) {
-                    return Err(RegistryError::UnknownCollection { name: run.clone() });
-                }
+            if let Some(row) = writer.transaction(name)? {
+                return Err(RegistryError::TransactionExists { row: Box::new(row) }.into());
             }
+            let transaction = build(writer)?;
+            let mut context = OpenContext::default();
+            transaction
+                .begin(&mut context)
+                .map_err(|source| ButlerError::Begin { name: name.clone(), source })?;
+            let manifest = transaction.manifest();
+            let row = TransactionRow {
+                name: name.clone(),
+                kind: transaction.kind().to_owned(),
+                data: transaction.data(manifest.as_deref()),
+                owner: environment.owner.clone(),
+                opening,
+                attempt: 1,
+                closing,
+                process: environment.process.clone(),
+                opened_at: now,
+                config_version: self.datastore().config().version,
+            };
             writer.insert_transaction(&row, &transaction.locks(), manifest.as_deref())?;
-            writer.apply(&changes, now)
+            drop(manifest);
+            writer.apply(&context.into_changes(), now)?;
+            made = Some((transaction, row));
+            Ok(())
         });
-        match opened {
-            Ok(()) => {}
-            Err(RegistryError::TransactionExists { row: existing }) => {
-                return join(&row, *existing);
-            }
-            // The answer of the commit was lost: the row tells.
-            Err(error @ RegistryError::CommitUnknown { .. }) => {
-                let looked = self.registry().read(|reader| reader.opening(opening));
-                match looked {
-                    Ok(Some(_)) => {}
-                    Ok(None) => return Err(error.into()),
-                    Err(_) => {
-                        return Err(ButlerError::OpenUnknown { name: name.clone(), source: error });
-                    }
+        // The answer of the commit was lost: the row tells.
+        if let Err(error) = opened {
+            let Some((_, row)) = &made else { return Err(error) };
+            match self.registry().read(|reader| reader.opening(row.opening)) {
+                Ok(Some(_)) => {}
+                Ok(None) => return Err(error),
+                Err(source) => {
+                    return Err(ButlerError::OpenUnknown { name: name.clone(), source }.into());
                 }
             }
-            Err(error) => return Err(error.into()),
         }
+        let Some((transaction, row)) = made else {
+            let reason = "the database did not run the opening".to_owned();
+            let path = self.registry().path().to_owned();
+            return Err(ButlerError::Config { path, reason }.into());
+        };
         pantler_seam::step("open.row.committed");
         if transaction.is_workspace() {
             self.workspace_file(&row).map_err(|source| ButlerError::RootNotMade {
@@ -91,7 +118,7 @@ impl DirectButler {
                 source: Box::new(source),
             })?;
         }
-        Ok(Begun::Opened(Open::new(name.clone(), opening, 1, transaction)))
+        Ok(Open::new(name.clone(), opening, 1, transaction))
     }
 
     /// Takes over an open transaction to go on writing its artifacts: claims a new
@@ -108,7 +135,7 @@ impl DirectButler {
     ) -> Result<Open<T>, ButlerError> {
         self.check_holder(row, take_over)?;
         if let Some(closing) = row.closing
-            && closing != pantler_core::transaction::Closing::Commit
+            && closing != Closing::Commit
         {
             return Err(ButlerError::ClosingBegan { name: row.name.clone(), closing });
         }
@@ -184,8 +211,8 @@ impl DirectButler {
 }
 
 /// What a second opener of a name gets.
-fn join<T>(wanted: &TransactionRow, existing: TransactionRow) -> Result<Begun<T>, ButlerError> {
-    if existing.kind == wanted.kind && existing.data == wanted.data {
+fn join<T>(wanted: &(&str, String), existing: TransactionRow) -> Result<Begun<T>, ButlerError> {
+    if existing.kind == wanted.0 && existing.data == wanted.1 {
         return Ok(Begun::Joined(existing));
     }
     Err(ButlerError::NameInUse {

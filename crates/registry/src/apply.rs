@@ -23,6 +23,22 @@ impl Writer {
                 Change::DiscardRunIfUnused(run) => {
                     self.discarded_runs.borrow_mut().push(run.clone());
                 }
+                Change::EnsureCollection { name, collection_type } => {
+                    self.ensure_collection(name, *collection_type)?;
+                }
+                Change::RemoveCollection(name) => self.remove_collection(name)?,
+                Change::SetChain { chain, children } => self.set_chain(chain, children)?,
+                Change::Associate { collection, datasets } => {
+                    self.associate(collection, datasets)?;
+                }
+                Change::Disassociate { collection, datasets } => {
+                    self.disassociate(collection, datasets)?;
+                }
+                Change::ExpectUntagged(datasets) => self.expect_untagged(datasets)?,
+                Change::ExpectUnstored(datasets) => self.expect_unstored(datasets)?,
+                Change::ExpectUnnamed(locations) => self.expect_unnamed(locations)?,
+                Change::DiscardRun(run) => self.discard_run(run)?,
+                Change::RemoveDatasetType(name) => self.remove_dataset_type(name)?,
                 Change::EnsureDatasetType(dataset_type) => {
                     self.ensure_dataset_type(dataset_type)?;
                 }

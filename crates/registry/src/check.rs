@@ -142,6 +142,15 @@ impl CheckRows<'_> {
         })
     }
 
+    /// Whether a datastore record names an artifact at `uri`.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn names(&self, uri: &str) -> Result<bool, RegistryError> {
+        let sql = "SELECT 1 FROM file_datastore_record WHERE uri = ?1 LIMIT 1";
+        Ok(self.db.first(sql, [uri], |_| Ok(()))?.is_some())
+    }
+
     /// Database id and name of every RUN.
     ///
     /// # Errors
@@ -312,7 +321,17 @@ impl CheckRows<'_> {
             "membership-without-dataset",
             &format!(
                 "SELECT '{table}', 'dataset ' || m.dataset || ' does not exist'
-                FROM {table} AS m LEFT JOIN dataset AS d ON d.id = m.dataset WHERE d.id IS NULL"
+                FROM {table} AS m LEFT JOIN dataset AS d ON d.id = m.dataset
+                LEFT JOIN collection AS c ON c.id = m.collection
+                WHERE d.id IS NULL AND c.type IS NOT 'TAGGED'"
+            ),
+        )?;
+        findings.of(
+            "tag-without-dataset",
+            &format!(
+                "SELECT c.name, 'it names dataset ' || m.dataset || ', which does not exist'
+                FROM {table} AS m JOIN collection AS c ON c.id = m.collection AND c.type = 'TAGGED'
+                LEFT JOIN dataset AS d ON d.id = m.dataset WHERE d.id IS NULL"
             ),
         )?;
         findings.of(
@@ -322,7 +341,27 @@ impl CheckRows<'_> {
                 FROM {table} AS m JOIN dataset AS d ON d.id = m.dataset
                 LEFT JOIN collection AS c ON c.id = m.collection
                 WHERE m.dataset_type <> d.dataset_type OR c.id IS NULL
-                    OR (c.type = 'RUN' AND m.collection <> d.run)"
+                    OR (c.type <> 'TAGGED' AND m.collection <> d.run)"
+            ),
+        )?;
+        let same: Vec<_> = group
+            .required()
+            .iter()
+            .map(|name| format!(" AND o.\"d_{name}\" = m.\"d_{name}\""))
+            .collect();
+        let same = same.concat();
+        findings.of(
+            "tag-mismatch",
+            &format!(
+                "SELECT d.uuid, 'it has another data ID in ' || c.name || ' than in its RUN'
+                FROM {table} AS m JOIN collection AS c ON c.id = m.collection AND c.type = 'TAGGED'
+                JOIN dataset AS d ON d.id = m.dataset
+                WHERE EXISTS (
+                    SELECT 1 FROM {table} AS r WHERE r.dataset = d.id AND r.collection = d.run
+                ) AND NOT EXISTS (
+                    SELECT 1 FROM {table} AS o
+                    WHERE o.dataset = d.id AND o.collection = d.run{same}
+                )"
             ),
         )?;
         for name in group.required() {
@@ -380,9 +419,12 @@ const STRUCTURE: [(&str, &str); 11] = [
     ),
     (
         "artifact-used-twice",
-        "SELECT a.uri, 'it is the whole artifact of one record and named by ' || (count(*) - 1) || ' others'
-        FROM file_datastore_record AS a GROUP BY a.uri
-        HAVING count(*) > 1 AND count(a.byte_offset) < count(*)",
+        // Datasets may share an artifact as a whole, if their records say the same of it.
+        "SELECT a.uri, 'it is the whole artifact of one record, and ' || (count(*) - 1) || ' others differ'
+        FROM file_datastore_record AS a WHERE instr(a.uri, '://') = 0 GROUP BY a.uri
+        HAVING count(*) > 1 AND count(a.byte_offset) < count(*) AND (
+            count(a.byte_offset) > 0 OR count(DISTINCT a.size) > 1 OR count(DISTINCT a.checksum) > 1
+        )",
     ),
     (
         "chain-broken",

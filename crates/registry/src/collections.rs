@@ -1,10 +1,12 @@
-//! Collections: RUNs and chains of them.
+//! Collections: RUNs, TAGGED ones and chains of them.
 
 use std::collections::{HashMap, HashSet};
 
 use pantler_core::{Collection, CollectionName, CollectionType, RunId};
 
-use crate::{LockKind, Reader, RegistryError, Writer, sqlite::Row};
+use crate::{
+    LockKind, Reader, RegistryError, Writer, expectations::DELETE_COLLECTION, sqlite::Row,
+};
 
 pub(crate) const DISCARD_RUN: &str = "DELETE FROM collection
     WHERE name = ?1 AND type = 'RUN'
@@ -14,9 +16,11 @@ pub(crate) const DISCARD_RUN: &str = "DELETE FROM collection
     AND NOT EXISTS (SELECT 1 FROM artifact_transaction_insert_only_run WHERE run_name = ?1)
     AND NOT EXISTS (SELECT 1 FROM artifact_transaction_input_run WHERE run_name = ?1)";
 
+pub(crate) const DELETE_CHILDREN: &str = "DELETE FROM collection_child WHERE parent = ?1";
+
 fn collection_type(row: &Row<'_, '_>, column: usize) -> Result<CollectionType, RegistryError> {
     let text = row.text(column)?;
-    [CollectionType::Run, CollectionType::Chained]
+    CollectionType::ALL
         .into_iter()
         .find(|t| t.name() == text)
         .ok_or_else(|| row.corrupt(format_args!("unknown collection type {text:?}")))
@@ -55,19 +59,19 @@ impl Reader {
         let sql = "SELECT c.name FROM collection_child p JOIN collection c ON c.id = p.child
             WHERE p.parent = ?1 ORDER BY p.position";
         let children = match collection_type {
-            CollectionType::Run => Vec::new(),
+            CollectionType::Run | CollectionType::Tagged => Vec::new(),
             CollectionType::Chained => self.db().all(sql, [id], |row| row.parsed(0))?,
         };
         Ok(Some(Collection { id: RunId::new(id), name: name.clone(), collection_type, children }))
     }
 
-    /// The RUNs that `names` stand for, in the order in which they are searched:
-    /// chains are replaced by what they contain, and each RUN comes once.
+    /// The RUNs and TAGGED collections that `names` stand for, in the order in which they
+    /// are searched: chains are replaced by what they contain, and each collection comes once.
     ///
     /// # Errors
     /// [`RegistryError::UnknownCollection`], and what the database says.
     pub fn resolve(&self, names: &[CollectionName]) -> Result<Vec<Collection>, RegistryError> {
-        let mut runs = Vec::new();
+        let mut resolved = Vec::new();
         let mut seen = HashSet::new();
         let mut pending: Vec<CollectionName> = names.iter().rev().cloned().collect();
         while let Some(name) = pending.pop() {
@@ -79,11 +83,11 @@ impl Reader {
                 .ok_or_else(|| RegistryError::UnknownCollection { name: name.clone() })?;
             seen.insert(name);
             match collection.collection_type {
-                CollectionType::Run => runs.push(collection),
+                CollectionType::Run | CollectionType::Tagged => resolved.push(collection),
                 CollectionType::Chained => pending.extend(collection.children.into_iter().rev()),
             }
         }
-        Ok(runs)
+        Ok(resolved)
     }
 
     pub(crate) fn collection_id(
@@ -139,12 +143,52 @@ impl Writer {
 
     pub(crate) fn ensure_run(&self, name: &CollectionName) -> Result<(), RegistryError> {
         self.take_discarded(name);
-        match self.expect_collection(name, CollectionType::Run) {
-            Err(RegistryError::UnknownCollection { .. }) => {
-                self.insert_collection(name, CollectionType::Run)
-            }
-            result => result.map(drop),
+        self.ensure(name, CollectionType::Run).map(drop)
+    }
+
+    pub(crate) fn ensure_collection(
+        &self,
+        name: &CollectionName,
+        collection_type: CollectionType,
+    ) -> Result<(), RegistryError> {
+        match collection_type {
+            CollectionType::Run => self.ensure_run(name),
+            other => self.ensure(name, other).map(drop),
         }
+    }
+
+    /// The id of a collection of this type, which is made if there is none of its name.
+    fn ensure(
+        &self,
+        name: &CollectionName,
+        collection_type: CollectionType,
+    ) -> Result<i64, RegistryError> {
+        match self.expect_collection(name, collection_type) {
+            Err(RegistryError::UnknownCollection { .. }) => {
+                self.insert_collection(name, collection_type)?;
+                self.expect_collection(name, collection_type)
+            }
+            result => result,
+        }
+    }
+
+    pub(crate) fn remove_collection(&self, name: &CollectionName) -> Result<(), RegistryError> {
+        let (id, collection_type) = self
+            .collection_id(name)?
+            .ok_or_else(|| RegistryError::UnknownCollection { name: name.clone() })?;
+        if let Some(chain) = self.chains_of(name)?.into_iter().next() {
+            return Err(RegistryError::InChain { name: name.clone(), chain });
+        }
+        match collection_type {
+            CollectionType::Run => return Err(RegistryError::RemovesRun { name: name.clone() }),
+            CollectionType::Tagged => self.delete_members(id)?,
+            CollectionType::Chained => {
+                self.db().execute(DELETE_CHILDREN, [id])?;
+            }
+        }
+        self.db().execute(DELETE_COLLECTION, [id])?;
+        self.collection_names.borrow_mut().remove(&id);
+        Ok(())
     }
 
     fn take_discarded(&self, name: &CollectionName) -> bool {
@@ -164,6 +208,12 @@ impl Writer {
         name: &CollectionName,
         collection_type: CollectionType,
     ) -> Result<(), RegistryError> {
+        if collection_type != CollectionType::Run
+            && let Some((transaction, lock)) = self.locks_of_run(name)?.into_iter().next()
+        {
+            // It will make a RUN of this name.
+            return Err(RegistryError::RunLocked { run: name.clone(), transaction, lock });
+        }
         let sql = "INSERT INTO collection (name, type) VALUES (?1, ?2)";
         self.db().execute(sql, (name.as_str(), collection_type.name())).map(drop)
     }
@@ -174,23 +224,8 @@ impl Writer {
         first: &CollectionName,
         last: &[CollectionName],
     ) -> Result<(), RegistryError> {
-        // Its datasets are not there yet, or are being taken away: a revert would leave
-        // the RUN because the chain names it.
-        for run in std::iter::once(first).chain(last) {
-            let locks = self.locks_of_run(run)?;
-            if let Some((transaction, lock)) =
-                locks.into_iter().find(|(_, lock)| *lock == LockKind::Modified)
-            {
-                return Err(RegistryError::RunLocked { run: run.clone(), transaction, lock });
-            }
-        }
-        let id = match self.expect_collection(chain, CollectionType::Chained) {
-            Err(RegistryError::UnknownCollection { .. }) => {
-                self.insert_collection(chain, CollectionType::Chained)?;
-                self.expect_collection(chain, CollectionType::Chained)?
-            }
-            result => result?,
-        };
+        self.refuse_modified(std::iter::once(first).chain(last))?;
+        let id = self.ensure(chain, CollectionType::Chained)?;
         let before = self.collection(chain)?.map_or_else(Vec::new, |c| c.children);
         let mut children: Vec<CollectionName> =
             before.into_iter().filter(|name| name != first && !last.contains(name)).collect();
@@ -212,18 +247,62 @@ impl Writer {
                 children.push(name.clone());
             }
         }
-        for child in std::iter::once(first).chain(last) {
+        self.refuse_cycles(chain, std::iter::once(first).chain(last))?;
+        self.replace_children(id, &children)
+    }
+
+    pub(crate) fn set_chain(
+        &self,
+        chain: &CollectionName,
+        children: &[CollectionName],
+    ) -> Result<(), RegistryError> {
+        self.refuse_modified(children)?;
+        let id = self.ensure(chain, CollectionType::Chained)?;
+        self.refuse_cycles(chain, children)?;
+        let mut seen = HashSet::new();
+        let children: Vec<_> =
+            children.iter().filter(|child| seen.insert(*child)).cloned().collect();
+        self.replace_children(id, &children)
+    }
+
+    /// Their datasets are not there yet, or are being taken away: a revert would leave
+    /// such a RUN because a chain names it.
+    fn refuse_modified<'n>(
+        &self,
+        children: impl IntoIterator<Item = &'n CollectionName>,
+    ) -> Result<(), RegistryError> {
+        for run in children {
+            let locks = self.locks_of_run(run)?;
+            if let Some((transaction, lock)) =
+                locks.into_iter().find(|(_, lock)| *lock == LockKind::Modified)
+            {
+                return Err(RegistryError::RunLocked { run: run.clone(), transaction, lock });
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_cycles<'n>(
+        &self,
+        chain: &CollectionName,
+        children: impl IntoIterator<Item = &'n CollectionName>,
+    ) -> Result<(), RegistryError> {
+        for child in children {
             if self.contains(child, chain)? {
                 let (chain, child) = (chain.clone(), child.clone());
                 return Err(RegistryError::ChainCycle { chain, child });
             }
         }
-        self.db().execute("DELETE FROM collection_child WHERE parent = ?1", [id])?;
+        Ok(())
+    }
+
+    fn replace_children(&self, id: i64, children: &[CollectionName]) -> Result<(), RegistryError> {
+        self.db().execute(DELETE_CHILDREN, [id])?;
         let mut insert = self.db().bulk(
             "INSERT INTO collection_child (parent, position, child)
             SELECT ?1, ?2, id FROM collection WHERE name = ?3",
         )?;
-        for (position, child) in (0_i64..).zip(&children) {
+        for (position, child) in (0_i64..).zip(children) {
             insert.bind(1, id)?;
             insert.bind(2, position)?;
             insert.bind(3, child.as_str())?;

@@ -10,16 +10,24 @@ use pantler_core::{
 };
 
 use crate::{
-    RegistryError, Writer, dataset_types::TypeEntry, datasets::wrong_dimensions,
-    record_checks::RecordChecks, schema, sqlite::Bulk,
+    Reader, RegistryError, Writer,
+    dataset_types::{TypeEntry, TypeTable},
+    datasets::wrong_dimensions,
+    record_checks::RecordChecks,
+    schema,
+    sqlite::Bulk,
+    tags,
 };
 
-pub(crate) const FIND: &str = "SELECT id, dataset_type FROM dataset WHERE uuid = ?1";
+pub(crate) const FIND: &str = "SELECT id, dataset_type, run FROM dataset WHERE uuid = ?1";
 pub(crate) const DELETE_DATASET: &str = "DELETE FROM dataset WHERE id = ?1";
 pub(crate) const DELETE_RECORDS: &str = "DELETE FROM file_datastore_record WHERE dataset = ?1";
 
-pub(crate) fn delete_membership(group: i64) -> String {
-    format!("DELETE FROM {} WHERE dataset = ?1", schema::membership(group))
+/// A dataset found by its UUID.
+pub(crate) struct Located<'t> {
+    pub(crate) id: i64,
+    pub(crate) run: i64,
+    pub(crate) entry: &'t TypeEntry,
 }
 
 /// What datasets of one dimension group need to be inserted.
@@ -149,25 +157,45 @@ impl Writer {
         let mut delete = self.db().bulk(DELETE_DATASET)?;
         let mut memberships: BTreeMap<i64, Bulk<'_>> = BTreeMap::new();
         for dataset in datasets {
-            find.bind(1, &dataset.as_uuid().as_bytes()[..])?;
-            let row = find.first(|row| Ok((row.get::<i64>(0)?, row.get(1)?)))?;
-            let Some((id, dataset_type)) = row else { continue };
-            let position = types.position(dataset_type).ok_or_else(|| {
-                self.db()
-                    .corrupt(format_args!("dataset {dataset} is of unknown type {dataset_type}"))
-            })?;
-            let group = types.entries[position].group;
+            let Some(located) = self.locate(&mut find, *dataset, &types)? else { continue };
+            let group = located.entry.group;
             let membership = match memberships.entry(group) {
                 std::collections::btree_map::Entry::Occupied(membership) => membership.into_mut(),
                 std::collections::btree_map::Entry::Vacant(place) => {
-                    place.insert(self.db().bulk(&delete_membership(group))?)
+                    place.insert(self.db().bulk(&tags::delete_tag(group))?)
                 }
             };
-            for statement in [membership, &mut records, &mut delete] {
-                statement.bind(1, id)?;
-                statement.run()?;
+            membership.bind(1, located.id)?;
+            membership.bind(2, located.run)?;
+            membership.run()?;
+            records.bind(1, located.id)?;
+            records.run()?;
+            delete.bind(1, located.id)?;
+            if let Err(error) = delete.run() {
+                // The foreign key of a membership elsewhere: looking first would cost a
+                // search for each dataset.
+                self.expect_untagged(std::slice::from_ref(dataset))?;
+                return Err(error);
             }
         }
         Ok(())
+    }
+}
+
+impl Reader {
+    /// Finds a dataset with the statement [`FIND`].
+    pub(crate) fn locate<'t>(
+        &self,
+        find: &mut Bulk<'_>,
+        dataset: DatasetId,
+        types: &'t TypeTable,
+    ) -> Result<Option<Located<'t>>, RegistryError> {
+        find.bind(1, &dataset.as_uuid().as_bytes()[..])?;
+        let row = find.first(|row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let Some((id, dataset_type, run)) = row else { return Ok(None) };
+        let position = types.position(dataset_type).ok_or_else(|| {
+            self.db().corrupt(format_args!("dataset {dataset} is of unknown type {dataset_type}"))
+        })?;
+        Ok(Some(Located { id, run, entry: &types.entries[position] }))
     }
 }

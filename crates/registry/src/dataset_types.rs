@@ -1,9 +1,9 @@
-//! Dataset types and their dimension groups. There are few and they never change,
-//! so a reader loads all of them once.
+//! Dataset types and their dimension groups. There are few and they seldom
+//! change, so a reader loads all of them once.
 
 use std::{collections::HashMap, sync::Arc};
 
-use pantler_core::{DatasetType, DatasetTypeName};
+use pantler_core::{DatasetId, DatasetType, DatasetTypeName};
 
 use crate::{Reader, RegistryError, Writer, schema};
 
@@ -79,7 +79,35 @@ impl Reader {
     }
 }
 
+/// A dataset of one type.
+pub(crate) fn any_dataset(group: i64) -> String {
+    format!(
+        "SELECT d.uuid FROM {} m JOIN dataset d ON d.id = m.dataset
+        WHERE m.dataset_type = ?1 LIMIT 1",
+        schema::membership(group)
+    )
+}
+
+pub(crate) const DELETE: &str = "DELETE FROM dataset_type WHERE id = ?1";
+
 impl Writer {
+    pub(crate) fn remove_dataset_type(&self, name: &DatasetTypeName) -> Result<(), RegistryError> {
+        let types = self.types()?;
+        let entry = types
+            .named(name)
+            .ok_or_else(|| RegistryError::UnknownDatasetType { name: name.clone() })?;
+        let used = self.db().first(&any_dataset(entry.group), [entry.id], |row| row.uuid(0))?;
+        if let Some(dataset) = used.map(DatasetId::from_uuid) {
+            return Err(RegistryError::TypeInUse { name: name.clone(), dataset });
+        }
+        if let Some(transaction) = self.any_transaction()? {
+            return Err(RegistryError::TypeMayBeUsed { name: name.clone(), transaction });
+        }
+        self.db().execute(DELETE, [entry.id])?;
+        *self.types.borrow_mut() = None;
+        Ok(())
+    }
+
     pub(crate) fn ensure_dataset_type(&self, wanted: &DatasetType) -> Result<(), RegistryError> {
         if let Some(entry) = self.types()?.named(&wanted.name) {
             return Ok(entry.dataset_type.check_same(wanted)?);

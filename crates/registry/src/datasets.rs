@@ -1,8 +1,8 @@
 //! Reading datasets: registration, membership and datastore records together.
 //!
 //! There is one membership table for each dimension group, so a query runs one
-//! statement for each dataset type that could match (and RUN, where RUNs are given),
-//! with the records joined in; the rows are then put in order.
+//! statement for each dataset type that could match (and collection, where collections
+//! are given), with the records joined in; the rows are then put in order.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -29,14 +29,14 @@ use crate::{
 pub struct DatasetQuery {
     /// Of these types; `None`: of all.
     pub dataset_types: Option<Vec<DatasetTypeName>>,
-    /// In these collections, in search order, chains standing for what they
-    /// contain; `None`: in all RUNs.
+    /// In these RUNs and TAGGED collections, in search order, chains standing for what
+    /// they contain; `None`: in all RUNs.
     pub runs: Option<Vec<CollectionName>>,
     /// With these values of dimensions, required or implied. A type without one of
     /// the dimensions does not match.
     pub data_id: BTreeMap<ElementName, KeyValue>,
     /// Of several datasets with the same type and data ID, only the one in the
-    /// first RUN.
+    /// first collection.
     pub find_first: bool,
     /// Only these; ids that are not registered are left out.
     pub ids: Option<Vec<DatasetId>>,
@@ -54,8 +54,9 @@ pub struct DatasetRow {
 }
 
 impl Reader {
-    /// The datasets that `query` asks for, ordered by RUN (in search order, or by
-    /// name), dataset type and data ID.
+    /// The datasets that `query` asks for, ordered by collection (in search order, or
+    /// by name), dataset type and data ID. One that several collections hold comes once,
+    /// in the place of the first.
     ///
     /// # Errors
     /// [`RegistryError::UnknownDatasetType`], [`RegistryError::UnknownCollection`],
@@ -63,23 +64,24 @@ impl Reader {
     /// `data_id`, [`RegistryError::UniverseMismatch`], and what the database says.
     pub fn datasets(&self, query: &DatasetQuery) -> Result<Vec<DatasetRow>, RegistryError> {
         let types = self.types()?;
-        let runs = self.runs_of(query)?;
+        let (collections, any_tagged) = self.collections_of(query)?;
         let ranks: HashMap<i64, usize> =
-            runs.iter().enumerate().map(|(rank, (id, _))| (*id, rank)).collect();
+            collections.iter().enumerate().map(|(rank, (id, _))| (*id, rank)).collect();
         let ids = query.ids.as_deref().map(|ids| self.ids_by_type(ids, &types)).transpose()?;
         let mut found = Vec::new();
         for position in self.types_of(query, &types)? {
             let entry = &types.entries[position];
             let scope = match (&ids, &query.runs) {
-                (Some(_), _) => Scope::Dataset,
-                (None, Some(_)) => Scope::Run,
+                (Some(_), None) => Scope::Dataset,
+                (Some(_), Some(_)) => Scope::Memberships,
+                (None, Some(_)) => Scope::Collection,
                 (None, None) => Scope::All,
             };
             let Some(selection) = Selection::new(self, entry, &query.data_id, scope) else {
                 continue;
             };
-            let mut take = |run: i64, row: DatasetRow| {
-                if let Some(&rank) = ranks.get(&run) {
+            let mut take = |collection: i64, row: DatasetRow| {
+                if let Some(&rank) = ranks.get(&collection) {
                     found.push((rank, position, row));
                 }
             };
@@ -89,9 +91,9 @@ impl Reader {
                         selection.rows(self, Some(*id), &mut take)?;
                     }
                 }
-                (None, Scope::Run) => {
-                    for (run, _) in &runs {
-                        selection.rows(self, Some(*run), &mut take)?;
+                (None, Scope::Collection) => {
+                    for (collection, _) in &collections {
+                        selection.rows(self, Some(*collection), &mut take)?;
                     }
                 }
                 (None, _) => selection.rows(self, None, &mut take)?,
@@ -109,6 +111,9 @@ impl Reader {
             let mut seen: HashSet<(usize, DataId)> = HashSet::new();
             found
                 .retain(|(_, position, row)| seen.insert((*position, row.dataset.data_id.clone())));
+        } else if any_tagged {
+            let mut seen: HashSet<DatasetId> = HashSet::new();
+            found.retain(|(_, _, row)| seen.insert(row.dataset.id));
         }
         Ok(found.into_iter().map(|(_, _, row)| row).collect())
     }
@@ -140,7 +145,7 @@ impl Reader {
         }
         let Some((run, CollectionType::Run)) = self.collection_id(run)? else { return Ok(None) };
         let values = data_id.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        let Some(selection) = Selection::new(self, entry, &values, Scope::Run) else {
+        let Some(selection) = Selection::new(self, entry, &values, Scope::Collection) else {
             return Ok(None);
         };
         let mut found = None;
@@ -177,16 +182,23 @@ impl Reader {
         })
     }
 
-    /// Database ids and names of the RUNs of a query, in order.
-    fn runs_of(&self, query: &DatasetQuery) -> Result<Vec<(i64, CollectionName)>, RegistryError> {
-        let runs = if let Some(names) = &query.runs {
-            self.resolve(names)?.into_iter().map(|run| (run.id.get(), run.name)).collect()
+    /// Database ids and names of the collections of a query, in order, and whether one of
+    /// them is TAGGED.
+    fn collections_of(
+        &self,
+        query: &DatasetQuery,
+    ) -> Result<(Vec<(i64, CollectionName)>, bool), RegistryError> {
+        let mut any_tagged = false;
+        let collections = if let Some(names) = &query.runs {
+            let found = self.resolve(names)?;
+            any_tagged = found.iter().any(|c| c.collection_type == CollectionType::Tagged);
+            found.into_iter().map(|found| (found.id.get(), found.name)).collect()
         } else {
             let sql = "SELECT id, name FROM collection WHERE type = 'RUN' ORDER BY name";
             self.db().all(sql, (), |row| Ok((row.get(0)?, row.parsed(1)?)))?
         };
-        self.collection_names.borrow_mut().extend(runs.iter().cloned());
-        Ok(runs)
+        self.collection_names.borrow_mut().extend(collections.iter().cloned());
+        Ok((collections, any_tagged))
     }
 
     /// Positions of the types that have all dimensions of a query, in order.
@@ -251,12 +263,17 @@ impl Reader {
     }
 }
 
-/// Where a selection looks; `Run` and `Dataset` take a database id.
+/// Where a selection looks; all but `All` take a database id.
 #[derive(Clone, Copy)]
 pub(crate) enum Scope {
+    /// In all RUNs.
     All,
-    Run,
+    /// In one collection.
+    Collection,
+    /// For one dataset, in its RUN.
     Dataset,
+    /// For one dataset, in whatever collection has it.
+    Memberships,
 }
 
 /// The statement that selects datasets of one type with values of dimensions.
@@ -288,17 +305,19 @@ impl<'t> Selection<'t> {
             let expression = derivation.expression(name)?;
             let _ = write!(conditions, " AND {expression} = ?{}", values.len());
         }
+        let scope_id = values.len() + 1;
         let narrow = match scope {
-            Scope::All => String::new(),
-            Scope::Run => format!(" AND m.collection = ?{}", values.len() + 1),
-            Scope::Dataset => format!(" AND m.dataset = ?{}", values.len() + 1),
+            Scope::All => " AND m.collection = d.run".to_owned(),
+            Scope::Collection => format!(" AND m.collection = ?{scope_id}"),
+            Scope::Dataset => format!(" AND m.dataset = ?{scope_id} AND m.collection = d.run"),
+            Scope::Memberships => format!(" AND m.dataset = ?{scope_id}"),
         };
         let columns = schema::more_columns("m", dimensions);
         let sql = format!(
-            "SELECT d.uuid, d.run, d.ingested_at, {}{columns}
+            "SELECT d.uuid, d.run, d.ingested_at, {}, m.collection{columns}
             FROM {} m JOIN dataset d ON d.id = m.dataset{}
             LEFT JOIN file_datastore_record r ON r.dataset = d.id
-            WHERE m.dataset_type = ?1 AND m.collection = d.run{conditions}{narrow}
+            WHERE m.dataset_type = ?1{conditions}{narrow}
             ORDER BY m.dataset_type, m.collection{columns}",
             file_records::COLUMNS,
             schema::membership(entry.group),
@@ -307,7 +326,8 @@ impl<'t> Selection<'t> {
         Some(Self { entry, sql, values })
     }
 
-    /// Calls `take` with the RUN's database id and each row, by RUN and data ID.
+    /// Calls `take` with the collection's database id and each row, by collection and
+    /// data ID.
     fn rows(
         &self,
         reader: &Reader,
@@ -320,28 +340,30 @@ impl<'t> Selection<'t> {
         reader.db().each(&self.sql, params_from_iter(values), |row| {
             let id = DatasetId::from_uuid(row.uuid(0)?);
             let record = file_records::read(row, 3, id)?;
-            if let Some((_, dataset)) = current.as_mut().filter(|(_, d)| d.dataset.id == id) {
+            let collection = row.get(10)?;
+            if let Some((_, dataset)) =
+                current.as_mut().filter(|(c, d)| *c == collection && d.dataset.id == id)
+            {
                 dataset.records.extend(record);
                 return Ok::<_, RegistryError>(());
             }
-            let run = row.get(1)?;
             let dataset = DatasetRow {
                 dataset: DatasetRef {
                     id,
                     dataset_type: Arc::clone(&self.entry.dataset_type),
-                    data_id: read_data_id(row, 10, self.entry)?,
-                    run: reader.collection_name(run)?,
+                    data_id: read_data_id(row, 11, self.entry)?,
+                    run: reader.collection_name(row.get(1)?)?,
                 },
                 ingested_at: Tai::from_nanos(row.get(2)?),
                 records: record.into_iter().collect(),
             };
-            if let Some((run, row)) = current.replace((run, dataset)) {
-                take(run, sorted(row));
+            if let Some((collection, row)) = current.replace((collection, dataset)) {
+                take(collection, sorted(row));
             }
             Ok(())
         })?;
-        if let Some((run, row)) = current {
-            take(run, sorted(row));
+        if let Some((collection, row)) = current {
+            take(collection, sorted(row));
         }
         Ok(())
     }

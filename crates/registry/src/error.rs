@@ -3,7 +3,7 @@ use std::{fmt, time::Duration};
 use camino::Utf8PathBuf;
 use pantler_core::{
     CollectionName, CollectionType, DataId, DatasetId, DatasetRef, DatasetTypeError,
-    DatasetTypeName, ElementName, OpeningId, TransactionName,
+    DatasetTypeName, ElementName, Location, OpeningId, TransactionName,
     transaction::{Closing, TransactionRow},
 };
 
@@ -55,6 +55,14 @@ pub enum RegistryError {
         path: Utf8PathBuf,
         /// How long this process waited.
         waited: Duration,
+    },
+    /// What was read is not what is there any more; nothing was changed.
+    #[error(
+        "another database transaction changed in {path} what this one read; nothing was changed: try again"
+    )]
+    Serialization {
+        /// The file.
+        path: Utf8PathBuf,
     },
     /// No room for more rows.
     #[error(
@@ -144,6 +152,26 @@ pub enum RegistryError {
         /// Which lock it is.
         lock: LockKind,
     },
+    /// A dataset that is not stored, and whose RUN is being changed.
+    #[error(
+        "dataset {dataset} cannot be put into a collection: it is not stored, and the open transaction `{transaction}` is at work on its RUN"
+    )]
+    UnstoredInLockedRun {
+        /// The dataset.
+        dataset: Box<DatasetRef>,
+        /// The transaction.
+        transaction: TransactionName,
+    },
+    /// A dataset type that an open transaction may name.
+    #[error(
+        "dataset type `{name}` cannot be removed while transaction `{transaction}` is open, which may register datasets of it"
+    )]
+    TypeMayBeUsed {
+        /// The dataset type.
+        name: DatasetTypeName,
+        /// The first open transaction by name.
+        transaction: TransactionName,
+    },
     /// The datastore configuration cannot change now.
     #[error("the datastore configuration cannot change while transaction `{transaction}` is open")]
     TransactionsOpen {
@@ -170,10 +198,50 @@ pub enum RegistryError {
         /// The one that is there.
         existing: Box<DatasetRef>,
     },
+    /// Another dataset of that type and data ID is in the TAGGED collection.
+    #[error("dataset {wanted} cannot be put into `{collection}`: there is {existing}")]
+    TagConflict {
+        /// The TAGGED collection.
+        collection: CollectionName,
+        /// The dataset to be put into it.
+        wanted: Box<DatasetRef>,
+        /// The one that is there.
+        existing: Box<DatasetRef>,
+    },
+    /// A dataset that cannot be removed, since a TAGGED collection names it.
+    #[error("dataset {dataset} is in the TAGGED collection `{collection}`")]
+    Tagged {
+        /// The dataset.
+        dataset: DatasetId,
+        /// The collection, or the first found of several.
+        collection: CollectionName,
+    },
     /// A dataset that is not registered.
     #[error("dataset {dataset} is not registered")]
     UnknownDataset {
         /// Its id.
+        dataset: DatasetId,
+    },
+    /// A dataset to be stored again that is stored, or being changed.
+    #[error("dataset {dataset} is stored already")]
+    Stored {
+        /// Its id.
+        dataset: DatasetId,
+    },
+    /// A place that another dataset has.
+    #[error("{location} belongs to dataset {dataset} already")]
+    LocationTaken {
+        /// The place.
+        location: Location,
+        /// A dataset whose record names it.
+        dataset: DatasetId,
+    },
+    /// A RUN that cannot be removed, since it holds datasets.
+    #[error("run `{run}` holds datasets, such as {dataset}")]
+    RunNotEmpty {
+        /// The RUN.
+        run: CollectionName,
+        /// One of them.
         dataset: DatasetId,
     },
     /// A second datastore record of one component.
@@ -260,6 +328,20 @@ pub enum RegistryError {
         /// What is needed.
         wanted: CollectionType,
     },
+    /// A collection that cannot be removed, since a chain names it.
+    #[error("collection `{name}` is in the chain `{chain}`")]
+    InChain {
+        /// The collection.
+        name: CollectionName,
+        /// The first chain by name.
+        chain: CollectionName,
+    },
+    /// A RUN, which cannot be removed by itself.
+    #[error("`{name}` is a RUN: it owns its datasets and can only be removed together with them")]
+    RemovesRun {
+        /// The RUN.
+        name: CollectionName,
+    },
     /// A chain that would contain itself.
     #[error("chain `{chain}` cannot contain `{child}`, which is or contains the chain itself")]
     ChainCycle {
@@ -273,6 +355,14 @@ pub enum RegistryError {
     UnknownDatasetType {
         /// The name.
         name: DatasetTypeName,
+    },
+    /// A dataset type that cannot be removed.
+    #[error("dataset type `{name}` has datasets, such as {dataset}")]
+    TypeInUse {
+        /// The dataset type.
+        name: DatasetTypeName,
+        /// One of its datasets.
+        dataset: DatasetId,
     },
     /// Two definitions of one dataset type.
     #[error(transparent)]

@@ -11,7 +11,7 @@
 //! | --- | --- |
 //! | `schema/v1.sql`, `schema.rs` | the tables |
 //! | `sqlite.rs` | everything that only SQLite needs: opening, pragmas, `BEGIN IMMEDIATE`, errors |
-//! | `collections.rs`, `dataset_types.rs`, `dimension_records.rs`, `datasets.rs`, `file_records.rs`, `transactions.rs` | rows, by table |
+//! | `collections.rs`, `dataset_types.rs`, `dimension_records.rs`, `datasets.rs`, `tags.rs`, `file_records.rs`, `transactions.rs` | rows, by table |
 //! | `check.rs` | the same tables read once more, with SQL of its own, for `pantler check` |
 
 mod apply;
@@ -24,6 +24,8 @@ mod datasets;
 mod derivation;
 mod dimension_records;
 mod error;
+mod expectations;
+pub mod faults;
 mod file_records;
 mod locks;
 mod manifest;
@@ -31,8 +33,10 @@ mod network;
 mod reader;
 mod record_checks;
 mod registry;
+mod repair;
 mod schema;
 mod sqlite;
+mod tags;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod transactions;
@@ -46,5 +50,6 @@ pub use error::{RegistryError, Standing};
 pub use locks::LockKind;
 pub use reader::Reader;
 pub use registry::{OpenOptions, Registry};
+pub use repair::{Droppable, SeenRecord};
 pub use schema::SCHEMA_VERSION;
 pub use writer::Writer;

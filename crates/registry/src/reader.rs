@@ -16,6 +16,8 @@ pub struct Reader {
     /// Of the current snapshot, loaded when first asked for.
     pub(crate) types: RefCell<Option<Arc<TypeTable>>>,
     pub(crate) collection_names: RefCell<HashMap<i64, CollectionName>>,
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) faults: Option<crate::testing::Faults>,
 }
 
 impl Reader {
@@ -32,6 +34,8 @@ impl Reader {
             universe,
             types: RefCell::default(),
             collection_names: RefCell::default(),
+            #[cfg(any(test, feature = "testing"))]
+            faults: None,
         }
     }
 
@@ -42,7 +46,11 @@ impl Reader {
     }
 
     pub(crate) fn db(&self) -> Db<'_> {
-        Db { connection: &self.connection, path: &self.path, busy_timeout: self.busy_timeout }
+        Db {
+            #[cfg(any(test, feature = "testing"))]
+            faults: self.faults.as_ref(),
+            ..Db::new(&self.connection, &self.path, self.busy_timeout)
+        }
     }
 
     /// The dimensions of this repository.

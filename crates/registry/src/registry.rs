@@ -60,7 +60,7 @@ impl Registry {
         let options = OpenOptions::default();
         pantler_seam::step("registry.create.before");
         let connection = sqlite::open(path, Mode::Create, &options)?;
-        let db = Db { connection: &connection, path, busy_timeout: options.busy_timeout };
+        let db = Db::new(&connection, path, options.busy_timeout);
         let transaction = db.begin_write()?;
         let created = schema::create(db, universe, config, repository)?;
         if created {
@@ -80,7 +80,7 @@ impl Registry {
     /// [`RegistryError::NewerSchema`] and what the database says.
     pub fn open(path: &Utf8Path, options: &OpenOptions) -> Result<Self, RegistryError> {
         let connection = sqlite::open(path, Mode::Existing, options)?;
-        let db = Db { connection: &connection, path, busy_timeout: options.busy_timeout };
+        let db = Db::new(&connection, path, options.busy_timeout);
         schema::check_registry(db)?;
         let universe = Arc::new(schema::read_universe(db)?);
         Ok(Self::new(connection, path, options, universe))
@@ -144,7 +144,8 @@ impl Registry {
     /// returns, or are all undone if `f` fails. Waits for other writers.
     ///
     /// # Errors
-    /// Those of `f`; [`RegistryError::Busy`], [`RegistryError::NewerSchema`] if
+    /// Those of `f`; [`RegistryError::Busy`], [`RegistryError::Serialization`],
+    /// [`RegistryError::NewerSchema`] if
     /// the database was migrated meanwhile, [`RegistryError::CommitUnknown`], and
     /// what else the database says.
     pub fn write<T, E: From<RegistryError>>(

@@ -9,14 +9,20 @@ use std::{
 
 use camino::Utf8Path;
 use pantler_core::KeyValue;
+use pantler_seam::{Event, How, traced};
 use rusqlite::{
     CachedStatement, Connection, ErrorCode, OpenFlags, Params, Transaction, TransactionBehavior,
     config::DbConfig,
+    ffi,
     types::{FromSql, ToSql, ToSqlOutput, ValueRef},
 };
 use uuid::Uuid;
 
-use crate::{OpenOptions, RegistryError, network};
+use crate::{
+    OpenOptions, RegistryError,
+    faults::{self, Point},
+    network,
+};
 
 /// How a database file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +85,9 @@ fn set_up(connection: &Connection, options: &OpenOptions) -> rusqlite::Result<()
 
 fn classify(path: &Utf8Path, waited: Duration, source: rusqlite::Error) -> RegistryError {
     let path = path.to_owned();
+    if source.sqlite_error().is_some_and(|e| e.extended_code == ffi::SQLITE_BUSY_SNAPSHOT) {
+        return RegistryError::Serialization { path };
+    }
     match source.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             RegistryError::Busy { path, waited }
@@ -99,9 +108,43 @@ pub(crate) struct Db<'c> {
     pub(crate) connection: &'c Connection,
     pub(crate) path: &'c Utf8Path,
     pub(crate) busy_timeout: Duration,
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) faults: Option<&'c crate::testing::Faults>,
 }
 
 impl<'c> Db<'c> {
+    pub(crate) const fn new(
+        connection: &'c Connection,
+        path: &'c Utf8Path,
+        busy_timeout: Duration,
+    ) -> Self {
+        Self {
+            connection,
+            path,
+            busy_timeout,
+            #[cfg(any(test, feature = "testing"))]
+            faults: None,
+        }
+    }
+
+    /// How what comes next must fail, in tests.
+    #[inline]
+    fn planned(self, point: Point) -> Option<How> {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(how) = self.faults.and_then(|faults| faults.next(point)) {
+            return Some(how);
+        }
+        #[cfg(not(any(test, feature = "testing")))]
+        let _: Self = self;
+        pantler_seam::fault(point.name(), point.hows())
+    }
+
+    /// Fails, if that is planned.
+    #[inline]
+    fn reach(self, point: Point) -> Result<(), RegistryError> {
+        self.planned(point).map_or(Ok(()), |how| Err(self.error(faults::error(how))))
+    }
+
     /// Begins a snapshot. It is taken with the first row read.
     pub(crate) fn begin_read(self) -> Result<Transaction<'c>, RegistryError> {
         self.begin(TransactionBehavior::Deferred)
@@ -109,6 +152,7 @@ impl<'c> Db<'c> {
 
     /// Begins to write; waits for other writers up to the busy timeout.
     pub(crate) fn begin_write(self) -> Result<Transaction<'c>, RegistryError> {
+        self.reach(Point::Begin)?;
         self.begin(TransactionBehavior::Immediate)
     }
 
@@ -121,7 +165,14 @@ impl<'c> Db<'c> {
     /// Commits; if the operating system fails in it, nobody knows whether the
     /// commit record reached the disk.
     pub(crate) fn commit(self, transaction: Transaction<'_>) -> Result<(), RegistryError> {
-        transaction.commit().map_err(|source| match source.sqlite_error_code() {
+        let committed = match self.planned(Point::Commit) {
+            None => traced(Event::Commit, || transaction.commit()),
+            Some(how @ How::Lost) => traced(Event::Commit, || transaction.commit())
+                .and_then(|()| Err(faults::error(how))),
+            // Dropped, it is rolled back.
+            Some(how) => Err(faults::error(how)),
+        };
+        committed.map_err(|source| match source.sqlite_error_code() {
             Some(ErrorCode::SystemIoFailure) => {
                 RegistryError::CommitUnknown { path: self.path.to_owned(), source }
             }
@@ -139,11 +190,13 @@ impl<'c> Db<'c> {
 
     /// Runs statements that are run once.
     pub(crate) fn batch(self, sql: &str) -> Result<(), RegistryError> {
+        self.reach(Point::Statement)?;
         self.connection.execute_batch(sql).map_err(|e| self.error(e))
     }
 
     /// Runs a statement and returns the number of rows that it changed.
     pub(crate) fn execute(self, sql: &str, params: impl Params) -> Result<usize, RegistryError> {
+        self.reach(Point::Statement)?;
         self.connection
             .prepare_cached(sql)
             .and_then(|mut statement| statement.execute(params))
@@ -157,6 +210,7 @@ impl<'c> Db<'c> {
         params: impl Params,
         mut f: impl FnMut(&Row<'_, '_>) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.reach(Point::Query)?;
         let mut statement = self.connection.prepare_cached(sql).map_err(|e| self.error(e))?;
         let mut rows = statement.query(params).map_err(|e| self.error(e))?;
         while let Some(inner) = rows.next().map_err(|e| self.error(e))? {
@@ -187,6 +241,7 @@ impl<'c> Db<'c> {
         params: impl Params,
         f: impl FnOnce(&Row<'_, '_>) -> Result<T, RegistryError>,
     ) -> Result<Option<T>, RegistryError> {
+        self.reach(Point::Query)?;
         let mut statement = self.connection.prepare_cached(sql).map_err(|e| self.error(e))?;
         let mut rows = statement.query(params).map_err(|e| self.error(e))?;
         match rows.next().map_err(|e| self.error(e))? {
@@ -219,6 +274,7 @@ impl Bulk<'_> {
 
     /// Runs it and returns the number of rows that it changed.
     pub(crate) fn run(&mut self) -> Result<usize, RegistryError> {
+        self.db.reach(Point::Statement)?;
         self.statement.raw_execute().map_err(|e| self.db.error(e))
     }
 
@@ -227,6 +283,7 @@ impl Bulk<'_> {
         &mut self,
         f: impl FnOnce(&Row<'_, '_>) -> Result<T, RegistryError>,
     ) -> Result<Option<T>, RegistryError> {
+        self.db.reach(Point::Query)?;
         let mut rows = self.statement.raw_query();
         match rows.next().map_err(|e| self.db.error(e))? {
             Some(inner) => f(&Row { inner, db: self.db }).map(Some),

@@ -1,4 +1,7 @@
-//! For tests of other crates: the whole database as text, and damage to it.
+//! For tests of other crates: the whole database as text, damage to it, and a connection
+//! that fails on demand.
+
+mod faults;
 
 use std::{
     collections::BTreeMap,
@@ -9,8 +12,11 @@ use std::{
 };
 
 use camino::Utf8Path;
+pub use faults::Faults;
+pub use pantler_seam::{How, rules::Life};
 use rusqlite::types::Value;
 
+pub use crate::faults::Point;
 use crate::{
     OpenOptions, Registry, RegistryError,
     sqlite::{self, Db, Mode},
@@ -44,7 +50,7 @@ impl Registry {
 pub fn dump(path: &Utf8Path) -> Result<BTreeMap<String, Vec<String>>, RegistryError> {
     let options = OpenOptions { read_only: true, ..OpenOptions::default() };
     let connection = sqlite::open(path, Mode::Existing, &options)?;
-    let db = Db { connection: &connection, path, busy_timeout: options.busy_timeout };
+    let db = Db::new(&connection, path, options.busy_timeout);
     // One snapshot for all tables; it ends with the connection.
     let _snapshot = db.begin_read()?;
     let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
@@ -68,5 +74,5 @@ pub fn dump(path: &Utf8Path) -> Result<BTreeMap<String, Vec<String>>, RegistryEr
 pub fn execute(path: &Utf8Path, sql: &str) -> Result<(), RegistryError> {
     let options = OpenOptions::default();
     let connection = sqlite::open(path, Mode::Existing, &options)?;
-    Db { connection: &connection, path, busy_timeout: options.busy_timeout }.batch(sql)
+    Db::new(&connection, path, options.busy_timeout).batch(sql)
 }

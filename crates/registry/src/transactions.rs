@@ -53,6 +53,12 @@ impl Reader {
         self.db().all(&sql, (), read)
     }
 
+    /// The first open transaction by name.
+    pub(crate) fn any_transaction(&self) -> Result<Option<TransactionName>, RegistryError> {
+        let sql = "SELECT name FROM artifact_transaction ORDER BY name LIMIT 1";
+        self.db().first(sql, (), |row| row.parsed(0))
+    }
+
     /// The open transaction called `name`.
     ///
     /// # Errors

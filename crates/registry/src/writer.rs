@@ -37,8 +37,7 @@ impl Writer {
     /// [`RegistryError::TransactionsOpen`]: open transactions hold keys of the old
     /// one; [`RegistryError::ConfigVersion`] if it is not the next version.
     pub fn set_datastore_config(&self, config: &DatastoreConfig) -> Result<(), RegistryError> {
-        let sql = "SELECT name FROM artifact_transaction ORDER BY name LIMIT 1";
-        if let Some(transaction) = self.db().first(sql, (), |row| row.parsed(0))? {
+        if let Some(transaction) = self.any_transaction()? {
             return Err(RegistryError::TransactionsOpen { transaction });
         }
         let current = self.datastore_config()?.version;

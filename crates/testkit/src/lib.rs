@@ -3,7 +3,8 @@
 //! - [`Program`]: the built `pantler`, run in a cleaned environment;
 //! - [`Project`]: a copy of a project folder in a place of its own; when it goes
 //!   out of scope, the full consistency check must be clean;
-//! - [`Picture`]: all rows and files of a repository, to compare before and after.
+//! - [`Picture`]: all rows and files of a repository, to compare before and after;
+//! - [`faults`]: storage and database that fail on demand.
 //!
 //! Only tests depend on this crate, so it panics where a test should fail.
 #![allow(
@@ -16,6 +17,7 @@
     reason = "only tests depend on this crate: it panics and prints where a test should fail"
 )]
 
+pub mod faults;
 mod picture;
 mod program;
 mod project;

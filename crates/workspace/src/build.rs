@@ -17,13 +17,13 @@ use pantler_core::{
 use pantler_datastore::StorageError;
 use pantler_direct::DirectButler;
 use pantler_graph::{
-    BuildSource, GraphMetadata, InputArtifact, InputDataset, Pipeline, QuantumGraph,
+    BuildSource, DatasetOrigin, GraphMetadata, InputArtifact, InputDataset, Pipeline, QuantumGraph,
     ResolvedPipeline,
 };
 use pantler_registry::{DatasetQuery, RegistryError};
 
 use crate::{
-    WorkspaceClient, WorkspaceError, client,
+    WorkspaceClient, WorkspaceError, WorkspaceTransaction, client,
     create::{read_pipeline, resolve},
     layout,
 };
@@ -54,15 +54,16 @@ pub fn build(butler: &DirectButler, workspace: &WorkspaceClient) -> Result<Built
             file: workspace.pipeline().to_owned(),
         });
     }
-    // The RUNs that the transaction noted as read, also if a chain has grown since.
+    // What the transaction noted as read, also if a chain has grown since.
     let graph = plan(
         butler,
         workspace.pipeline(),
-        &transaction.input_runs,
+        &transaction.searched,
         &transaction.run,
         workspace.file().opening,
         workspace.file().opened_at,
     )?;
+    check_noted(&graph, transaction)?;
     write(&graph, workspace.root())?;
     Ok(Built { graph, before: false })
 }
@@ -104,6 +105,26 @@ pub(crate) fn graph_of(
         return Err(WorkspaceError::NothingToDo(reasons.concat()));
     }
     Ok(graph)
+}
+
+/// Refuses inputs that were put into a TAGGED collection after the transaction had noted
+/// the RUNs that it reads: nothing would keep them from being removed meanwhile.
+fn check_noted(
+    graph: &QuantumGraph,
+    transaction: &WorkspaceTransaction,
+) -> Result<(), WorkspaceError> {
+    if transaction.searched == transaction.input_runs {
+        // No collection but RUNs was searched.
+        return Ok(());
+    }
+    for index in graph.overall_inputs() {
+        if let DatasetOrigin::Existing { run, .. } = graph.dataset(index).origin
+            && !transaction.input_runs.contains(&run)
+        {
+            return Err(WorkspaceError::InputsGrew { name: transaction.run.clone(), run });
+        }
+    }
+    Ok(())
 }
 
 fn write(graph: &QuantumGraph, root: &Utf8Path) -> Result<(), WorkspaceError> {

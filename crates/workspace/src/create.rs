@@ -52,7 +52,7 @@ pub fn create(
 ) -> Result<WorkspaceClient, WorkspaceError> {
     let pipeline = read_pipeline(&request.pipeline)?;
     resolve(butler, &pipeline)?;
-    let input_runs = butler.registry().read(|reader| {
+    let (searched, input_runs) = butler.registry().read(|reader| {
         if reader.collection(&request.run)?.is_some()
             && reader.transaction(&name_of(&request.run))?.is_none()
         {
@@ -61,8 +61,16 @@ pub fn create(
         if let Some(chain) = &request.chain {
             check_chain(reader, chain, &request.inputs)?;
         }
-        let runs: Vec<CollectionName> =
-            reader.resolve(&request.inputs)?.into_iter().map(|run| run.name).collect();
+        let searched: Vec<CollectionName> =
+            reader.resolve(&request.inputs)?.into_iter().map(|found| found.name).collect();
+        let mut runs: Vec<CollectionName> = Vec::new();
+        for collection in &searched {
+            for run in reader.owning_runs(collection)? {
+                if !runs.contains(&run) {
+                    runs.push(run);
+                }
+            }
+        }
         for run in &runs {
             let locks = reader.locks_of_run(run)?;
             if let Some((transaction, lock)) =
@@ -71,13 +79,14 @@ pub fn create(
                 return Err(RegistryError::RunLocked { run: run.clone(), transaction, lock }.into());
             }
         }
-        Ok(runs)
+        Ok((searched, runs))
     })?;
     let transaction = WorkspaceTransaction {
         run: request.run.clone(),
         chain: request.chain.clone(),
         inputs: request.inputs.clone(),
         input_runs,
+        searched,
         pipeline_file: portable(butler.root(), &request.pipeline)?,
         pipeline_digest: pipeline.digest(),
         project: request.project.clone(),

@@ -27,6 +27,16 @@ pub enum WorkspaceError {
         /// The file.
         file: Utf8PathBuf,
     },
+    /// An input collection names datasets of a RUN that the workspace has not noted.
+    #[error(
+        "an input collection of workspace {name} has got datasets of {run} since the workspace was created"
+    )]
+    InputsGrew {
+        /// The workspace.
+        name: CollectionName,
+        /// The RUN.
+        run: CollectionName,
+    },
     /// The chain cannot get the RUN.
     #[error("{chain} cannot be the chain of this workspace: {reason}")]
     Chain {

@@ -10,7 +10,7 @@
 //! | `build.rs` | joins inputs into the quantum graph, writes `graph-1.qg` |
 //! | `client.rs` | opens a root without the database: status, run |
 //! | `close.rs` | commit, revert, abandon of a workspace by name |
-//! | `list.rs` | open workspaces; roots that nobody owns |
+//! | `list.rs` | open workspaces |
 //! | `kind/` | what committing, reverting and abandoning do |
 //! | `project/` | a folder with `project.yaml`: ingest, build, run, commit in one go |
 
@@ -30,4 +30,4 @@ pub use close::{CloseNotice, close};
 pub use create::{WorkspaceRequest, create, open_butler};
 pub use error::WorkspaceError;
 pub use kind::WorkspaceTransaction;
-pub use list::{Vacuumed, WorkspaceInfo, list, vacuum};
+pub use list::{WorkspaceInfo, list};

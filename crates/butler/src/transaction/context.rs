@@ -12,7 +12,7 @@ use std::{
 use camino::Utf8Path;
 use pantler_core::{
     ArtifactKey, CollectionName, DatasetId, DatasetRef, DatasetType, DimensionRecord, FileRecord,
-    OpeningId, WriteId,
+    Location, OpeningId, WriteId,
     changes::{Change, Changes},
 };
 
@@ -29,6 +29,21 @@ impl OpenContext {
     /// Registers a RUN that must not exist.
     pub fn insert_run(&mut self, run: CollectionName) {
         self.changes.push(Change::InsertRun(run));
+    }
+
+    /// Makes sure that a RUN exists.
+    pub fn ensure_run(&mut self, run: CollectionName) {
+        self.changes.push(Change::EnsureRun(run));
+    }
+
+    /// Refuses the opening unless these datasets are registered and not stored.
+    pub fn expect_unstored(&mut self, datasets: Vec<DatasetId>) {
+        self.changes.push(Change::ExpectUnstored(datasets));
+    }
+
+    /// Refuses the opening if a collection other than its RUN holds one of these.
+    pub fn expect_untagged(&mut self, datasets: Vec<DatasetId>) {
+        self.changes.push(Change::ExpectUntagged(datasets));
     }
 
     /// Registers datasets that must not exist; they are managed by the transaction.
@@ -130,6 +145,16 @@ impl<'a> CloseContext<'a> {
             .collect()
     }
 
+    /// The write id of one attempt at this opening.
+    pub fn write_id(&self, attempt: u32) -> WriteId {
+        WriteId::of_opening(self.facts.opening, attempt)
+    }
+
+    /// Refuses the closing if a datastore record names one of these already.
+    pub fn expect_unnamed(&mut self, locations: Vec<Location>) {
+        self.changes.push(Change::ExpectUnnamed(locations));
+    }
+
     /// Makes datasets stored. Only for artifacts that were verified.
     pub fn insert_records(&mut self, records: Vec<FileRecord>) {
         self.changes.push(Change::InsertRecords(records));
@@ -214,6 +239,11 @@ impl<'a> CommitContext<'a> {
     /// Makes sure that dimension records exist with this content.
     pub fn ensure_dimension_records(&mut self, records: Vec<DimensionRecord>) {
         self.0.0.changes.push(Change::EnsureDimensionRecords(records));
+    }
+
+    /// Removes a RUN that then holds nothing; it is an error if a chain names it.
+    pub fn discard_run(&mut self, run: CollectionName) {
+        self.0.0.changes.push(Change::DiscardRun(run));
     }
 
     /// Registers new datasets.

@@ -50,7 +50,9 @@ pub fn decide(
     }
     let past_the_door = began == Some(Closing::Revert);
     let may_delete = closing != Closing::Commit || commit_deletes;
-    Ok(Duty { claim: may_delete || !holds_attempt, past_the_door })
+    // One that was claimed at its opening, or that failed and is tried again, is claimed.
+    let claimed = began == Some(closing);
+    Ok(Duty { claim: !holds_attempt || (may_delete && !claimed), past_the_door })
 }
 
 #[cfg(test)]

@@ -20,10 +20,7 @@ mod kinds;
 
 use std::fmt;
 
-use pantler_core::{
-    ArtifactKey, CollectionName, DatasetId, OpeningId, RunId, TransactionName,
-    transaction::RunLocks,
-};
+use pantler_core::{ArtifactKey, DatasetId, OpeningId, TransactionName, transaction::RunLocks};
 
 pub use context::{Claim, CloseContext, ClosingFacts, CommitContext, OpenContext, RevertContext};
 pub use door::{DoorError, Duty, decide};
@@ -41,8 +38,9 @@ pub trait ArtifactTransaction: fmt::Debug + Send + Sync {
     /// The stable name of the kind.
     fn kind(&self) -> &'static str;
 
-    /// The description as canonical JSON: equal descriptions give equal texts.
-    fn data(&self) -> String;
+    /// The description as canonical JSON: equal descriptions give equal texts. `manifest`
+    /// is what [`Self::manifest`] gave.
+    fn data(&self, manifest: Option<&[u8]>) -> String;
 
     /// The long part of the description, stored in chunks of bounded size.
     fn manifest(&self) -> Option<Vec<u8>> {
@@ -60,12 +58,6 @@ pub trait ArtifactTransaction: fmt::Debug + Send + Sync {
     /// Whether `commit` may delete artifacts, and so must claim first.
     fn commit_deletes(&self) -> bool {
         false
-    }
-
-    /// RUNs that its keys were made for: the opening is refused if one of them has been
-    /// dropped, or made again, since.
-    fn expected_runs(&self) -> Vec<(CollectionName, RunId)> {
-        Vec::new()
     }
 
     /// The datasets and artifacts that belong to it while it is open, as far as its
@@ -119,6 +111,13 @@ pub enum KindError {
     /// Artifacts that must be there are missing or not whole.
     #[error("{} missing or damaged: {}", artifacts(.0.len()), first(.0))]
     Incomplete(Vec<String>),
+    /// Artifacts that must survive are deleted already.
+    #[error(
+        "{} deleted already: {}; abandon keeps what survives",
+        artifacts(.0.len()),
+        first(.0)
+    )]
+    Deleted(Vec<String>),
     /// The work is not finished, and the closing asked for needs it to be.
     #[error("{0}")]
     Unfinished(String),

@@ -1,44 +1,109 @@
 use pantler_core::Durability;
-use pantler_direct::check::{CheckReport, check};
+use pantler_direct::{
+    check::{CheckOptions, CheckReport, check_with},
+    repair::{Action, ActionKind, RepairOptions, repair},
+};
 
 use crate::{
     context::Context,
-    error::{CommandResult, Next, Status},
+    error::{CommandError, CommandResult, Next, Status},
     json,
     output::Output,
     table::{bytes, count},
 };
 
-/// Look whether database and storage agree, from outside; changes nothing
+/// Look whether database and storage agree, from outside; with --repair, put right what can be
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit status 6 if something was found.\n\nExample:\n  pantler check --repo repo\n\n\
+    after_help = "Exit status 6 if something was found, or with --repair, if something is left.\n\n\
+                  --repair moves what nobody owns to REPO/quarantine and never deletes it. Datasets whose\n\
+                  artifact is missing or damaged lose their records: they are registered, but not stored.\n\n\
+                  Examples:\n  pantler check --repo repo\n  pantler check --checksum\n  \
+                  pantler check --repair --dry-run\n\n\
                   JSON: {findings: [{code, subject, message, next}], counts: {datasets, stored, registered_only,\n\
                   managed, artifacts, bytes, open_transactions},\n\
-                  leftover_workspace_roots, durability}"
+                  leftover_workspace_roots, durability}, and with --repair\n\
+                  repair: {dry_run, quarantine, actions: [{action, subject, detail}]}"
 )]
 pub(crate) struct Args {
+    /// Read every artifact in full, and compare its checksum
+    #[arg(long)]
+    checksum: bool,
+
+    /// Put right what can be put right without guessing
+    #[arg(long)]
+    repair: bool,
+
+    /// With --repair: say what would be done, and do nothing
+    #[arg(long, requires = "repair")]
+    dry_run: bool,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
-    let butler = context.open_to_read()?;
-    let report = check(&butler)?;
-    if args.json {
-        context.output().json(&json::check(&report))?;
+    let options = CheckOptions { checksum: args.checksum };
+    let output = context.output();
+    let report = if args.repair {
+        run_repair(context, args, options)?
     } else {
-        say(context, context.output(), &report)?;
+        let report = check_with(&context.open_to_read()?, options)?;
+        if args.json {
+            output.json(&json::check(&report))?;
+        }
+        report
+    };
+    if !args.json {
+        say(context, output, &report)?;
     }
     Ok(if report.is_clean() { Status::Done } else { Status::Findings })
 }
 
-fn say(
+fn run_repair(
     context: &Context,
-    output: &Output,
-    report: &CheckReport,
-) -> Result<(), crate::error::CommandError> {
+    args: &Args,
+    check: CheckOptions,
+) -> Result<CheckReport, CommandError> {
+    let butler = if args.dry_run { context.open_to_read()? } else { context.open()? };
+    let options = RepairOptions { check, dry_run: args.dry_run };
+    let output = context.output();
+    let mut said = |action: &Action| {
+        if !args.json {
+            output.say(&line(action, args.dry_run));
+        }
+    };
+    let report = repair(&butler, &options, &mut said)?;
+    if args.json {
+        let mut document = json::check(&report.left);
+        if let serde_json::Value::Object(fields) = &mut document {
+            fields.insert("repair".to_owned(), json::repair(&report, args.dry_run));
+        }
+        output.json(&document)?;
+    } else if report.actions.is_empty() {
+        output.say("nothing to repair");
+    } else if let Some(quarantine) = &report.quarantine {
+        output.say(&format!("the quarantine is {quarantine}"));
+    }
+    Ok(report.left)
+}
+
+fn line(action: &Action, dry_run: bool) -> String {
+    let Action { kind, subject, detail } = action;
+    let verb = match (kind, dry_run) {
+        (ActionKind::Quarantined, false) => "moved to the quarantine",
+        (ActionKind::Quarantined, true) => "would move to the quarantine",
+        (ActionKind::PutBack, false) => "moved back",
+        (ActionKind::PutBack, true) => "would move back",
+        (ActionKind::RecordsDropped, false) => "dropped the records of",
+        (ActionKind::RecordsDropped, true) => "would drop the records of",
+        (ActionKind::Skipped, _) => "left as it is:",
+    };
+    format!("{verb} {subject} ({detail})")
+}
+
+fn say(context: &Context, output: &Output, report: &CheckReport) -> Result<(), CommandError> {
     let counts = &report.counts;
     output.line(&format!(
         "{}: {} stored, {} registered only, {} managed by open transactions",
@@ -60,7 +125,7 @@ fn say(
         output.line(&format!(
             "{} of closed workspaces left over, which is no fault; remove with: {}",
             count(report.leftover_roots.len(), "root"),
-            Next::command("workspace vacuum").text(context.located())
+            Next::command("vacuum").text(context.located())
         ))?;
     }
     for finding in &report.findings {

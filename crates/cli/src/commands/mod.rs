@@ -1,11 +1,15 @@
 //! One file per verb: its arguments and one short function.
 
 mod check;
+mod collection;
+mod dataset_type;
 mod get;
 mod init;
 mod query;
+mod record;
 mod run;
 mod transaction;
+mod vacuum;
 mod workspace;
 
 use camino::Utf8PathBuf;
@@ -44,10 +48,17 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Query(query::Query),
     #[command(subcommand)]
+    Collection(collection::Collection),
+    #[command(subcommand)]
+    DatasetType(dataset_type::DatasetType),
+    #[command(subcommand)]
+    Record(record::Record),
+    #[command(subcommand)]
     Transaction(transaction::Transaction),
     #[command(subcommand)]
     Workspace(workspace::Workspace),
     Check(check::Args),
+    Vacuum(vacuum::Args),
 }
 
 impl Command {
@@ -57,9 +68,13 @@ impl Command {
             Self::Run(args) => run::run(context, args),
             Self::Get(args) => get::run(context, args),
             Self::Query(query) => query.run(context),
+            Self::Collection(collection) => collection.run(context),
+            Self::DatasetType(dataset_type) => dataset_type.run(context),
+            Self::Record(record) => record.run(context),
             Self::Transaction(transaction) => transaction.run(context),
             Self::Workspace(workspace) => workspace.run(context),
             Self::Check(args) => check::run(context, args),
+            Self::Vacuum(args) => vacuum::run(context, args),
         }
     }
 }

@@ -3,7 +3,10 @@
 use pantler_butler::transaction::KindError;
 use pantler_core::{DataIdError, TransactionName};
 use pantler_datastore::{DatastoreError, StorageError};
-use pantler_direct::{ButlerError, CloseError, CreateError, IngestError, check::CheckError};
+use pantler_direct::{
+    ButlerError, CloseError, CreateError, RecordFileError, RemoveError, StoreError, TransferError,
+    check::CheckError, repair::RepairError,
+};
 use pantler_exec::{JournalError, RunError};
 use pantler_registry::RegistryError;
 use pantler_workspace::{WorkspaceError, project::ProjectError};
@@ -64,12 +67,16 @@ sorted_by! {
     ButlerError => butler,
     CloseError => close,
     CreateError => create,
-    IngestError => ingest,
+    StoreError => store,
+    RemoveError => remove,
+    TransferError => transfer,
     WorkspaceError => workspace,
     ProjectError => project,
     DatastoreError => datastore,
     StorageError => storage,
+    RecordFileError => record_file,
     CheckError => check,
+    RepairError => repair,
 }
 
 impl From<ValuesError> for CommandError {
@@ -94,7 +101,9 @@ fn registry(error: &RegistryError) -> Sorted {
     let unchanged = Sorted::unchanged();
     match error {
         RegistryError::CommitUnknown { .. } => Sorted::unknown(None),
-        RegistryError::Busy { .. } => unchanged.then(Next::plain("the same command again")),
+        RegistryError::Busy { .. } | RegistryError::Serialization { .. } => {
+            unchanged.then(Next::plain("the same command again"))
+        }
         RegistryError::Corrupt { .. } => unchanged.then(Next::command("check")),
         RegistryError::Missing { .. }
         | RegistryError::NotADatabase { .. }
@@ -107,8 +116,31 @@ fn registry(error: &RegistryError) -> Sorted {
             unchanged.then(Next::command("query dataset-types"))
         }
         RegistryError::RunLocked { transaction, .. }
+        | RegistryError::UnstoredInLockedRun { transaction, .. }
+        | RegistryError::TypeMayBeUsed { transaction, .. }
         | RegistryError::TransactionsOpen { transaction } => {
             unchanged.then(Next::command(format_args!("transaction show {transaction}")))
+        }
+        RegistryError::Tagged { dataset, collection } => {
+            unchanged.then(Next::command(format_args!("collection untag {collection} {dataset}")))
+        }
+        RegistryError::TagConflict { collection, existing, .. } => unchanged
+            .then(Next::command(format_args!("collection untag {collection} {}", existing.id))),
+        RegistryError::InChain { chain, .. } => {
+            unchanged.then(Next::command(format_args!("collection show {chain}")))
+        }
+        RegistryError::RemovesRun { name } => {
+            unchanged.then(Next::command(format_args!("remove-run {name}")))
+        }
+        RegistryError::TypeInUse { name, .. } => {
+            unchanged.then(Next::command(format_args!("query datasets {name}")))
+        }
+        RegistryError::DatasetType(_) => unchanged.then(Next::command("dataset-type list")),
+        RegistryError::RecordConflict { element, .. } => {
+            unchanged.then(Next::command(format_args!("record list {element}")))
+        }
+        RegistryError::MissingDimensionRecord { element, .. } => {
+            unchanged.then(Next::command(format_args!("record insert {element} KEY=VALUE…")))
         }
         RegistryError::TransactionExists { row } => {
             unchanged.then(Next::command(format_args!("transaction show {}", row.name)))
@@ -130,10 +162,29 @@ fn storage(_: &StorageError) -> Sorted {
     Sorted::unchanged()
 }
 
+fn record_file(_: &RecordFileError) -> Sorted {
+    Sorted::unchanged()
+}
+
 fn check(error: &CheckError) -> Sorted {
     match error {
         CheckError::Registry(source) => registry(source),
         CheckError::Storage { .. } => Sorted::unchanged(),
+    }
+}
+
+fn repair(error: &RepairError) -> Sorted {
+    let sorted = match error {
+        RepairError::Check(source) => check(source),
+        RepairError::Registry(source) => registry(source),
+        RepairError::Quarantine(_) => Sorted::unchanged(),
+    };
+    // What was said to be done is done; a repair goes on where another ended.
+    Sorted {
+        state: "the repository is consistent as it stands; what was moved is in its quarantine"
+            .to_owned(),
+        next: Some(Next::command("check --repair")),
+        ..sorted
     }
 }
 
@@ -232,30 +283,83 @@ fn create(error: &CreateError) -> Sorted {
     }
 }
 
-fn ingest(error: &IngestError) -> Sorted {
+fn store(error: &StoreError) -> Sorted {
     match error {
-        IngestError::NotStored { transaction: Some(name), .. } => {
-            Sorted::unchanged().then(Next::command(format_args!("transaction show {name}")))
+        StoreError::Managed { transaction, .. } => {
+            Sorted::unchanged().then(Next::command(format_args!("transaction show {transaction}")))
         }
-        IngestError::Differs { .. } => Sorted::unchanged().then(Next::one_of([
-            Next::plain("give the changed file another data ID"),
-            Next::plain("give the project another `name`: it then ingests into a RUN of its own"),
+        StoreError::Differs { existing, .. } => Sorted::unchanged().then(Next::one_of([
+            Next::command(format_args!("get {existing}")),
+            Next::plain("another RUN, data ID or project name for the new content"),
         ])),
-        IngestError::OtherWork { name } => Sorted::open(name).then(Next::one_of(
+        StoreError::OtherId { existing, .. } | StoreError::AlreadyStored(existing) => {
+            Sorted::unchanged().then(Next::command(format_args!("get {existing}")))
+        }
+        StoreError::OtherWork { name } => Sorted::open(name).then(Next::one_of(
             ["commit", "revert", "abandon", "show"]
                 .map(|verb| Next::command(format_args!("transaction {verb} {name}"))),
         )),
-        IngestError::Undone(_) => Sorted {
+        StoreError::Undone { .. } => {
+            Sorted { state: "the repository is as it was before".to_owned(), ..Sorted::unchanged() }
+        }
+        StoreError::LeftOpen { name, source, .. } => match &**source {
+            CloseError::Unknown { .. } => Sorted::unknown(Some(name)),
+            _ => Sorted::open(name),
+        },
+        StoreError::NotClosed { source, .. } => close(source),
+        StoreError::Butler(source) => butler(source),
+        StoreError::MissingRecord { element, .. } => Sorted::unchanged()
+            .then(Next::command(format_args!("record insert {element} KEY=VALUE…"))),
+        StoreError::Source { .. }
+        | StoreError::NoDataset { .. }
+        | StoreError::NotInPlace { .. }
+        | StoreError::InTheStorage { .. }
+        | StoreError::Twice { .. }
+        | StoreError::Mixed { .. } => Sorted::unchanged(),
+    }
+}
+
+/// In a project, what to do is said in its terms.
+fn project_ingest(error: &StoreError) -> Sorted {
+    match error {
+        StoreError::Differs { .. } => Sorted::unchanged().then(Next::one_of([
+            Next::plain("give the changed file another data ID"),
+            Next::plain("give the project another `name`: it then ingests into a RUN of its own"),
+        ])),
+        StoreError::Undone { .. } => Sorted {
             state: "the repository is as before the ingest".to_owned(),
             ..Sorted::unchanged()
         },
-        IngestError::LeftOpen { name, source, .. } => match &**source {
-            CloseError::Unknown { name, .. } => Sorted::unknown(Some(name)),
-            _ => Sorted::open(name),
+        other => store(other),
+    }
+}
+
+fn remove(error: &RemoveError) -> Sorted {
+    match error {
+        RemoveError::Input { workspace, .. } => Sorted::unchanged().then(Next::one_of([
+            Next::command(format_args!("workspace commit {workspace}")),
+            Next::plain("the same command with --force, if the workspace need not read it"),
+        ])),
+        RemoveError::InChain { chains, .. } => match chains.first() {
+            Some(chain) => Sorted::unchanged()
+                .then(Next::command(format_args!("collection chain {chain} CHILD…"))),
+            None => Sorted::unchanged(),
         },
-        IngestError::NotClosed(source) => close(source),
-        IngestError::Butler(source) => butler(source),
-        _ => Sorted::unchanged(),
+        RemoveError::NotARun { name, .. } => {
+            Sorted::unchanged().then(Next::command(format_args!("collection remove {name}")))
+        }
+        RemoveError::NotClosed { source } => close(source),
+        RemoveError::Butler(source) => butler(source),
+    }
+}
+
+fn transfer(error: &TransferError) -> Sorted {
+    match error {
+        TransferError::Store(source) => store(source),
+        TransferError::OtherUniverse { .. }
+        | TransferError::NotStored { .. }
+        | TransferError::Mode(_)
+        | TransferError::Source { .. } => Sorted::unchanged(),
     }
 }
 
@@ -277,6 +381,11 @@ fn workspace(error: &WorkspaceError) -> Sorted {
         WorkspaceError::NotBuilt(name) => {
             unchanged.then(Next::command(format_args!("workspace build {name}")))
         }
+        WorkspaceError::InputsGrew { name, .. } => Sorted {
+            status: Status::LeftOpen,
+            state: format!("workspace {name} is open and has no graph yet"),
+            next: Some(Next::command(format_args!("workspace revert {name}"))),
+        },
         WorkspaceError::Closing(name) => {
             let state = format!(
                 "workspace {name} is open; a commit that finds quanta unfinished lets it be run again"
@@ -363,7 +472,7 @@ fn project(error: &ProjectError) -> Sorted {
             }
         }
         ProjectError::Create(source) => create(source),
-        ProjectError::Ingest(source) => ingest(source),
+        ProjectError::Ingest(source) => project_ingest(source),
         ProjectError::Workspace(source) => workspace(source),
         _ => Sorted::unchanged(),
     }
@@ -410,7 +519,8 @@ mod tests {
     #[test]
     fn an_unknown_outcome_stays_one_however_deep_it_is() {
         assert_eq!(status(WorkspaceError::Close(unknown())), Status::Unknown);
-        let ingest = IngestError::LeftOpen {
+        let ingest = StoreError::LeftOpen {
+            what: "the ingest",
             name: name(),
             failure: String::new(),
             source: Box::new(unknown()),
@@ -425,9 +535,10 @@ mod tests {
 
     #[test]
     fn an_ingest_that_was_undone_changed_nothing() {
-        let undone = IngestError::Undone("disk full".into());
+        let undone = StoreError::Undone { what: "the ingest", source: "disk full".into() };
         assert_eq!(status(undone), Status::Failed);
-        let left = IngestError::LeftOpen {
+        let left = StoreError::LeftOpen {
+            what: "the ingest",
             name: name(),
             failure: String::new(),
             source: Box::new(still_open(KindError::Invalid(String::new()))),

@@ -281,3 +281,147 @@ fn unstoring_goes_on_after_a_failure() {
     let left = datastore.list(&RunPrefix::parse("a@1").unwrap()).unwrap();
     assert_eq!(left, [Entry::Artifact { key: keys[1].clone(), size: 1 }]);
 }
+
+#[test]
+fn deleting_durably_needs_no_directories() {
+    let (_keep, path) = scratch();
+    let datastore = Datastore::local(&path, &DatastoreConfig::default()).unwrap();
+    assert_eq!(datastore.unstore_durably(&[]).unwrap(), Unstored::default());
+    assert!(!path.join(&datastore.config().root).exists(), "it did nothing at all");
+    let keys: Vec<_> = (0..3).map(|i| key(&format!("a@1/{i}/x"))).collect();
+    for key in &keys {
+        datastore.write(key, b"x").unwrap();
+    }
+    datastore.unstore(&keys[..2]).unwrap();
+    datastore.prune(&RunPrefix::parse("a@1").unwrap()).unwrap();
+    let unstored = datastore.unstore_durably(&keys).unwrap();
+    assert_eq!(unstored, Unstored { deleted: 1, missing: 2 });
+    datastore.prune(&RunPrefix::parse("a@1").unwrap()).unwrap();
+    assert_eq!(datastore.unstore_durably(&keys).unwrap().missing, 3);
+    std::fs::remove_dir(path.join(&datastore.config().root)).unwrap();
+    assert_eq!(datastore.unstore_durably(&keys).unwrap().missing, 3);
+}
+
+#[test]
+fn deleting_is_not_done_before_it_is_flushed() {
+    let (storage, datastore) = failing();
+    let keys = [key("a@1/x")];
+    datastore.write(&keys[0], b"x").unwrap();
+    storage.fail_at(Operation::Flush, 1, ErrorKind::Other);
+    assert!(matches!(datastore.unstore_durably(&keys), Err(DatastoreError::Flush { .. })));
+    assert_eq!(datastore.unstore_durably(&keys).unwrap().missing, 1);
+    assert_eq!(storage.calls(Operation::Flush), 2, "also if there was nothing to delete");
+}
+
+#[test]
+fn moves_to_other_keys_go_on_after_an_interruption() {
+    let (_keep, path) = scratch();
+    let durable = Datastore::local(&path, &DatastoreConfig::default()).unwrap();
+    let (storage, failing) = failing();
+    for datastore in [&durable, &failing] {
+        let moves: Vec<_> =
+            (0..20).map(|i| (key(&format!("a@1/{i}")), key(&format!("a@1/new/{i}")))).collect();
+        for (i, (from, _)) in moves.iter().enumerate().skip(1) {
+            datastore.write(from, &vec![0; i]).unwrap();
+        }
+        storage.fail_at(Operation::Rekey, 4, ErrorKind::TimedOut);
+        storage.lose_answer_at(Operation::Rekey, 8, ErrorKind::TimedOut);
+        let mut errors = Vec::new();
+        let moved = loop {
+            match datastore.rekey_all(&moves) {
+                Ok(moved) => break moved,
+                Err(error) => errors.push(error.to_string()),
+            }
+        };
+        if datastore.storage().local_path(&moves[0].0).is_none() {
+            let failed = |i: usize| format!("cannot move artifact a@1/{i} to a@1/new/{i}");
+            assert_eq!(errors, [failed(3), failed(3)]);
+        }
+        assert!(!moved[0], "there was nothing");
+        assert!(moved[4..].iter().all(|moved| *moved));
+        let listed = datastore.list(&RunPrefix::parse("a@1").unwrap()).unwrap();
+        assert_eq!(listed.len(), 19);
+        for (i, (from, to)) in moves.iter().enumerate().skip(1) {
+            assert_eq!(datastore.size(from).unwrap(), None);
+            assert_eq!(datastore.size(to).unwrap(), Some(i as u64));
+        }
+        assert!(datastore.rekey_all(&[]).unwrap().is_empty());
+        assert!(datastore.rekey(&moves[1].1, &moves[1].0).unwrap());
+        assert!(!datastore.rekey(&moves[1].1, &moves[1].0).unwrap());
+        assert!(matches!(
+            datastore.rekey(&moves[2].1, &moves[1].0).unwrap_err().storage(),
+            Some(StorageError::AlreadyExists { .. })
+        ));
+    }
+}
+
+#[test]
+fn a_copied_object_is_deleted_by_the_next_move() {
+    let (storage, datastore) = failing();
+    let (from, to) = (key("a@1/from"), key("a@1/to"));
+    // As an interruption between the copy and the delete leaves it.
+    for key in [&from, &to] {
+        datastore.write(key, b"x").unwrap();
+    }
+    assert!(storage.rekey(&from, &to).unwrap());
+    assert_eq!(datastore.size(&from).unwrap(), None);
+    assert_eq!(datastore.size(&to).unwrap(), Some(1));
+}
+
+#[test]
+fn locations_have_uris() {
+    let (_keep, path) = scratch();
+    let datastore = Datastore::local(&path, &config()).unwrap();
+    let artifact = Location::from(key("a@1/x y"));
+    let root = &datastore.config().root;
+    assert_eq!(datastore.uri_of(&artifact), format!("file://{path}/{root}/a@1/x y"));
+    let direct = Location::new("file:///data/a b.csv").unwrap();
+    assert_eq!(datastore.uri_of(&direct), direct.as_str());
+    let relative = Datastore::local("some/where".into(), &config()).unwrap();
+    let uri = relative.uri_of(&artifact);
+    assert!(uri.starts_with("file:///") && uri.ends_with("/some/where/artifacts/a@1/x y"), "{uri}");
+    let (_, objects) = failing();
+    assert_eq!(objects.uri_of(&artifact), "a@1/x y");
+}
+
+#[test]
+fn direct_files_are_looked_at_where_they_are() {
+    let (keep, datastore) = local();
+    let path = Utf8Path::from_path(keep.path()).unwrap().join("direct");
+    let location = Location::new(&format!("file://{path}")).unwrap();
+    assert_eq!(datastore.size_at(&location).unwrap(), None);
+    assert_eq!(datastore.measure_at(&location).unwrap(), None);
+    File::create(&path).unwrap().write_all(b"content").unwrap();
+    assert_eq!(datastore.size_at(&location).unwrap(), Some(7));
+    assert_eq!(datastore.measure_at(&location).unwrap(), Some(Written::of(b"content")));
+}
+
+#[test]
+fn deferred_reads_give_the_whole_or_a_part() {
+    let (_keep, datastore) = local();
+    let key = key("a@1/t/x");
+    datastore.write(&key, b"first|second").unwrap();
+    let whole = datastore.deferred(&record(key.clone(), None, b"first|second"));
+    let slice = datastore.deferred(&record(key.clone(), Some(6), b"second"));
+    assert_eq!((whole.size(), slice.size()), (12, 6));
+    assert_eq!(slice.location(), &Location::from(key.clone()));
+    assert_eq!(slice.uri(), datastore.uri_of(slice.location()));
+    assert_eq!(whole.read().unwrap(), b"first|second");
+    let mut out = Vec::new();
+    slice.copy_to(&mut out).unwrap();
+    assert_eq!(out, b"second");
+    assert_eq!(whole.read_range(5, 4).unwrap(), b"|sec");
+    assert_eq!(slice.read_range(3, 3).unwrap(), b"ond");
+    assert_eq!(slice.read_range(6, 0).unwrap(), b"");
+    for (offset, length) in [(7, 0), (0, 7), (6, 1), (u64::MAX, 1), (1, u64::MAX)] {
+        let error = slice.read_range(offset, length).unwrap_err();
+        assert!(matches!(error, DatastoreError::Range { size: 6, .. }), "{error:?}");
+    }
+    overwrite(&datastore, &key, b"FIRST|second");
+    assert!(matches!(whole.read(), Err(DatastoreError::Corrupt { .. })));
+    assert_eq!(slice.read().unwrap(), b"second");
+    overwrite(&datastore, &key, b"cut");
+    assert!(matches!(slice.read_range(0, 1), Err(DatastoreError::Corrupt { .. })));
+    datastore.unstore([&key]).unwrap();
+    assert!(matches!(whole.read_range(0, 1), Err(DatastoreError::Missing { .. })));
+}

@@ -3,17 +3,22 @@
 use std::io;
 
 use camino::Utf8Path;
+use pantler_seam::{Event, around, traced};
 
 /// Renames `from` to `to`, and fails with [`io::ErrorKind::AlreadyExists`] if something
-/// is there, in one step that no other process can come between.
-pub(crate) fn rename_noreplace(from: &Utf8Path, to: &Utf8Path) -> io::Result<()> {
+/// is there, in one step that no other process can come between. Flushes nothing.
+///
+/// # Errors
+/// What the system says.
+pub fn rename_noreplace(from: &Utf8Path, to: &Utf8Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         use rustix::{
             fs::{CWD, RenameFlags, renameat_with},
             io::Errno,
         };
-        match renameat_with(CWD, from.as_str(), CWD, to.as_str(), RenameFlags::NOREPLACE) {
+        let rename = || renameat_with(CWD, from.as_str(), CWD, to.as_str(), RenameFlags::NOREPLACE);
+        match traced(Event::Rename(from.as_str(), to.as_str()), rename) {
             // Not every file system has it: NFS says INVAL.
             Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
             result => return result.map_err(io::Error::from),
@@ -25,15 +30,15 @@ pub(crate) fn rename_noreplace(from: &Utf8Path, to: &Utf8Path) -> io::Result<()>
 /// A hard link never replaces. Until the old name is gone, both are there: whoever
 /// finds that after a crash sees a whole file and a leftover.
 fn link_and_unlink(from: &Utf8Path, to: &Utf8Path) -> io::Result<()> {
-    if let Err(error) = std::fs::hard_link(from, to) {
+    let event = Event::Link(from.as_str(), to.as_str());
+    if let Err(error) = traced(event, || std::fs::hard_link(from, to)) {
         // A file server that repeats a request whose answer was lost says that the name
         // exists, which it made itself.
         if error.kind() != io::ErrorKind::AlreadyExists || !same_file(from, to)? {
             return Err(error);
         }
     }
-    pantler_seam::step("fs.linked");
-    std::fs::remove_file(from)
+    around("fs.linked", || traced(Event::Unlink(from.as_str()), || std::fs::remove_file(from)))
 }
 
 fn same_file(a: &Utf8Path, b: &Utf8Path) -> io::Result<bool> {

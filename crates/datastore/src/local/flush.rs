@@ -5,15 +5,15 @@
 //! after the opening, whoever caused the writing. A few artifacts are flushed one by
 //! one, because `syncfs` also waits for what everybody else on the file system wrote.
 
-use std::{collections::BTreeSet, fs::File};
+use std::{collections::BTreeSet, fs::File, io};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_core::ArtifactKey;
-use pantler_seam::step;
+use pantler_seam::{Event, around, traced};
 
 use crate::{Flusher, StorageError, error::is_absent, fs::sync_dir};
 
-/// Up to how many artifacts are flushed one by one.
+/// Up to how many artifacts, or directories, are flushed one by one.
 #[cfg(target_os = "linux")]
 const FEW: usize = 16;
 
@@ -39,28 +39,28 @@ impl LocalFlusher {
 
     /// Flushes everything at once if that is possible and worth it; says whether it did.
     #[cfg(target_os = "linux")]
-    fn flush_all(&self, keys: &[ArtifactKey]) -> Result<bool, StorageError> {
-        if keys.len() <= FEW {
+    fn flush_all(&self, count: usize) -> Result<bool, StorageError> {
+        if count <= FEW {
             return Ok(false);
         }
-        rustix::fs::syncfs(&self.handle)
+        let event = Event::SyncFileSystem(self.root.as_str());
+        traced(event, || rustix::fs::syncfs(&self.handle))
             .map_err(|error| StorageError::io("flush", self.root.as_str(), error.into()))?;
         Ok(true)
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn flush_all(&self, _keys: &[ArtifactKey]) -> Result<bool, StorageError> {
+    fn flush_all(&self, _count: usize) -> Result<bool, StorageError> {
         Ok(false)
     }
 
     fn sync_files(&self, keys: &[ArtifactKey]) -> Result<(), StorageError> {
         for key in keys {
             let path = self.root.join(key.as_str());
-            let synced = match File::open(&path) {
-                Err(error) if is_absent(&error) => File::open(format!("{path}.tmp")),
-                opened => opened,
-            }
-            .and_then(|file| file.sync_all());
+            let synced = match sync_file(path.as_str()) {
+                Err(error) if is_absent(&error) => sync_file(&format!("{path}.tmp")),
+                synced => synced,
+            };
             synced.map_err(|error| StorageError::io("flush", path, error))?;
         }
         Ok(())
@@ -96,26 +96,73 @@ impl LocalFlusher {
             _ => Ok(()),
         }
     }
+
+    /// What held the artifacts and is still there. Directories count, not artifacts: many
+    /// that are deleted together are mostly in few.
+    fn sync_remaining(&self, keys: &[ArtifactKey]) -> Result<(), StorageError> {
+        let parent = |path: &'_ str| path.rfind('/').map_or(0, |end| end);
+        let mut waiting: BTreeSet<&str> =
+            keys.iter().map(|key| &key.as_str()[..parent(key.as_str())]).collect();
+        if self.flush_all(waiting.len())? {
+            return Ok(());
+        }
+        // From the end: a parent comes after what it held.
+        while let Some(below) = waiting.pop_last() {
+            let directory =
+                if below.is_empty() { self.root.clone() } else { self.root.join(below) };
+            match sync_dir(&directory) {
+                // Without a root there is nothing to come back.
+                Err(error) if error.is_absence() && below.is_empty() => {}
+                // It was removed too, and that is an entry of its own.
+                Err(error) if error.is_absence() => {
+                    waiting.insert(&below[..parent(below)]);
+                }
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
+    fn around(
+        &self,
+        step: &'static str,
+        flush: impl FnOnce() -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        around(step, || flush().map_err(io::Error::from))
+            .map_err(|error| StorageError::io("flush", self.root.as_str(), error))
+    }
+}
+
+fn sync_file(path: &str) -> io::Result<()> {
+    let file = File::open(path)?;
+    traced(Event::Sync(path), || file.sync_all())
 }
 
 impl Flusher for LocalFlusher {
     fn flush_data(&self, keys: &[ArtifactKey]) -> Result<(), StorageError> {
-        step("datastore.flush.data");
-        if self.flush_all(keys)? { Ok(()) } else { self.sync_files(keys) }
+        self.around("datastore.flush.data", || {
+            if self.flush_all(keys.len())? { Ok(()) } else { self.sync_files(keys) }
+        })
     }
 
     fn flush_entries(&self, keys: &[ArtifactKey]) -> Result<(), StorageError> {
-        step("datastore.flush.dirs");
-        if self.flush_all(keys)? { Ok(()) } else { self.sync_directories(keys) }
+        self.around("datastore.flush.dirs", || {
+            if self.flush_all(keys.len())? { Ok(()) } else { self.sync_directories(keys) }
+        })
     }
 
     fn flush(&self, keys: &[ArtifactKey]) -> Result<(), StorageError> {
-        step("datastore.flush");
-        if self.flush_all(keys)? {
-            return Ok(());
-        }
-        self.sync_files(keys)?;
-        self.sync_directories(keys)
+        self.around("datastore.flush", || {
+            if self.flush_all(keys.len())? {
+                return Ok(());
+            }
+            self.sync_files(keys)?;
+            self.sync_directories(keys)
+        })
+    }
+
+    fn flush_removals(&self, keys: &[ArtifactKey]) -> Result<(), StorageError> {
+        self.around("datastore.flush.removals", || self.sync_remaining(keys))
     }
 }
 
@@ -134,6 +181,10 @@ impl Flusher for NoFlush {
     }
 
     fn flush(&self, _keys: &[ArtifactKey]) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    fn flush_removals(&self, _keys: &[ArtifactKey]) -> Result<(), StorageError> {
         Ok(())
     }
 }

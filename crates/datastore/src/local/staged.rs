@@ -7,7 +7,7 @@ use std::{
 
 use camino::Utf8PathBuf;
 use pantler_core::Checksum;
-use pantler_seam::step;
+use pantler_seam::{Event, fallible, traced, write_in_halves};
 
 use crate::{StagedWrite, StorageError, Written};
 
@@ -43,7 +43,7 @@ impl LocalStagedWrite {
         let written = match self.failed {
             Some(kind) => Err(kind.into()),
             None if self.size == 0 => self.put_first(data),
-            None => self.file.write_all(data),
+            None => traced(Event::Write(self.path.as_str()), || self.file.write_all(data)),
         };
         if let Err(error) = written {
             self.failed = Some(error.kind());
@@ -57,10 +57,7 @@ impl LocalStagedWrite {
     /// In two halves, so that the step between them finds half an artifact however
     /// small it is; next to creating the file the second call costs nothing.
     fn put_first(&mut self, data: &[u8]) -> io::Result<()> {
-        let (first, second) = data.split_at(data.len() / 2);
-        self.file.write_all(first)?;
-        step("datastore.write.half");
-        self.file.write_all(second)
+        write_in_halves("datastore.write.half", self.path.as_str(), &mut self.file, data)
     }
 
     fn put_pending(&mut self) -> Result<(), StorageError> {
@@ -93,7 +90,8 @@ impl Write for LocalStagedWrite {
 impl StagedWrite for LocalStagedWrite {
     fn finish(mut self: Box<Self>) -> Result<Written, StorageError> {
         self.put_pending()?;
-        step("datastore.write.done");
+        fallible("datastore.write.done")
+            .map_err(|error| StorageError::io("write", self.path.as_str(), error))?;
         let checksum = Checksum::from_bytes(*self.hasher.finalize().as_bytes());
         Ok(Written { size: self.size, checksum })
     }

@@ -46,9 +46,13 @@ fn foreign_things_are_shown_and_not_followed() {
     std::fs::create_dir(path.join("outside")).unwrap();
     File::create(path.join("outside/file")).unwrap();
     symlink(path.join("outside"), directory.join("link")).unwrap();
-    symlink("x", directory.join("alias")).unwrap();
+    for (target, name) in
+        [("x", "alias"), ("x", "y.tmp"), ("nowhere", "dangling"), ("circle", "circle")]
+    {
+        symlink(target, directory.join(name)).unwrap();
+    }
     std::fs::create_dir(directory.join("empty")).unwrap();
-    for name in [".tmp", "y.tmp.tmp", "new\nline"] {
+    for name in [".tmp", "z.tmp.tmp", "new\nline"] {
         File::create(directory.join(name)).unwrap();
     }
     let bytes = std::ffi::OsStr::from_bytes(b"not\xffutf8");
@@ -56,13 +60,16 @@ fn foreign_things_are_shown_and_not_followed() {
     let foreign = |path: &str| Entry::Foreign { path: path.to_owned() };
     let found = entries(&storage, Some("a@1")).unwrap();
     let expected = [
+        Entry::Artifact { key: key("a@1/t/alias").unwrap(), size: 1 },
         Entry::Artifact { key: key("a@1/t/x").unwrap(), size: 1 },
         foreign("a@1/t/.tmp"),
-        foreign("a@1/t/alias"),
+        foreign("a@1/t/circle"),
+        foreign("a@1/t/dangling"),
         foreign("a@1/t/link"),
         foreign("a@1/t/new\nline"),
         foreign("a@1/t/not\u{fffd}utf8"),
-        foreign("a@1/t/y.tmp.tmp"),
+        foreign("a@1/t/y.tmp"),
+        foreign("a@1/t/z.tmp.tmp"),
     ];
     assert_eq!(found, expected);
     assert_eq!(entries(&storage, Some("a@1/t/link")).unwrap(), [foreign("a@1/t/link")]);
@@ -72,18 +79,68 @@ fn foreign_things_are_shown_and_not_followed() {
 }
 
 #[test]
-fn a_link_in_the_place_of_an_artifact_is_not_read() {
+fn a_link_is_what_it_leads_to() {
     let (_keep, storage) = storage();
     let (real, alias) = (key("a@1/real").unwrap(), key("a@1/alias").unwrap());
     put(&storage, &real, b"x").unwrap();
     symlink("real", storage.path(&alias)).unwrap();
-    assert!(matches!(storage.open(&alias), Err(StorageError::NotRegular { .. })));
-    assert!(matches!(storage.size(&alias), Err(StorageError::NotRegular { .. })));
+    assert_eq!(get(&storage, &alias).unwrap(), b"x");
+    assert_eq!(storage.size(&alias).unwrap(), Some(1));
+    assert!(storage.delete(&alias).unwrap(), "the link");
+    assert_eq!(get(&storage, &real).unwrap(), b"x");
+    let fifo = storage.path(&key("a@1/fifo").unwrap());
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, fifo.as_str(), rustix::fs::FileType::Fifo, mode, 0)
+        .unwrap();
+    for (target, kind) in [("../a@1", "directory"), ("fifo", "FIFO"), ("alias", CIRCLE)] {
+        symlink(target, storage.path(&alias)).unwrap();
+        for error in [storage.open(&alias).err().unwrap(), storage.size(&alias).unwrap_err()] {
+            let StorageError::NotRegular { kind: found, .. } = error else { panic!("{error:?}") };
+            assert_eq!(found, kind);
+        }
+        assert!(storage.delete(&alias).unwrap(), "{target}");
+    }
+    symlink("nowhere", storage.path(&alias)).unwrap();
+    assert!(matches!(storage.open(&alias), Err(StorageError::Missing { .. })));
+    assert_eq!(storage.size(&alias).unwrap(), None);
+    assert!(storage.delete(&alias).unwrap(), "it was there, if not to be read");
     let directory = key("a@1").unwrap();
     assert!(matches!(storage.open(&directory), Err(StorageError::NotRegular { .. })));
     assert!(storage.delete(&directory).is_err(), "a directory is not an artifact");
-    assert!(storage.delete(&alias).unwrap());
-    assert_eq!(get(&storage, &real).unwrap(), b"x");
+    let moved = storage.rekey(&directory, &alias);
+    assert!(matches!(moved, Err(StorageError::NotRegular { .. })));
+}
+
+#[test]
+fn symbolic_links_name_the_file_itself() {
+    let (_keep, path) = scratch();
+    let storage = LocalStorage::new(path.join("artifacts"), Durability::None);
+    std::fs::create_dir(path.join("data")).unwrap();
+    File::create(path.join("data/file")).unwrap();
+    symlink("data", path.join("current")).unwrap();
+    let key = key("a@1/x").unwrap();
+    storage.link(&path.join("current/../current/file"), &key, LinkKind::Symbolic).unwrap();
+    let target = storage.path(&key).read_link_utf8().unwrap();
+    assert_eq!(target, path.join("data/file").canonicalize_utf8().unwrap());
+}
+
+#[test]
+fn hard_links_to_another_file_system_are_told_apart() {
+    let Ok(other) = tempfile::tempdir_in("/dev/shm") else { return };
+    let (_keep, path) = scratch();
+    let other = Utf8Path::from_path(other.path()).unwrap();
+    let device = |path: &Utf8Path| std::fs::metadata(path).unwrap().dev();
+    if device(other) == device(&path) {
+        return;
+    }
+    let storage = LocalStorage::new(path.join("artifacts"), Durability::None);
+    let (file, key) = (other.join("file"), key("a@1/x").unwrap());
+    File::create(&file).unwrap().write_all(b"x").unwrap();
+    let error = storage.link(&file, &key, LinkKind::Hard).unwrap_err();
+    assert!(matches!(error, StorageError::CrossesDevices { .. }), "{error:?}");
+    assert_eq!(storage.size(&key).unwrap(), None);
+    storage.link(&file, &key, LinkKind::Symbolic).unwrap();
+    assert_eq!(get(&storage, &key).unwrap(), b"x");
 }
 
 #[test]

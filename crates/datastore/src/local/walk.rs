@@ -4,8 +4,9 @@ use std::io;
 
 use camino::Utf8Path;
 use pantler_core::ArtifactKey;
-use pantler_seam::step;
+use pantler_seam::{Event, around, look, traced};
 
+use super::link;
 use crate::{Entry, StorageError, error::is_absent};
 
 /// Shows everything below `root`/`prefix`. A directory's own files come before what is
@@ -27,6 +28,7 @@ pub(super) fn walk(
             match kind {
                 Kind::Directory => inside.push(path),
                 Kind::File { size } => visit(classify(path, size))?,
+                Kind::Link => visit(classify_link(root, path)?)?,
                 Kind::Other => visit(Entry::Foreign { path })?,
             }
         }
@@ -52,8 +54,8 @@ pub(super) fn prune(root: &Utf8Path, prefix: &str) -> Result<(), StorageError> {
     // What is inside a directory comes after it.
     for directory in directories.into_iter().rev() {
         let path = root.join(directory);
-        step("datastore.prune");
-        match std::fs::remove_dir(&path) {
+        let event = Event::RemoveDirectory(path.as_str());
+        match around("datastore.prune", || traced(event, || std::fs::remove_dir(&path))) {
             Err(error)
                 if !is_absent(&error)
                     && !matches!(
@@ -102,6 +104,7 @@ struct Listed {
 enum Kind {
     Directory,
     File { size: u64 },
+    Link,
     Other,
 }
 
@@ -111,7 +114,7 @@ fn list(root: &Utf8Path, directory: &str) -> Result<Vec<Listed>, StorageError> {
     // Joining an empty path would add a slash, which does no harm but looks odd.
     let path = if directory.is_empty() { root.to_owned() } else { root.join(directory) };
     let failed = |error| StorageError::io("list", path.as_str(), error);
-    let entries = match std::fs::read_dir(&path) {
+    let entries = match look("datastore.walk").and_then(|()| std::fs::read_dir(&path)) {
         Err(error) if is_absent(&error) => return Ok(Vec::new()),
         entries => entries.map_err(failed)?,
     };
@@ -136,6 +139,8 @@ fn list(root: &Utf8Path, directory: &str) -> Result<Vec<Listed>, StorageError> {
             Kind::Directory
         } else if there.is_file() {
             Kind::File { size: there.len() }
+        } else if there.is_symlink() {
+            Kind::Link
         } else {
             Kind::Other
         };
@@ -157,4 +162,15 @@ fn classify(path: String, size: u64) -> Entry {
         Ok(key) => Entry::Unfinished { key, size },
         Err(_) => Entry::Foreign { path },
     }
+}
+
+/// Only an artifact may be a link, and only to a regular file; nothing unfinished is one.
+fn classify_link(root: &Utf8Path, path: String) -> Result<Entry, StorageError> {
+    if let Some(there) = link::target(&root.join(&path))?
+        && there.is_file()
+        && let artifact @ Entry::Artifact { .. } = classify(path.clone(), there.len())
+    {
+        return Ok(artifact);
+    }
+    Ok(Entry::Foreign { path })
 }

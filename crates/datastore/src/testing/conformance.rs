@@ -3,6 +3,8 @@
 //! Each function is one behaviour, under a prefix of its own, and takes a directory for
 //! local files that are handed in. [`suite`] runs them all.
 
+mod moving;
+
 use std::{
     collections::BTreeSet,
     error::Error,
@@ -34,6 +36,9 @@ pub fn suite(storage: &dyn Storage, scratch: &Utf8Path) -> Outcome {
     deleting_while_walking(storage)?;
     pruning(storage)?;
     flushing(storage)?;
+    moving::linking(storage, scratch)?;
+    moving::rekeying(storage)?;
+    moving::flushing_what_is_gone(storage)?;
     prefixes_are_checked(storage);
     Ok(())
 }

@@ -1,15 +1,16 @@
 //! A storage that fails when it is told to.
 
 use std::{
-    collections::BTreeMap,
     io::{self, Write},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_core::ArtifactKey;
+use pantler_seam::rules::{Calls, Fate, Life, Rules};
 
-use crate::{Entry, Flusher, ReadSeek, StagedWrite, Storage, StorageError, Written};
+use crate::{Entry, Flusher, LinkKind, ReadSeek, StagedWrite, Storage, StorageError, Written};
 
 /// What a storage can be asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,12 +27,16 @@ pub enum Operation {
     Discard,
     /// [`Storage::adopt`].
     Adopt,
+    /// [`Storage::link`].
+    Link,
     /// [`Storage::open`].
     Open,
     /// [`Storage::size`].
     Size,
     /// [`Storage::delete`].
     Delete,
+    /// [`Storage::rekey`].
+    Rekey,
     /// [`Storage::walk`].
     Walk,
     /// [`Storage::prune`].
@@ -42,35 +47,21 @@ pub enum Operation {
     Flush,
 }
 
+/// How a call is made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum When {
-    Nth(u64),
-    From(u64),
-    /// Does it, and then says that it failed.
-    AfterNth(u64),
-}
-
-#[derive(Debug)]
-struct Rule {
-    operation: Operation,
-    when: When,
-    kind: io::ErrorKind,
-}
-
-#[derive(Debug, Default)]
-struct Plan {
-    rules: Vec<Rule>,
-    calls: BTreeMap<Operation, u64>,
-}
-
-/// How one call ends.
-#[derive(Debug, Clone, Copy)]
-enum Fate {
-    Goes,
+enum Fault {
+    /// Nothing is done.
     Fails(io::ErrorKind),
     /// It is done, but the answer is lost.
     Lost(io::ErrorKind),
+    /// It takes a while, and then goes well.
+    Slow(Duration),
 }
+
+type Plan = Arc<Mutex<Rules<Operation, Fault>>>;
+
+/// What a dead process is told; nobody is there to hear it.
+const DEAD: io::ErrorKind = io::ErrorKind::NotConnected;
 
 /// Forwards everything to another storage, except what it was told to fail.
 ///
@@ -78,41 +69,71 @@ enum Fate {
 #[derive(Debug)]
 pub struct FailingStorage {
     inner: Arc<dyn Storage>,
-    plan: Arc<Mutex<Plan>>,
+    plan: Plan,
 }
 
 impl FailingStorage {
     /// Forwards everything to `inner` until told otherwise.
     pub fn new(inner: Arc<dyn Storage>) -> Self {
-        Self { inner, plan: Arc::default() }
+        Self::living(inner, &Life::new())
     }
 
-    /// The `n`-th call of `operation` fails, and does nothing.
+    /// The same for a pretended process whose other parts die with this storage.
+    pub fn living(inner: Arc<dyn Storage>, life: &Life) -> Self {
+        Self { inner, plan: Arc::new(Mutex::new(Rules::new(life.clone()))) }
+    }
+
+    /// The `n`-th call of `operation` fails, and does nothing; but [`Operation::Write`]
+    /// writes half of the data before, as on a disk that becomes full.
     pub fn fail_at(&self, operation: Operation, n: u64, kind: io::ErrorKind) {
-        self.plan().rules.push(Rule { operation, when: When::Nth(n), kind });
+        self.plan().add(operation, Calls::Nth(n), Fault::Fails(kind));
     }
 
     /// The `n`-th call of `operation` and all later ones fail, as on a full disk.
     pub fn fail_from(&self, operation: Operation, n: u64, kind: io::ErrorKind) {
-        self.plan().rules.push(Rule { operation, when: When::From(n), kind });
+        self.plan().add(operation, Calls::From(n), Fault::Fails(kind));
     }
 
     /// The `n`-th call of `operation` does its work and fails all the same: its answer is lost.
     pub fn lose_answer_at(&self, operation: Operation, n: u64, kind: io::ErrorKind) {
-        self.plan().rules.push(Rule { operation, when: When::AfterNth(n), kind });
+        self.plan().add(operation, Calls::Nth(n), Fault::Lost(kind));
     }
 
-    /// From now on everything succeeds; counting goes on.
+    /// The `n`-th call of `operation` takes this much longer, and goes well.
+    pub fn delay_at(&self, operation: Operation, n: u64, delay: Duration) {
+        self.plan().add(operation, Calls::Nth(n), Fault::Slow(delay));
+    }
+
+    /// From now on nothing can be deleted, unfinished forms included.
+    pub fn deny_deletes(&self) {
+        for operation in [Operation::Delete, Operation::Discard] {
+            self.fail_from(operation, 1, io::ErrorKind::PermissionDenied);
+        }
+    }
+
+    /// The `n`-th call of any operation and all later ones fail, and do nothing: this
+    /// process died there.
+    pub fn die_at(&self, n: u64) {
+        self.plan().life().die_at(n);
+    }
+
+    /// From now on everything succeeds; counting goes on. What shares the [`Life`] of this
+    /// storage lives again too.
     pub fn heal(&self) {
-        self.plan().rules.clear();
+        self.plan().heal();
     }
 
     /// How often `operation` was called.
     pub fn calls(&self, operation: Operation) -> u64 {
-        self.plan().calls.get(&operation).copied().unwrap_or(0)
+        self.plan().count(operation)
     }
 
-    fn plan(&self) -> MutexGuard<'_, Plan> {
+    /// How often anything was called; of everything that shares the [`Life`] of this storage.
+    pub fn operations(&self) -> u64 {
+        self.plan().life().operations()
+    }
+
+    fn plan(&self) -> MutexGuard<'_, Rules<Operation, Fault>> {
         lock(&self.plan)
     }
 
@@ -126,38 +147,32 @@ impl FailingStorage {
     }
 }
 
-fn lock(plan: &Mutex<Plan>) -> MutexGuard<'_, Plan> {
+fn lock(plan: &Plan) -> MutexGuard<'_, Rules<Operation, Fault>> {
     plan.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn fate(plan: &Mutex<Plan>, operation: Operation) -> Fate {
-    let mut plan = lock(plan);
-    let n = plan.calls.entry(operation).or_default();
-    *n += 1;
-    let n = *n;
-    plan.rules
-        .iter()
-        .filter(|rule| rule.operation == operation)
-        .find_map(|rule| match rule.when {
-            When::Nth(at) if at == n => Some(Fate::Fails(rule.kind)),
-            When::From(at) if at <= n => Some(Fate::Fails(rule.kind)),
-            When::AfterNth(at) if at == n => Some(Fate::Lost(rule.kind)),
-            _ => None,
-        })
-        .unwrap_or(Fate::Goes)
+/// Counts a call and says how it fails; waits, if that is what was planned.
+fn fate(plan: &Plan, operation: Operation) -> Fate<Fault> {
+    let fate = lock(plan).reach(operation);
+    if let Fate::Fails(Fault::Slow(delay)) = fate {
+        std::thread::sleep(delay);
+        return Fate::Goes;
+    }
+    fate
 }
 
 fn run<T>(
-    plan: &Mutex<Plan>,
+    plan: &Plan,
     operation: Operation,
     path: &str,
     action: impl FnOnce() -> Result<T, StorageError>,
 ) -> Result<T, StorageError> {
     let planned = |kind: io::ErrorKind| StorageError::io("reach (as planned)", path, kind.into());
     match fate(plan, operation) {
-        Fate::Goes => action(),
-        Fate::Fails(kind) => Err(planned(kind)),
-        Fate::Lost(kind) => {
+        Fate::Goes | Fate::Fails(Fault::Slow(_)) => action(),
+        Fate::Dead => Err(planned(DEAD)),
+        Fate::Fails(Fault::Fails(kind)) => Err(planned(kind)),
+        Fate::Fails(Fault::Lost(kind)) => {
             drop(action()?);
             Err(planned(kind))
         }
@@ -185,6 +200,10 @@ impl Storage for FailingStorage {
         self.run(Operation::Adopt, file.as_str(), || self.inner.adopt(file, key))
     }
 
+    fn link(&self, file: &Utf8Path, key: &ArtifactKey, kind: LinkKind) -> Result<(), StorageError> {
+        self.run(Operation::Link, file.as_str(), || self.inner.link(file, key, kind))
+    }
+
     fn open(&self, key: &ArtifactKey) -> Result<Box<dyn ReadSeek>, StorageError> {
         self.run(Operation::Open, key.as_str(), || self.inner.open(key))
     }
@@ -195,6 +214,10 @@ impl Storage for FailingStorage {
 
     fn delete(&self, key: &ArtifactKey) -> Result<bool, StorageError> {
         self.run(Operation::Delete, key.as_str(), || self.inner.delete(key))
+    }
+
+    fn rekey(&self, from: &ArtifactKey, to: &ArtifactKey) -> Result<bool, StorageError> {
+        self.run(Operation::Rekey, from.as_str(), || self.inner.rekey(from, to))
     }
 
     fn walk(
@@ -224,21 +247,21 @@ impl Storage for FailingStorage {
 
 struct FailingWrite<'a> {
     inner: Box<dyn StagedWrite + 'a>,
-    plan: Arc<Mutex<Plan>>,
+    plan: Plan,
     path: String,
 }
 
 impl Write for FailingWrite<'_> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         match fate(&self.plan, Operation::Write) {
-            Fate::Goes => self.inner.write(data),
-            Fate::Fails(kind) => {
-                // A disk becomes full in the middle.
+            Fate::Goes | Fate::Fails(Fault::Slow(_)) => self.inner.write(data),
+            Fate::Dead => Err(DEAD.into()),
+            Fate::Fails(Fault::Fails(kind)) => {
                 self.inner.write_all(&data[..data.len() / 2])?;
                 self.inner.flush()?;
                 Err(kind.into())
             }
-            Fate::Lost(kind) => {
+            Fate::Fails(Fault::Lost(kind)) => {
                 self.inner.write_all(data)?;
                 Err(kind.into())
             }
@@ -260,7 +283,7 @@ impl StagedWrite for FailingWrite<'_> {
 #[derive(Debug)]
 struct FailingFlusher {
     inner: Box<dyn Flusher>,
-    plan: Arc<Mutex<Plan>>,
+    plan: Plan,
 }
 
 impl FailingFlusher {
@@ -276,6 +299,10 @@ impl Flusher for FailingFlusher {
 
     fn flush_entries(&self, keys: &[ArtifactKey]) -> Result<(), StorageError> {
         self.run(|| self.inner.flush_entries(keys))
+    }
+
+    fn flush_removals(&self, keys: &[ArtifactKey]) -> Result<(), StorageError> {
+        self.run(|| self.inner.flush_removals(keys))
     }
 
     fn flush(&self, keys: &[ArtifactKey]) -> Result<(), StorageError> {
@@ -315,5 +342,48 @@ mod tests {
         assert!(storage.size(&key).is_err() && storage.size(&key).is_err());
         storage.heal();
         assert!(storage.size(&key).is_ok());
+    }
+
+    #[test]
+    fn half_is_written_and_deleting_denied() {
+        let storage = FailingStorage::new(Arc::new(ObjectStorage::in_memory()));
+        let key = ArtifactKey::new("a").unwrap();
+        storage.fail_at(Operation::Write, 1, io::ErrorKind::StorageFull);
+        let mut staged = storage.stage(&key).unwrap();
+        assert_eq!(staged.write(b"1234").unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(staged.finish().unwrap().size, 2);
+        storage.publish(&key).unwrap();
+        storage.deny_deletes();
+        assert!(matches!(storage.delete(&key), Err(StorageError::Denied { .. })));
+        assert!(matches!(storage.discard(&key), Err(StorageError::Denied { .. })));
+        storage.heal();
+        assert!(storage.delete(&key).unwrap());
+    }
+
+    #[test]
+    fn slow_is_slow_and_goes_well() {
+        let storage = FailingStorage::new(Arc::new(ObjectStorage::in_memory()));
+        let delay = Duration::from_millis(20);
+        storage.delay_at(Operation::Size, 1, delay);
+        let begin = std::time::Instant::now();
+        assert_eq!(storage.size(&ArtifactKey::new("a").unwrap()).unwrap(), None);
+        assert!(begin.elapsed() >= delay);
+    }
+
+    #[test]
+    fn the_dead_do_nothing_any_more() {
+        let life = Life::new();
+        let storage = FailingStorage::living(Arc::new(ObjectStorage::in_memory()), &life);
+        let key = ArtifactKey::new("a").unwrap();
+        let mut staged = storage.stage(&key).unwrap();
+        storage.die_at(3);
+        staged.write_all(b"1").unwrap();
+        assert!(staged.write_all(b"2").is_err());
+        assert!(staged.finish().is_err() && storage.publish(&key).is_err());
+        assert!(storage.flusher().is_err());
+        assert_eq!((storage.operations(), life.operations()), (6, 6));
+        storage.heal();
+        assert_eq!(storage.size(&key).unwrap(), None);
+        assert!(storage.discard(&key).unwrap(), "what was staged before is still there");
     }
 }

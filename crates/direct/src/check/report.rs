@@ -5,7 +5,11 @@ use pantler_core::Durability;
 use pantler_registry::check::RowFinding;
 use uuid::Uuid;
 
-use super::{rows::Artifact, walk::Oddity};
+use super::{
+    artifacts::{CHECKSUM, Fault},
+    owners::Written,
+    rows::{Artifact, Record},
+};
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,8 +18,8 @@ pub struct CheckReport {
     pub findings: Vec<Finding>,
     /// What there is.
     pub counts: Counts,
-    /// Roots of closed workspaces, as absolute paths: no fault, `workspace vacuum`
-    /// removes them.
+    /// Roots of closed workspaces, as absolute paths: no fault, `vacuum` removes
+    /// them.
     pub leftover_roots: Vec<Utf8PathBuf>,
     /// Whether artifacts are flushed before their rows are committed. With
     /// [`Durability::None`] a power loss can lose stored datasets.
@@ -74,33 +78,80 @@ impl Finding {
         Self { code, subject: subject.into(), message: message.into(), next: next.into() }
     }
 
-    pub(super) fn orphan(root: &Utf8Path, path: &str, unknown_prefix: Option<&str>) -> Self {
+    pub(super) fn orphan(path: &str, unknown_prefix: Option<&str>, doubtful: bool) -> Self {
         let mut message = "no record names it, and no open transaction owns it".to_owned();
         if let Some(prefix) = unknown_prefix {
             message.push_str("; no RUN has the prefix ");
             message.push_str(prefix);
         }
-        Self::new("orphan", path, message, format!("rm -- {}", quoted(&root.join(path))))
+        let unfinished = path.strip_suffix(".tmp").is_some_and(|key| Written::parse(key).is_some());
+        let next = if doubtful {
+            message.push_str("; a record of its RUN does not tell where its artifact is");
+            RESTORE_DATABASE
+        } else if unfinished {
+            "pantler vacuum"
+        } else {
+            "pantler check --repair"
+        };
+        Self::new("orphan", path, message, next)
     }
 
-    pub(super) fn oddity(root: &Utf8Path, oddity: &Oddity) -> Self {
-        let next = format!("move it away: {}", quoted(&root.join(&oddity.path)));
-        Self::new("foreign", &*oddity.path, format!("not an artifact: {}", oddity.what), next)
+    pub(super) fn foreign(root: &Utf8Path, path: &str, what: &str, movable: bool) -> Self {
+        let next = if movable {
+            "pantler check --repair".to_owned()
+        } else {
+            format!("move it away: {}", quoted(&root.join(path)))
+        };
+        Self::new("foreign", path, format!("not an artifact: {what}"), next)
     }
 
-    pub(super) fn missing(root: &Utf8Path, key: &str, artifact: &Artifact) -> Self {
-        let message = format!("there is no such file, and {} needs it", artifact.dataset);
-        Self::new("artifact-missing", key, message, put_back(root, key))
-    }
-
-    pub(super) fn wrong_size(root: &Utf8Path, key: &str, artifact: &Artifact, found: u64) -> Self {
-        let message = format!(
-            "it has {found} bytes, and {} should have {}{}",
-            artifact.dataset,
-            artifact.size,
-            if artifact.slices > 0 { " at the end of the last slice" } else { "" }
-        );
-        Self::new("artifact-size", key, message, put_back(root, key))
+    /// An artifact, or a file outside, that is not what `record`, the first of its
+    /// records, says.
+    pub(super) fn artifact(
+        root: &Utf8Path,
+        artifact: &Artifact,
+        direct: bool,
+        record: &Record,
+        fault: &Fault,
+    ) -> Self {
+        let needs = record.label();
+        let (codes, message) = match fault {
+            Fault::Missing { dangling: false } => (
+                ["artifact-missing", "direct-missing"],
+                format!("there is no such file, and {needs} needs it"),
+            ),
+            Fault::Missing { dangling: true } => (
+                ["artifact-missing", "direct-missing"],
+                format!("it is a symbolic link that leads nowhere, and {needs} needs it"),
+            ),
+            Fault::Size(found) => (
+                ["artifact-size", "direct-size"],
+                format!(
+                    "it has {found} bytes, and {needs} should have {}{}",
+                    artifact.size,
+                    if artifact.sliced { " at the end of the last slice" } else { "" }
+                ),
+            ),
+            Fault::NotRegular(what) => (
+                ["artifact-not-regular", "direct-not-regular"],
+                format!("it is {what}, and {needs} needs a file"),
+            ),
+            Fault::Unreadable(error) => (
+                ["artifact-unreadable", "direct-unreadable"],
+                format!("it cannot be read ({error}), and {needs} needs it"),
+            ),
+            Fault::Checksum(record) => (
+                [CHECKSUM, CHECKSUM],
+                format!("its bytes have another checksum than {} has", record.label()),
+            ),
+        };
+        let path = if direct { record_path(artifact) } else { root.join(&*artifact.location) };
+        let next = match fault {
+            Fault::Unreadable(_) => format!("see that {} can be read", quoted(&path)),
+            Fault::Checksum(_) => repair_or_put_back(&path, "check --checksum --repair"),
+            _ => repair_or_put_back(&path, "check --repair"),
+        };
+        Self::new(codes[usize::from(direct)], &*artifact.location, message, next)
     }
 
     pub(super) fn row(found: RowFinding) -> Self {
@@ -130,8 +181,14 @@ impl Finding {
     }
 }
 
-fn put_back(root: &Utf8Path, key: &str) -> String {
-    format!("put a copy of the file back at {}", quoted(&root.join(key)))
+fn record_path(artifact: &Artifact) -> Utf8PathBuf {
+    let location = &*artifact.location;
+    location.strip_prefix("file://").unwrap_or(location).into()
+}
+
+fn repair_or_put_back(path: &Utf8Path, repair: &str) -> String {
+    let path = quoted(path);
+    format!("put a copy of the file back at {path}; or `pantler {repair}`, which drops its records")
 }
 
 /// A path as a shell takes it.

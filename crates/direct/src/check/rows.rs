@@ -1,91 +1,106 @@
 //! The database as the check sees it: what should be in storage, and who owns what.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{collections::HashSet, ops::Range, sync::Arc};
 
-use pantler_butler::{ingest::Ingest, transaction::TransactionKind as _};
-use pantler_core::{ArtifactKey, CollectionName, DatasetId, OpeningId, RunId};
+use pantler_core::{CollectionName, DatasetId, Location, RunId};
 use pantler_datastore::key::run_prefix;
 use pantler_registry::{
     RegistryError,
-    check::{CheckRows, LockedRun, OpenTransaction, RecordRow},
+    check::{CheckRows, RecordRow},
 };
 use uuid::Uuid;
 
-use super::{CheckError, Counts, Finding};
+use super::{
+    CheckError, Counts, Finding,
+    owners::{Owners, Written},
+};
 use crate::DirectButler;
 
 /// What one look at the database gave.
 #[derive(Debug, Default)]
-pub(super) struct Snapshot {
-    /// The artifacts that records name, by key as it stands.
-    pub(super) artifacts: BTreeMap<Box<str>, Artifact>,
+pub(crate) struct Snapshot {
+    /// The artifacts that records name, by location as it stands.
+    pub(crate) artifacts: Vec<Artifact>,
+    /// The records, by location.
+    records: Vec<Record>,
     /// What open transactions own.
-    pub(super) owners: Owners,
-    /// The openings of open transactions.
-    pub(super) openings: BTreeSet<OpeningId>,
+    pub(crate) owners: Owners,
     /// The prefixes of all RUNs.
     pub(super) run_prefixes: HashSet<String>,
+    /// Those of RUNs with a record that does not tell where its artifact is: it may be one
+    /// of those that nobody seems to own.
+    pub(super) doubtful: HashSet<String>,
     /// What is wrong with the rows.
     pub(super) findings: Vec<Finding>,
     /// Whether the rows could not all be read, so that nothing can be said about what
     /// they do not name.
     pub(super) incomplete: bool,
-    /// What there is, but for the bytes and number of artifacts.
+    /// What there is, but for the bytes of artifacts.
     pub(super) counts: Counts,
     stored: HashSet<Uuid>,
+    types: HashSet<Arc<str>>,
+    /// The RUN that the last record was of, with its prefix.
+    last_run: Option<(i64, CollectionName, String)>,
 }
 
 /// An artifact that records name.
 #[derive(Debug)]
-pub(super) struct Artifact {
+pub(crate) struct Artifact {
+    /// Its key or URI, as it stands.
+    pub(crate) location: Box<str>,
     /// The bytes that it should have: the end of the last slice of a shared one.
-    pub(super) size: u64,
-    /// Who needs it, in words.
-    pub(super) dataset: String,
-    /// How many datasets share it; 0 if it belongs to one.
-    pub(super) slices: usize,
+    pub(crate) size: u64,
+    /// Whether its records are slices of it.
+    pub(crate) sliced: bool,
+    /// Whether it can be looked at: its location and the extents of its records are sound.
+    pub(crate) sound: bool,
+    records: Range<usize>,
 }
 
-/// What belongs to open transactions.
-#[derive(Debug, Default)]
-pub(super) struct Owners {
-    /// Prefixes of RUNs under which everything belongs to one.
-    prefixes: HashSet<String>,
-    /// Keys in manifests, as the first attempt writes them.
-    manifests: HashSet<ArtifactKey>,
-    /// The datasets that a manifest registers, with the transaction's name.
-    datasets: HashMap<DatasetId, String>,
-    /// RUNs that one modifies alone, with its name.
-    modified: HashMap<CollectionName, String>,
+/// A datastore record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// The dataset; `None` if the row of it is gone.
+    pub(crate) dataset: Option<Uuid>,
+    /// The name of its type.
+    pub(crate) dataset_type: Arc<str>,
+    /// Which component of it.
+    pub(crate) component: Box<str>,
+    /// Where its bytes start; `None` if it is the whole artifact.
+    pub(crate) offset: Option<u64>,
+    /// How many bytes.
+    pub(crate) size: u64,
+    /// Of these bytes, as it stands.
+    pub(crate) checksum: Vec<u8>,
 }
 
-impl Owners {
-    /// Whether an open transaction owns the file at `path`, unfinished forms and those
-    /// of other attempts included.
-    pub(super) fn owns(&self, path: &str) -> bool {
-        if path.split_once('/').is_some_and(|(prefix, _)| self.prefixes.contains(prefix)) {
-            return true;
+impl Record {
+    /// Whose record it is, in words.
+    pub(crate) fn label(&self) -> String {
+        match self.dataset {
+            Some(id) => format!("{} {}", self.dataset_type, id.hyphenated()),
+            None => "a dataset that does not exist".to_owned(),
         }
-        let key = path.strip_suffix(".tmp").unwrap_or(path);
-        first_attempt(key).is_some_and(|key| self.manifests.contains(&key))
     }
-}
-
-/// The key that the first attempt at an opening would have instead of `key`.
-fn first_attempt(key: &str) -> Option<ArtifactKey> {
-    let (stem, rest) = key.rsplit_once('~')?;
-    let (write, extension) = rest.split_once('.')?;
-    let (opening, attempt) = write.rsplit_once('-')?;
-    let counted = !attempt.is_empty() && attempt.bytes().all(|b| b.is_ascii_digit());
-    counted.then(|| ArtifactKey::new(format!("{stem}~{opening}-1.{extension}")).ok()).flatten()
 }
 
 impl Snapshot {
     /// Reads everything in one snapshot of the database.
-    pub(super) fn read(butler: &DirectButler) -> Result<Self, CheckError> {
+    pub(crate) fn read(butler: &DirectButler) -> Result<Self, CheckError> {
         let mut snapshot = Self::default();
         butler.registry().check(|rows| snapshot.fill(butler, rows))?;
         Ok(snapshot)
+    }
+
+    /// The artifact that records name at a path below the storage root.
+    pub(crate) fn artifact(&self, path: &str) -> Option<&Artifact> {
+        let at = self.artifacts.binary_search_by(|artifact| (*artifact.location).cmp(path)).ok()?;
+        Some(&self.artifacts[at])
+    }
+
+    /// The records that name an artifact.
+    pub(crate) fn records_of(&self, artifact: &Artifact) -> &[Record] {
+        &self.records[artifact.records.clone()]
     }
 
     fn fill(&mut self, butler: &DirectButler, rows: &CheckRows<'_>) -> Result<(), CheckError> {
@@ -98,32 +113,34 @@ impl Snapshot {
                 self.run_prefixes.insert(run_prefix(&name, RunId::new(id)).to_string());
             }
         }
-        let locked = self.readable(rows.locked_runs())?;
-        let open = self.readable(rows.open_transactions())?;
-        for transaction in &open {
-            self.openings.insert(OpeningId::from_uuid(transaction.opening));
-            self.take_transaction(butler, transaction, &locked);
-        }
-        let mut records = Vec::new();
+        let (owners, unreadable) = self.readable(Owners::read(butler, rows))?;
+        self.counts.open_transactions = owners.openings.len();
+        self.owners = owners;
+        self.findings.extend(unreadable);
         let read = rows.records(|row| {
-            records.push(row);
+            self.take_record(row);
             Ok::<_, RegistryError>(())
         });
         self.readable(read)?;
-        self.take_records(records);
-        self.counts.open_transactions = self.openings.len();
+        self.counts.artifacts = self.artifacts.len();
+        self.count_datasets(rows)
+    }
+
+    fn count_datasets(&mut self, rows: &CheckRows<'_>) -> Result<(), CheckError> {
         let mut counts = self.counts;
+        // Datasets of one RUN come mostly together.
+        let mut last: Option<CollectionName> = None;
         let read = rows.datasets(|id, run| {
             counts.datasets += 1;
-            let managed = self.owners.datasets.contains_key(&DatasetId::from_uuid(id))
-                || run.is_some_and(|run| self.owners.modified.keys().any(|m| m.as_str() == run));
-            *if self.stored.contains(&id) {
-                &mut counts.stored
-            } else if managed {
-                &mut counts.managed
-            } else {
-                &mut counts.registered_only
-            } += 1;
+            if self.stored.contains(&id) {
+                counts.stored += 1;
+                return;
+            }
+            if last.as_ref().map(CollectionName::as_str) != run {
+                last = run.and_then(|run| CollectionName::new(run).ok());
+            }
+            let managed = self.owners.may_manage(DatasetId::from_uuid(id), last.as_ref());
+            *if managed { &mut counts.managed } else { &mut counts.registered_only } += 1;
         });
         self.readable(read)?;
         self.counts = counts;
@@ -143,156 +160,122 @@ impl Snapshot {
         }
     }
 
-    /// Notes what an open transaction owns.
-    fn take_transaction(
-        &mut self,
-        butler: &DirectButler,
-        transaction: &OpenTransaction,
-        locked: &[LockedRun],
-    ) {
-        let OpenTransaction { name, kind, data, manifest, .. } = transaction;
-        let mine = || locked.iter().filter(|run| run.transaction == *name);
-        for run in mine().filter(|run| run.modified) {
-            if let Ok(run) = CollectionName::new(&run.run) {
-                self.owners.modified.insert(run, name.clone());
+    /// Takes a record; they come by location and offset.
+    fn take_record(&mut self, row: RecordRow) {
+        let located = self.check_record(&row);
+        let (offset, size) = (row.byte_offset.map(u64::try_from).transpose(), row.size.try_into());
+        let extent = match (offset, size) {
+            (Ok(offset), Ok(size)) => Some((offset, size)),
+            _ => {
+                let offset = row.byte_offset.unwrap_or(0);
+                let message = format!("its record has offset {offset} and {} bytes", row.size);
+                self.findings.push(Finding::of_rows("record-extent", &*row.uri, message));
+                None
             }
-        }
-        if kind == Ingest::KIND {
-            match Ingest::decode(data, manifest) {
-                Ok(ingest) => {
-                    for item in ingest.items() {
-                        self.owners.manifests.extend(first_attempt(item.key.as_str()));
-                        self.owners.datasets.insert(item.dataset, name.clone());
-                    }
-                    return;
+        };
+        let (offset, size): (Option<u64>, u64) = extent.unwrap_or_default();
+        let record = Record {
+            dataset: row.dataset,
+            dataset_type: self.interned(row.dataset_type.as_deref()),
+            component: row.component.into(),
+            offset,
+            size,
+            checksum: row.checksum,
+        };
+        let at = self.records.len();
+        let end = offset.unwrap_or(0).saturating_add(size);
+        let sound = located.is_some() && extent.is_some();
+        match self.artifacts.last_mut() {
+            Some(artifact) if *artifact.location == *row.uri => {
+                let first = &self.records[artifact.records.start];
+                let same = offset.is_none()
+                    && first.offset.is_none()
+                    && (first.size, &first.checksum) == (size, &record.checksum);
+                let stored = matches!(located, Some(Location::Artifact(_)));
+                if stored && !same && size > 0 && offset.unwrap_or(0) < artifact.size {
+                    let message =
+                        format!("the bytes of {} overlap those of another", record.label());
+                    self.findings.push(Finding::of_rows("artifact-overlap", row.uri, message));
                 }
-                Err(error) => self.findings.push(Finding::of_transaction(
-                    "transaction-unreadable",
-                    name,
-                    name,
-                    error.to_string(),
-                )),
+                artifact.size = artifact.size.max(end);
+                artifact.sliced |= offset.is_some();
+                artifact.sound &= sound;
+                artifact.records.end = at + 1;
             }
-        } else if let Err(error) = butler.kinds().decode(kind, data, manifest) {
-            self.findings.push(Finding::of_transaction(
-                "transaction-unreadable",
-                name,
-                name,
-                error.to_string(),
-            ));
+            _ => self.artifacts.push(Artifact {
+                location: row.uri.into(),
+                size: end,
+                sliced: offset.is_some(),
+                sound,
+                records: at..at + 1,
+            }),
         }
-        // A workspace owns all that is under its RUN's prefix; of what cannot be
-        // decoded nothing better is known.
-        for run in mine() {
-            if let (Ok(name), Some(id)) = (CollectionName::new(&run.run), run.run_id) {
-                self.owners.prefixes.insert(run_prefix(&name, RunId::new(id)).to_string());
-            }
-        }
+        self.records.push(record);
     }
 
-    /// Takes records, which come by key and offset.
-    fn take_records(&mut self, records: Vec<RecordRow>) {
-        for record in records {
-            let dataset = describe(&record);
-            self.check_record(&record, &dataset);
-            let (offset, size) = (record.byte_offset.unwrap_or(0), record.size);
-            let (Ok(offset), Ok(size)) = (u64::try_from(offset), u64::try_from(size)) else {
-                let message = format!("its record has offset {offset} and {size} bytes");
-                self.findings.push(Finding::of_rows("record-extent", record.uri, message));
-                continue;
-            };
-            let end = offset.saturating_add(size);
-            let shared = usize::from(record.byte_offset.is_some());
-            match self.artifacts.get_mut(record.uri.as_str()) {
-                None => {
-                    let artifact = Artifact { size: end, dataset, slices: shared };
-                    self.artifacts.insert(record.uri.into_boxed_str(), artifact);
-                }
-                Some(artifact) => {
-                    if offset < artifact.size && size > 0 {
-                        let message = format!("the bytes of {dataset} overlap those of another");
-                        let finding = Finding::of_rows("artifact-overlap", record.uri, message);
-                        self.findings.push(finding);
-                    }
-                    artifact.size = artifact.size.max(end);
-                    artifact.slices += shared;
-                }
+    /// What can be said about a record without looking at storage. Returns where its
+    /// artifact is, if that can be said.
+    fn check_record(&mut self, row: &RecordRow) -> Option<Location> {
+        let location = match Location::new(&row.uri) {
+            Ok(location) => Some(location),
+            Err(error) => {
+                self.findings.push(Finding::of_rows("record-key", &*row.uri, error.to_string()));
+                None
             }
+        };
+        if row.checksum.len() != 32 {
+            let message = format!("the checksum has {} bytes, not 32", row.checksum.len());
+            self.findings.push(Finding::of_rows("record-checksum", &*row.uri, message));
         }
-    }
-
-    /// What can be said about a record without looking at storage.
-    fn check_record(&mut self, record: &RecordRow, dataset: &str) {
-        if let Err(error) = ArtifactKey::new(&*record.uri) {
-            self.findings.push(Finding::of_rows("record-key", &*record.uri, error.to_string()));
-        }
-        if record.checksum.len() != 32 {
-            let message = format!("the checksum has {} bytes, not 32", record.checksum.len());
-            self.findings.push(Finding::of_rows("record-checksum", &*record.uri, message));
-        }
-        let Some(uuid) = record.dataset else { return };
+        let Some(uuid) = row.dataset else { return location };
         self.stored.insert(uuid);
         let id = DatasetId::from_uuid(uuid);
-        let run = record.run.as_deref().and_then(|run| CollectionName::new(run).ok());
-        let manager = self
-            .owners
-            .datasets
-            .get(&id)
-            .or_else(|| run.as_ref().and_then(|run| self.owners.modified.get(run)));
-        if let Some(name) = manager {
-            let message = format!("{dataset} has a record while transaction {name} manages it");
-            let finding =
-                Finding::of_transaction("managed-with-record", name, id.to_string(), message);
-            self.findings.push(finding);
+        let label = || format!("{} {id}", row.dataset_type.as_deref().unwrap_or(UNKNOWN_TYPE));
+        self.note_run(row);
+        let Some((_, run, prefix)) = &self.last_run else { return location };
+        if location.is_none() {
+            self.doubtful.insert(prefix.clone());
         }
-        if let (Some(run), Some(run_id)) = (run, record.run_id) {
-            let prefix = run_prefix(&run, RunId::new(run_id)).to_string();
-            let below = record.uri.strip_prefix(&prefix).is_some_and(|rest| rest.starts_with('/'));
-            if !below {
-                let message = format!("{dataset} has its artifact outside of {prefix}/");
-                self.findings.push(Finding::of_rows("record-outside-run", &*record.uri, message));
-            }
+        let manager = self.owners.manager(id, Some(run));
+        let managed = manager.map(|name| {
+            let message = format!("{} has a record while transaction {name} manages it", label());
+            Finding::of_transaction("managed-with-record", name, id.to_string(), message)
+        });
+        let inside = row.uri.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
+        // A file that was ingested in place stays where its owner put it.
+        let outside = (!inside
+            && matches!(location, Some(Location::Artifact(_)))
+            && Written::parse(&row.uri).is_some())
+        .then(|| {
+            let message = format!("{} has its artifact outside of {prefix}/", label());
+            Finding::of_rows("record-outside-run", &*row.uri, message)
+        });
+        self.findings.extend(managed.into_iter().chain(outside));
+        location
+    }
+
+    /// Notes the RUN of a record with its prefix; most are of the RUN of the one before.
+    fn note_run(&mut self, row: &RecordRow) {
+        if row.run_id.is_some() && self.last_run.as_ref().map(|(last, ..)| *last) == row.run_id {
+            return;
         }
+        let named =
+            row.run_id.zip(row.run.as_deref().and_then(|run| CollectionName::new(run).ok()));
+        self.last_run = named.map(|(id, name)| {
+            let prefix = run_prefix(&name, RunId::new(id)).to_string();
+            (id, name, prefix)
+        });
+    }
+
+    fn interned(&mut self, name: Option<&str>) -> Arc<str> {
+        let name = name.unwrap_or(UNKNOWN_TYPE);
+        if let Some(known) = self.types.get(name) {
+            return Arc::clone(known);
+        }
+        let name: Arc<str> = name.into();
+        self.types.insert(Arc::clone(&name));
+        name
     }
 }
 
-fn describe(record: &RecordRow) -> String {
-    let dataset_type = record.dataset_type.as_deref().unwrap_or("a dataset of unknown type");
-    match record.dataset {
-        Some(id) => format!("{dataset_type} {}", id.hyphenated()),
-        None => "a dataset that does not exist".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_manifest_owns_every_attempt_and_unfinished_form() {
-        let mut owners = Owners::default();
-        owners.manifests.extend(first_attempt("w@1/t/city=oslo~90aabbcc-1.csv"));
-        for owned in ["w@1/t/city=oslo~90aabbcc-1.csv", "w@1/t/city=oslo~90aabbcc-12.csv.tmp"] {
-            assert!(owners.owns(owned), "{owned}");
-        }
-        for foreign in [
-            "w@1/t/city=oslo~90aabbcd-1.csv",
-            "w@1/t/city=oslo~90aabbcc-1.txt",
-            "w@1/t/city=oslo~90aabbcc-x.csv",
-            "w@1/t/city=oslo~90aabbcc-1.csv.tmp.tmp",
-            "w@1/t/city=oslo.csv",
-            "w@2/t/city=oslo~90aabbcc-1.csv",
-        ] {
-            assert!(!owners.owns(foreign), "{foreign}");
-        }
-    }
-
-    #[test]
-    fn a_locked_run_owns_its_prefix_and_no_other() {
-        let mut owners = Owners::default();
-        owners.prefixes.insert("w@1".to_owned());
-        assert!(owners.owns("w@1/anything"));
-        assert!(!owners.owns("w@12/anything"));
-        assert!(!owners.owns("w@1"));
-    }
-}
+const UNKNOWN_TYPE: &str = "a dataset of unknown type";

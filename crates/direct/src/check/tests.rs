@@ -1,32 +1,23 @@
 use std::{collections::BTreeMap, io::Write as _, os::unix::fs::symlink, sync::Arc};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use pantler_butler::ingest::{Ingest, IngestItem};
+use pantler_butler::{
+    request::{IngestFile, IngestRequest, NoProgress},
+    storing::{Ingest, Item, ItemDataset, StoringRun},
+};
 use pantler_core::{
-    ArtifactKey, Checksum, CollectionName, DataId, DatasetRef, DatasetType, DatasetTypeName,
-    DatastoreConfig, Durability, FileRecord, OpeningId, StorageClass, TransactionName, Universe,
-    WriteId,
+    ArtifactKey, Checksum, CollectionName, DataId, DatasetId, DatasetRef, DatasetType,
+    DatasetTypeName, DatastoreConfig, Durability, FileRecord, OpeningId, StorageClass,
+    TransactionName, Universe, WriteId,
     changes::{Change, Changes},
-    transaction::TransactionRow,
 };
 use pantler_datastore::key;
 use pantler_registry::{DatasetQuery, OpenOptions, RegistryError};
 
-use super::{CheckReport, check};
-use crate::{
-    Begun, CreateOptions, DirectButler, Environment, IngestFile, IngestProgress, IngestRequest,
-    create,
-};
+use super::{CheckOptions, CheckReport, check, check_with};
+use crate::{Begun, CreateOptions, DirectButler, Environment, create};
 
 const UNIVERSE: &str = "version: 1\nname: climate\nelements:\n  city: {key: string}\n";
-
-struct Quiet;
-
-impl IngestProgress for Quiet {
-    fn resuming(&self, _: &TransactionRow) {}
-    fn start(&self, _: usize) {}
-    fn copied(&self, _: u64) {}
-}
 
 struct Repository {
     butler: DirectButler,
@@ -50,15 +41,11 @@ impl Repository {
             write(&source, b"1,2\n");
             let dataset_type = repository.dataset_type();
             let data_id = repository.data_id(city);
-            IngestFile { dataset_type, data_id, source }
+            IngestFile::one(dataset_type, data_id, source)
         });
-        let request = IngestRequest {
-            name: TransactionName::new("raw/ingest").unwrap(),
-            run: raw(),
-            files: files.into(),
-            take_over: false,
-        };
-        repository.butler.ingest(&request, &Quiet).unwrap();
+        let name = TransactionName::new("raw/ingest").unwrap();
+        let request = IngestRequest::new(name, raw(), files.into()).registering();
+        repository.butler.ingest(&request, &NoProgress).unwrap();
         repository
     }
 
@@ -96,8 +83,8 @@ impl Repository {
             .unwrap();
     }
 
-    /// Opens an ingest of one more city and returns its opening and item.
-    fn open_ingest(&self, city: &str) -> (OpeningId, IngestItem) {
+    /// Opens an ingest of one more city and returns its opening, dataset and key.
+    fn open_ingest(&self, city: &str) -> (OpeningId, DatasetId, ArtifactKey) {
         let opening = self.butler.environment().new_opening();
         let run = self.butler.registry().read(|reader| reader.collection(&raw())).unwrap();
         let prefix = key::run_prefix(&raw(), run.unwrap().id);
@@ -108,34 +95,31 @@ impl Repository {
             run: raw(),
         };
         let write = WriteId::of_opening(opening, 1);
-        let item = IngestItem {
-            dataset: dataset.id,
-            label: "daily".to_owned(),
-            key: key::dataset_key(
-                &prefix,
-                &dataset.dataset_type.name,
-                &dataset.data_id,
-                &write,
-                "csv",
-            ),
+        let id = dataset.id;
+        let key =
+            key::dataset_key(&prefix, &dataset.dataset_type.name, &dataset.data_id, &write, "csv");
+        let managed = ItemDataset {
+            id,
+            label: "daily".into(),
             storage_class: StorageClass::Csv,
-            source: "/nowhere".to_owned(),
-            size: 4,
-            modified: 0,
+            slice: None,
+            registered: false,
         };
+        let item = Item::written_at(key.clone(), vec![managed]);
         self.apply(&vec![Change::EnsureDimensionRecords(vec![pantler_core::DimensionRecord {
             element: "city".parse().unwrap(),
             data_id: self.data_id(city),
             implied: BTreeMap::new(),
             metadata: BTreeMap::new(),
         }])]);
-        let ingest = Ingest::new(raw(), false, vec![item.clone()], vec![dataset]);
+        let run = StoringRun { name: raw(), made: false, modified: false };
+        let ingest = Ingest::new(vec![run], vec![item], vec![dataset]);
         let name = TransactionName::new("raw/more").unwrap();
         let Begun::Opened(open) = self.butler.begin(&name, opening, ingest).unwrap() else {
             panic!("nothing of that name was open");
         };
         drop(open);
-        (opening, item)
+        (opening, id, key)
     }
 
     fn found(&self) -> Vec<(&'static str, String)> {
@@ -186,16 +170,51 @@ fn what_is_missing_or_cut_is_found() {
 }
 
 #[test]
-fn an_artifact_that_became_a_link_is_foreign_and_missing() {
+fn a_link_in_the_place_of_an_artifact_counts_as_what_it_leads_to() {
     let repository = Repository::new(Durability::Flushed);
     let oslo = repository.key("oslo");
     let path = repository.artifacts().join(oslo.as_str());
+    let outside = repository.butler.root().join("outside");
+    let expect = |content: &[u8], options: CheckOptions, codes: &[&str]| {
+        std::fs::remove_file(&outside).ok();
+        write(&outside, content);
+        let report = check_with(&repository.butler, options).unwrap();
+        let found: Vec<_> = report.findings.iter().map(|f| (f.code, &*f.subject)).collect();
+        let expected: Vec<_> = codes.iter().map(|code| (*code, oslo.as_str())).collect();
+        assert_eq!(found, expected);
+    };
     std::fs::remove_file(&path).unwrap();
-    symlink("/etc/hostname", &path).unwrap();
+    symlink(&outside, &path).unwrap();
+    let (sizes, full) = (CheckOptions::default(), CheckOptions { checksum: true });
+    expect(b"1,2\n", full, &[]);
+    expect(b"1,3\n", sizes, &[]);
+    expect(b"1,3\n", full, &["artifact-checksum"]);
+    expect(b"1", sizes, &["artifact-size"]);
+    std::fs::remove_file(&outside).unwrap();
+    assert_eq!(repository.found(), [("artifact-missing", oslo.to_string())]);
+    std::fs::create_dir(&outside).unwrap();
+    assert_eq!(repository.found(), [("artifact-not-regular", oslo.to_string())]);
+}
+
+#[test]
+fn links_that_no_record_names_are_foreign() {
+    let repository = Repository::new(Durability::Flushed);
+    let storage = repository.artifacts();
+    for (target, name) in [("/etc/hostname", "file"), ("/nowhere", "dangling"), ("/etc", "folder")]
+    {
+        symlink(target, storage.join(name)).unwrap();
+    }
+    let report = check(&repository.butler).unwrap();
+    let said: Vec<_> = report.findings.iter().map(|f| (f.code, f.message.as_str())).collect();
     assert_eq!(
-        repository.found(),
-        [("artifact-missing", oslo.to_string()), ("foreign", oslo.to_string())]
+        said,
+        [
+            ("foreign", "not an artifact: a symbolic link that leads nowhere"),
+            ("foreign", "not an artifact: a symbolic link to a file"),
+            ("foreign", "not an artifact: a symbolic link to a directory"),
+        ]
     );
+    assert!(report.findings[2].next.starts_with("move it away: "));
 }
 
 #[test]
@@ -215,9 +234,9 @@ fn what_nobody_owns_is_an_orphan() {
 #[test]
 fn an_open_ingest_owns_its_keys_at_every_attempt() {
     let repository = Repository::new(Durability::Flushed);
-    let (opening, item) = repository.open_ingest("lima");
-    let second = item.key.at(&WriteId::of_opening(opening, 2)).unwrap();
-    write(&repository.artifacts().join(item.key.as_str()), b"1");
+    let (opening, _, key) = repository.open_ingest("lima");
+    let second = key.at(&WriteId::of_opening(opening, 2)).unwrap();
+    write(&repository.artifacts().join(key.as_str()), b"1");
     write(&repository.artifacts().join(format!("{second}.tmp")), b"1");
     assert_eq!(repository.found(), []);
     let counts = check(&repository.butler).unwrap().counts;
@@ -225,7 +244,7 @@ fn an_open_ingest_owns_its_keys_at_every_attempt() {
     assert_eq!(counts.open_transactions, 1);
 
     let other = repository.butler.environment().new_opening();
-    let foreign = item.key.at(&WriteId::of_opening(other, 1)).unwrap();
+    let foreign = key.at(&WriteId::of_opening(other, 1)).unwrap();
     write(&repository.artifacts().join(foreign.as_str()), b"1");
     assert_eq!(repository.found(), [("orphan", foreign.to_string())]);
 }
@@ -233,11 +252,11 @@ fn an_open_ingest_owns_its_keys_at_every_attempt() {
 #[test]
 fn a_managed_dataset_must_not_have_records() {
     let repository = Repository::new(Durability::Flushed);
-    let (_, item) = repository.open_ingest("lima");
+    let (_, dataset, _) = repository.open_ingest("lima");
     let key = ArtifactKey::new("elsewhere/x.csv").unwrap();
     write(&repository.artifacts().join(key.as_str()), b"1,2\n");
     repository.apply(&vec![Change::InsertRecords(vec![FileRecord {
-        dataset: item.dataset,
+        dataset,
         component: String::new(),
         location: key.clone().into(),
         offset: None,
@@ -246,23 +265,18 @@ fn a_managed_dataset_must_not_have_records() {
         size: 4,
         checksum: Checksum::of(b"1,2\n"),
     }])]);
-    assert_eq!(
-        repository.found(),
-        [
-            ("managed-with-record", item.dataset.to_string()),
-            ("record-outside-run", key.to_string())
-        ]
-    );
+    // Its key carries no write id: it may have been ingested in place.
+    assert_eq!(repository.found(), [("managed-with-record", dataset.to_string())]);
 }
 
 #[test]
 fn slices_must_fill_their_artifact() {
     let repository = Repository::new(Durability::Flushed);
     let key = repository.key("oslo");
-    let (_, item) = repository.open_ingest("lima");
+    let (_, dataset, _) = repository.open_ingest("lima");
     // Two whole-artifact records of one file: the second begins inside of the first.
     repository.apply(&vec![Change::InsertRecords(vec![FileRecord {
-        dataset: item.dataset,
+        dataset,
         component: String::new(),
         location: key.clone().into(),
         offset: Some(2),
@@ -280,7 +294,7 @@ fn slices_must_fill_their_artifact() {
 #[test]
 fn workspace_roots_without_a_transaction_are_named_and_no_fault() {
     let repository = Repository::new(Durability::Flushed);
-    let (opening, _) = repository.open_ingest("lima");
+    let (opening, ..) = repository.open_ingest("lima");
     let workspaces = repository.butler.root().join("workspaces");
     let other = repository.butler.environment().new_opening();
     let owned = workspaces.join("a").join(opening.to_string());

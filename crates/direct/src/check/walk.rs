@@ -1,8 +1,9 @@
 //! The check's own look at directories: it shares nothing with the code that writes
-//! artifacts, so that a fault there does not hide itself. Links are never followed.
+//! artifacts, so that a fault there does not hide itself. Links to directories are
+//! never followed.
 
 use std::{
-    fs::FileType,
+    fs::{FileType, Metadata},
     io::{self, ErrorKind},
     os::unix::fs::FileTypeExt as _,
 };
@@ -14,35 +15,39 @@ use super::CheckError;
 
 /// What lies below the storage root.
 #[derive(Debug, Default)]
-pub(super) struct Listing {
+pub(crate) struct Listing {
     /// Regular files, as paths below the root.
-    pub(super) files: Vec<String>,
-    /// Everything that is neither a regular file nor a directory that can be read.
-    pub(super) oddities: Vec<Oddity>,
+    pub(crate) files: Vec<String>,
+    /// Symbolic links, as paths below the root.
+    pub(crate) links: Vec<String>,
+    /// Everything else that is not a directory that can be read.
+    pub(crate) oddities: Vec<Oddity>,
 }
 
 /// Something that no writer of artifacts makes.
 #[derive(Debug)]
-pub(super) struct Oddity {
+pub(crate) struct Oddity {
     /// Its path below the root; what is not UTF-8 is replaced.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// What it is.
-    pub(super) what: String,
+    pub(crate) what: String,
 }
 
-/// What stands at a path.
+/// What stands at a path; a symbolic link stands for what it leads to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(crate) enum Look {
     /// Nothing.
     Nothing,
+    /// A symbolic link that leads nowhere.
+    Dangling,
     /// A regular file of so many bytes.
     File(u64),
-    /// Something else.
-    Other,
+    /// Something else, in words.
+    Other(&'static str),
 }
 
 /// Lists everything below `root`; nothing if there is no such directory.
-pub(super) fn list(root: &Utf8Path) -> Result<Listing, CheckError> {
+pub(crate) fn list(root: &Utf8Path) -> Result<Listing, CheckError> {
     let mut listing = Listing::default();
     let mut pending = vec![String::new()];
     while let Some(directory) = pending.pop() {
@@ -74,6 +79,7 @@ pub(super) fn list(root: &Utf8Path) -> Result<Listing, CheckError> {
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => pending.push(path),
                 Ok(kind) if kind.is_file() => listing.files.push(path),
+                Ok(kind) if kind.is_symlink() => listing.links.push(path),
                 Ok(kind) => listing.oddity(path, name_of(kind).to_owned()),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => listing.oddity(path, format!("cannot be looked at ({error})")),
@@ -90,21 +96,37 @@ impl Listing {
 }
 
 /// Looks at one path.
-pub(super) fn look_at(path: &Utf8Path) -> Result<Look, CheckError> {
-    let failed = |source: io::Error| CheckError::Storage { path: path.to_owned(), source };
-    match std::fs::symlink_metadata(path) {
-        Ok(found) if found.is_file() => Ok(Look::File(found.len())),
-        Ok(_) => Ok(Look::Other),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Ok(Look::Nothing)
+pub(crate) fn look_at(path: &Utf8Path) -> io::Result<Look> {
+    let absent =
+        |error: &io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+    let of = |found: &Metadata| {
+        if found.is_file() {
+            Look::File(found.len())
+        } else {
+            Look::Other(name_of(found.file_type()))
         }
-        Err(error) => Err(failed(error)),
+    };
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => match std::fs::metadata(path) {
+            Ok(found) => Ok(of(&found)),
+            // A ring of links leads nowhere, too.
+            Err(error)
+                if absent(&error)
+                    || error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) =>
+            {
+                Ok(Look::Dangling)
+            }
+            Err(error) => Err(error),
+        },
+        Ok(found) => Ok(of(&found)),
+        Err(error) if absent(&error) => Ok(Look::Nothing),
+        Err(error) => Err(error),
     }
 }
 
 /// The roots of internal workspaces (`<name>/<opening>/`), with the opening that the
 /// name of the folder says, by path.
-pub(super) fn workspace_roots(
+pub(crate) fn workspace_roots(
     workspaces: &Utf8Path,
 ) -> Result<Vec<(Option<OpeningId>, Utf8PathBuf)>, CheckError> {
     let mut roots = Vec::new();
@@ -117,7 +139,8 @@ pub(super) fn workspace_roots(
     Ok(roots)
 }
 
-fn folders(path: &Utf8Path) -> Result<Vec<Utf8PathBuf>, CheckError> {
+/// The directories in a directory; none if there is no such directory.
+pub(crate) fn folders(path: &Utf8Path) -> Result<Vec<Utf8PathBuf>, CheckError> {
     let failed = |source| CheckError::Storage { path: path.to_owned(), source };
     let entries = match path.read_dir_utf8() {
         Ok(entries) => entries,

@@ -15,9 +15,24 @@ fn codes(fixture: &Fixture) -> Vec<&'static str> {
     codes
 }
 
+/// `filled`, with the TAGGED collection 3 that names the datasets 2 and 3.
+fn with_tagged() -> Fixture {
+    let fixture = filled();
+    let collection = collection("tagged");
+    let changes = [
+        Change::EnsureCollection {
+            name: collection.clone(),
+            collection_type: pantler_core::CollectionType::Tagged,
+        },
+        Change::Associate { collection, datasets: vec![dataset_id(2), dataset_id(3)] },
+    ];
+    fixture.apply(&changes).unwrap();
+    fixture
+}
+
 #[test]
 fn a_sound_registry_has_no_findings() -> Tested {
-    let fixture = filled();
+    let fixture = with_tagged();
     let locks = RunLocks {
         modified: vec![collection("a"), collection("later")],
         insert_only: vec![collection("b")],
@@ -71,6 +86,20 @@ fn each_damage_is_found() {
             vec!["dataset-without-membership", "membership-mismatch"],
         ),
         (
+            "INSERT INTO membership_1 SELECT dataset_type, 3, d_instrument, d_visit, 9, dataset
+            FROM membership_1 WHERE dataset = 1",
+            vec!["tag-mismatch", "membership-without-dimension-record"],
+        ),
+        (
+            "INSERT INTO membership_1 SELECT dataset_type, 3, d_instrument, d_visit, d_detector, 99
+            FROM membership_1 WHERE dataset = 1",
+            vec!["foreign-key", "tag-without-dataset"],
+        ),
+        (
+            "UPDATE collection SET type = 'CHAINED' WHERE name = 'tagged'",
+            vec!["membership-mismatch"],
+        ),
+        (
             "DELETE FROM element_detector WHERE d_detector = 1",
             vec!["membership-without-dimension-record"],
         ),
@@ -105,7 +134,7 @@ fn each_damage_is_found() {
         ("DROP TABLE membership_2", vec!["group-without-table"]),
     ];
     for (sql, expected) in damages {
-        let fixture = filled();
+        let fixture = with_tagged();
         let raw = fixture.raw();
         raw.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
         raw.execute_batch(sql).unwrap();

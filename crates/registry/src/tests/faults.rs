@@ -126,10 +126,10 @@ fn reading_only_is_kept_to() -> Tested {
 #[test]
 fn damage_is_called_damage() -> Tested {
     let fixture = filled();
-    fixture.raw().execute_batch("UPDATE collection SET type = 'TAGGED' WHERE name = 'a'")?;
+    fixture.raw().execute_batch("UPDATE collection SET type = 'CALIBRATION' WHERE name = 'a'")?;
     assert!(matches!(
         fixture.read(Reader::collections),
-        Err(RegistryError::Corrupt { detail, .. }) if detail.contains("TAGGED")
+        Err(RegistryError::Corrupt { detail, .. }) if detail.contains("CALIBRATION")
     ));
     Ok(())
 }

@@ -6,8 +6,10 @@ mod collections;
 mod creating;
 mod datasets;
 mod faults;
+mod planned;
 mod plans;
 mod records;
+mod tags;
 mod transactions;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

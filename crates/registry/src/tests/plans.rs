@@ -2,19 +2,33 @@
 
 use super::*;
 use crate::datasets::{Scope, Selection};
-use crate::{claims, collections, dataset_changes, file_records, locks, manifest};
+use crate::{
+    claims, collections, dataset_changes, dataset_types, file_records, locks, manifest, tags,
+};
 
 #[test]
 fn deletes_search_by_index() -> Tested {
     let fixture = filled();
     let raw = fixture.raw();
+    let dimensions = fixture.group(&["visit", "detector"]);
+    let dimensions = dimensions.required();
     let mut statements = vec![
         file_records::DISCARD.to_owned(),
         dataset_changes::FIND.to_owned(),
         dataset_changes::DELETE_DATASET.to_owned(),
         dataset_changes::DELETE_RECORDS.to_owned(),
-        dataset_changes::delete_membership(1),
+        tags::IS_STORED.to_owned(),
+        tags::find_tag(1),
+        tags::insert_tag(1, dimensions),
+        tags::find_in_place(1, dimensions),
+        tags::delete_tag(1),
+        tags::delete_members(1),
+        tags::runs_of_members(1),
+        tags::count_members(1),
+        dataset_types::any_dataset(1),
+        dataset_types::DELETE.to_owned(),
         collections::DISCARD_RUN.to_owned(),
+        collections::DELETE_CHILDREN.to_owned(),
         claims::DELETE.to_owned(),
         manifest::DELETE.to_owned(),
     ];
@@ -76,12 +90,13 @@ fn queries_search_by_index() -> Tested {
             assert!(plan.iter().all(|line| line.starts_with("SEARCH")), "{sql}: {plan:?}");
         };
         select(Scope::All, &[]);
-        select(Scope::Run, &[]);
+        select(Scope::Collection, &[]);
         select(
-            Scope::Run,
+            Scope::Collection,
             &[("instrument", "cam".into()), ("visit", 1.into()), ("detector", 1.into())],
         );
         select(Scope::Dataset, &[]);
+        select(Scope::Memberships, &[]);
         Ok::<_, RegistryError>(())
     })?;
     Ok(())

@@ -21,6 +21,9 @@ struct DataV1 {
     chain: Option<CollectionName>,
     inputs: Vec<CollectionName>,
     input_runs: Vec<CollectionName>,
+    /// Given only where it differs from the input RUNs: where TAGGED collections are read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    searched: Option<Vec<CollectionName>>,
     pipeline_file: String,
     pipeline_digest: Checksum,
     project: Option<String>,
@@ -32,16 +35,19 @@ pub(super) fn data(workspace: &WorkspaceTransaction) -> String {
         chain,
         inputs,
         input_runs,
+        searched,
         pipeline_file,
         pipeline_digest,
         project,
     } = workspace.clone();
+    let searched = (searched != input_runs).then_some(searched);
     let data = DataV1 {
         version: VERSION,
         run,
         chain,
         inputs,
         input_runs,
+        searched,
         pipeline_file,
         pipeline_digest,
         project,
@@ -61,6 +67,7 @@ pub(super) fn decode(data: &str) -> Result<WorkspaceTransaction, DecodeError> {
         run: data.run,
         chain: data.chain,
         inputs: data.inputs,
+        searched: data.searched.unwrap_or_else(|| data.input_runs.clone()),
         input_runs: data.input_runs,
         pipeline_file: data.pipeline_file,
         pipeline_digest: data.pipeline_digest,

@@ -44,8 +44,11 @@ pub struct WorkspaceTransaction {
     pub chain: Option<CollectionName>,
     /// The input collections, in search order.
     pub inputs: Vec<CollectionName>,
-    /// The RUNs that those held when it was opened.
+    /// The RUNs that those held when it was opened, or that own what they named.
     pub input_runs: Vec<CollectionName>,
+    /// The RUNs and TAGGED collections that `inputs` stood for when it was opened, in
+    /// search order.
+    pub searched: Vec<CollectionName>,
     /// The pipeline's file when it was created; relative to the repository if that lies
     /// below the pipeline's folder.
     pub pipeline_file: String,
@@ -60,7 +63,7 @@ impl ArtifactTransaction for WorkspaceTransaction {
         Self::KIND
     }
 
-    fn data(&self) -> String {
+    fn data(&self, _manifest: Option<&[u8]>) -> String {
         format::data(self)
     }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use pantler_butler::request::{IdScheme, IngestFile, IngestRequest, StoreOptions, TransferMode};
 use pantler_core::{
     CollectionName, DataId, DatasetType, DimensionRecord, Tai, TransactionName, Universe,
 };
-use pantler_direct::IngestFile;
 
 use super::{Project, ProjectError, records};
 
@@ -74,6 +74,19 @@ impl Project {
         TransactionName::new(format!("{}/ingest", self.raw)).expect("a part was added to a name")
     }
 
+    /// What it ingests.
+    pub(super) fn ingest_request(&self, files: Vec<IngestFile>) -> IngestRequest {
+        IngestRequest {
+            name: self.ingest_name(),
+            run: self.raw.clone(),
+            files,
+            mode: TransferMode::Copy,
+            ids: IdScheme::Unique,
+            register: true,
+            options: StoreOptions::default(),
+        }
+    }
+
     /// Its universe.
     pub(super) fn read_universe(&self) -> Result<Universe, ProjectError> {
         let text = read(&self.universe)?;
@@ -124,11 +137,7 @@ impl Project {
             for file in found {
                 let data_id = DataId::parse(universe, &dataset_type.dimensions, &file.values)
                     .map_err(|e| invalid(format!("{}: {e}", file.path)))?;
-                files.push(IngestFile {
-                    dataset_type: Arc::clone(&dataset_type),
-                    data_id,
-                    source: file.path,
-                });
+                files.push(IngestFile::one(Arc::clone(&dataset_type), data_id, file.path));
             }
         }
         Ok(files)

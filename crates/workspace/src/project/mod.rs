@@ -12,7 +12,7 @@ use pantler_core::{
     CollectionName,
     transaction::{Closing, Process},
 };
-use pantler_direct::{ButlerError, CloseError, CreateError, IngestError};
+use pantler_direct::{ButlerError, CloseError, CreateError, RecordFileError, StoreError};
 
 pub use format::{FILE, IngestSpec, Project};
 pub use job::Job;
@@ -63,6 +63,9 @@ pub enum ProjectError {
         /// What is wrong.
         reason: String,
     },
+    /// A file of dimension records whose name does not say what it holds.
+    #[error(transparent)]
+    Record(RecordFileError),
     /// A pattern without files.
     #[error("no file fits {pattern:?} below {dir}")]
     NoFiles {
@@ -116,7 +119,7 @@ pub enum ProjectError {
     Create(#[from] CreateError),
     /// The files could not be ingested.
     #[error(transparent)]
-    Ingest(#[from] IngestError),
+    Ingest(#[from] StoreError),
     /// The workspace could not be created, built or run.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),

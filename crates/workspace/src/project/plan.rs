@@ -5,11 +5,12 @@ use std::{
     sync::Arc,
 };
 
+use pantler_butler::request::{IngestFile, NewDataset, StorePlan};
 use pantler_core::{
     Checksum, DataId, DatasetType, DatasetTypeName, DimensionRecord, ElementName, IdSeed, Location,
     Universe,
 };
-use pantler_direct::{DirectButler, Environment, IngestFile, IngestPlan};
+use pantler_direct::{DirectButler, Environment};
 use pantler_graph::{InputArtifact, InputDataset, QuantumGraph, ResolvedPipeline};
 use pantler_registry::{OpenOptions, Reader};
 
@@ -26,7 +27,7 @@ pub struct JobPlan {
     /// Whether the repository would be made.
     pub makes_repository: bool,
     /// What would be ingested.
-    pub ingest: IngestPlan,
+    pub ingest: StorePlan,
     /// The quanta, with predicted ids of another run.
     pub graph: QuantumGraph,
 }
@@ -66,9 +67,11 @@ pub(super) fn prepare(butler: Option<&DirectButler>, job: &Job) -> Result<Prepar
         Some(butler) => butler.registry().read(Reader::dataset_types)?,
         None => Vec::new(),
     };
-    for file in &files {
-        if !types.iter().any(|t| t.name == file.dataset_type.name) {
-            types.push(Arc::clone(&file.dataset_type));
+    for NewDataset { dataset_type, .. } in
+        files.iter().flat_map(|file| file.datasets.iter()).map(|d| &d.dataset)
+    {
+        if !types.iter().any(|t| t.name == dataset_type.name) {
+            types.push(Arc::clone(dataset_type));
         }
     }
     let pipeline = read_pipeline(&job.pipeline)?
@@ -105,14 +108,17 @@ pub fn plan(job: &Job, environment: &Environment) -> Result<JobPlan, ProjectErro
     }
     let ingest = match (&butler, &job.project) {
         (Some(butler), Some(project)) => {
-            butler.plan_ingest(&project.ingest_name(), &project.raw, &files)?
+            butler.plan_ingest(&project.ingest_request(files.clone()))?
         }
-        _ => IngestPlan {
+        _ => StorePlan {
             new: files
                 .iter()
-                .map(|f| (format!("{} {}", f.dataset_type.name, f.data_id), f.source.clone()))
+                .flat_map(|file| file.datasets.iter().map(move |d| (&d.dataset, &file.source)))
+                .map(|(d, source)| {
+                    (format!("{} {}", d.dataset_type.name, d.data_id), source.to_string())
+                })
                 .collect(),
-            ..IngestPlan::default()
+            ..StorePlan::default()
         },
     };
     let mut source = match &butler {
@@ -147,14 +153,16 @@ fn add_planned(source: &mut Inputs, files: &[IngestFile], project: &super::Proje
     for record in source.records.values().flatten() {
         recorded.insert((record.element.clone(), record.data_id.clone()));
     }
-    for file in files {
-        let name = &file.dataset_type.name;
-        if known.insert((name.clone(), file.data_id.clone())) {
+    for NewDataset { dataset_type, data_id, .. } in
+        files.iter().flat_map(|file| file.datasets.iter()).map(|d| &d.dataset)
+    {
+        let name = &dataset_type.name;
+        if known.insert((name.clone(), data_id.clone())) {
             source.datasets.entry(name.clone()).or_default().push(InputDataset {
-                id: seed.dataset(name.as_str(), &file.data_id),
+                id: seed.dataset(name.as_str(), data_id),
                 run: project.raw.clone(),
                 dataset_type: name.clone(),
-                data_id: file.data_id.clone(),
+                data_id: data_id.clone(),
                 artifact: InputArtifact {
                     location: Location::new("planned").expect("a plain word is a key"),
                     offset: None,
@@ -163,9 +171,9 @@ fn add_planned(source: &mut Inputs, files: &[IngestFile], project: &super::Proje
                 },
             });
         }
-        for required in file.data_id.group().required() {
+        for required in data_id.group().required() {
             let Ok(element) = universe.element(required.as_str()) else { continue };
-            let record = pantler_direct::record_from_key(&universe, element, &file.data_id);
+            let record = pantler_direct::record_from_key(&universe, element, data_id);
             if recorded.insert((element.name.clone(), record.data_id.clone())) {
                 source.records.entry(element.name.clone()).or_default().push(record);
             }

@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
+use pantler_butler::request::{StoreProgress, StoreReport};
 use pantler_core::{
     CollectionName,
     changes::Change,
@@ -15,7 +16,7 @@ use pantler_core::{
 };
 use pantler_direct::{
     ButlerError, CloseOptions, CreateError, CreateOptions, DirectButler, Environment,
-    IngestProgress, IngestReport, IngestRequest, create as create_repository, this_process,
+    create as create_repository, this_process,
 };
 use pantler_exec::{LockError, Observer, RunSummary, RunnerLock};
 use pantler_graph::QuantumGraph;
@@ -50,7 +51,7 @@ pub enum Notice<'a> {
     /// The repository was made.
     RepositoryMade(&'a Utf8PathBuf),
     /// The ingest ended.
-    Ingested(&'a IngestReport),
+    Ingested(&'a StoreReport),
     /// An open workspace is gone on with.
     Resuming(&'a TransactionRow),
     /// A workspace was opened.
@@ -69,7 +70,7 @@ pub trait JobProgress: Observer {
     fn notice(&mut self, notice: &Notice<'_>);
 
     /// Follows the ingest.
-    fn ingest(&self) -> &dyn IngestProgress;
+    fn ingest(&self) -> &dyn StoreProgress;
 }
 
 /// How a run ended.
@@ -100,7 +101,7 @@ pub struct JobReport {
     /// The workspace's root, while it is open.
     pub root: Utf8PathBuf,
     /// What was ingested.
-    pub ingest: Option<IngestReport>,
+    pub ingest: Option<StoreReport>,
     /// Whether an open workspace was gone on with.
     pub resumed: bool,
     /// What the quanta did.
@@ -215,7 +216,7 @@ fn ingest(
     prepared: Prepared,
     options: JobOptions,
     progress: &mut dyn JobProgress,
-) -> Result<IngestReport, ProjectError> {
+) -> Result<StoreReport, ProjectError> {
     let Prepared { files, records, .. } = prepared;
     if !records.is_empty() {
         let now = butler.environment().clock.now();
@@ -223,12 +224,8 @@ fn ingest(
             .registry()
             .write(|writer| writer.apply(&[Change::EnsureDimensionRecords(records)], now))?;
     }
-    let request = IngestRequest {
-        name: project.ingest_name(),
-        run: project.raw.clone(),
-        files,
-        take_over: options.take_over,
-    };
+    let mut request = project.ingest_request(files);
+    request.options.take_over = options.take_over;
     let report = butler.ingest(&request, progress.ingest())?;
     progress.notice(&Notice::Ingested(&report));
     Ok(report)

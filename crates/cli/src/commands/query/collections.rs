@@ -11,7 +11,7 @@ use crate::{
 /// List collections, by name
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  pantler query collections --json\n\n\
-                  JSON: an array of {name, type, children}; type is RUN or CHAINED")]
+                  JSON: an array of {name, type, children}; type is RUN, TAGGED or CHAINED")]
 pub(crate) struct Args {
     /// Print JSON
     #[arg(long)]
@@ -19,9 +19,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
+    list(context, args.json)
+}
+
+/// What `collection list` lists as well.
+pub(crate) fn list(context: &Context, as_json: bool) -> CommandResult {
     let butler = context.open_to_read()?;
     let collections = butler.registry().read(Reader::collections)?;
-    if args.json {
+    if as_json {
         let rows: Vec<_> = collections.iter().map(json::collection).collect();
         context.output().json(&rows)?;
         return Ok(Status::Done);

@@ -18,9 +18,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
+    list(context, args.json)
+}
+
+/// What `dataset-type list` lists as well.
+pub(crate) fn list(context: &Context, as_json: bool) -> CommandResult {
     let butler = context.open_to_read()?;
     let types = butler.registry().read(Reader::dataset_types)?;
-    if args.json {
+    if as_json {
         let rows: Vec<_> = types.iter().map(|t| json::dataset_type(t)).collect();
         context.output().json(&rows)?;
         return Ok(Status::Done);

@@ -1,10 +1,11 @@
-use pantler_registry::DatasetQuery;
+use pantler_registry::{DatasetQuery, RegistryError};
 
 use crate::{
     arguments::{Collections, Term, values},
     context::Context,
     error::{CommandResult, Status},
     json,
+    state::State,
     table::{Table, bytes},
 };
 
@@ -14,8 +15,9 @@ use crate::{
     after_help = "Without --collections all RUNs are listed. Implied dimensions constrain too.\n\n\
                   Examples:\n  pantler query datasets --collections climate --find-first\n  \
                   pantler query datasets daily city=oslo --json\n\n\
-                  JSON: an array of {id, dataset_type, run, data_id, stored, uri, path, offset, size, checksum,\n\
-                  storage_class, ingested_at}; uri is relative to the storage root, path is absolute"
+                  JSON: an array of {id, dataset_type, run, data_id, state, transaction, stored, uri, path, offset,\n\
+                  size, checksum, storage_class, ingested_at}; state is stored, registered or managed, then by the open\n\
+                  transaction; uri is relative to the storage root, path is absolute"
 )]
 pub(crate) struct Args {
     /// Dataset types, and values that data IDs must have
@@ -44,28 +46,33 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         }
     }
     let collections = &args.collections.collections;
-    let rows = butler.query_datasets(&DatasetQuery {
+    let query = DatasetQuery {
         dataset_types: (!types.is_empty()).then_some(types),
         runs: (!collections.is_empty()).then(|| collections.clone()),
         data_id: values(butler.universe(), &given)?,
         find_first: args.find_first,
         ids: None,
+    };
+    let (rows, managers) = butler.registry().read(|reader| {
+        let rows = reader.datasets(&query)?;
+        let unstored = rows.iter().filter(|row| row.records.is_empty());
+        let managers = reader.managers(unstored.map(|row| &row.dataset.run))?;
+        Ok::<_, RegistryError>((rows, managers))
     })?;
     if args.json {
-        let rows: Vec<_> = rows.iter().map(|row| json::dataset(&butler, row)).collect();
+        let document = |row| json::dataset(&butler, row, State::of(row, &managers));
+        let rows: Vec<_> = rows.iter().map(document).collect();
         context.output().json(&rows)?;
         return Ok(Status::Done);
     }
-    let mut table = Table::new(["type", "data ID", "RUN", "size", "id"]).numbers([3]);
+    let mut table = Table::new(["type", "data ID", "RUN", "state", "size", "id"]).numbers([4]);
     for row in &rows {
-        let size = match row.records.first() {
-            Some(record) => bytes(record.size),
-            None => "not stored".to_owned(),
-        };
+        let size = row.records.first().map(|record| bytes(record.size)).unwrap_or_default();
         table.row([
             row.dataset.dataset_type.name.to_string(),
             row.dataset.data_id.to_string(),
             row.dataset.run.to_string(),
+            State::of(row, &managers).name().to_owned(),
             size,
             row.dataset.id.to_string(),
         ]);

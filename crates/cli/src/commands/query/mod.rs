@@ -1,7 +1,7 @@
-mod collections;
-mod dataset_types;
+pub(super) mod collections;
+pub(super) mod dataset_types;
 mod datasets;
-mod records;
+pub(super) mod records;
 
 use crate::{context::Context, error::CommandResult};
 

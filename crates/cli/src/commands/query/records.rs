@@ -22,10 +22,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
+    list(context, &args.element, args.json)
+}
+
+/// What `record list` lists as well.
+pub(crate) fn list(context: &Context, element: &ElementName, as_json: bool) -> CommandResult {
     let butler = context.open_to_read()?;
-    let element = butler.universe().element(args.element.as_str()).map_err(CommandError::failed)?;
+    let element = butler.universe().element(element.as_str()).map_err(CommandError::failed)?;
     let records = butler.registry().read(|reader| reader.dimension_records(element))?;
-    if args.json {
+    if as_json {
         let rows: Vec<_> = records.iter().map(json::record).collect();
         context.output().json(&rows)?;
         return Ok(Status::Done);

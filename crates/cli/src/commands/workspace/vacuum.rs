@@ -1,15 +1,11 @@
-use pantler_workspace::vacuum;
+use pantler_direct::vacuum::vacuum_workspaces;
 
-use crate::{
-    context::Context,
-    error::{CommandError, CommandResult, Status},
-    json,
-    table::count,
-};
+use crate::{commands::vacuum, context::Context, error::CommandResult, json};
 
 /// Remove the roots of workspaces that are closed, which a kill can leave
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  pantler workspace vacuum --dry-run\n\n\
+#[command(after_help = "`pantler vacuum` removes other leftovers, too.\n\n\
+                  Example:\n  pantler workspace vacuum --dry-run\n\n\
                   JSON: an array of {root, removed, failure}")]
 pub(crate) struct Args {
     /// Say what would be removed, and remove nothing
@@ -23,24 +19,12 @@ pub(crate) struct Args {
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let butler = context.open_to_read()?;
-    let found = vacuum(&butler, args.dry_run)?;
-    let output = context.output();
+    let found = vacuum_workspaces(&butler, args.dry_run)?;
     if args.json {
-        let rows: Vec<_> = found.iter().map(|v| json::vacuumed(v, args.dry_run)).collect();
-        output.json(&rows)?;
+        let rows: Vec<_> = found.iter().map(|v| json::vacuumed_root(v, args.dry_run)).collect();
+        context.output().json(&rows)?;
     } else {
-        for vacuumed in found.iter().filter(|v| v.failure.is_none()) {
-            let would = if args.dry_run { "would remove" } else { "removed" };
-            output.say(&format!("{would} {}", vacuumed.root));
-        }
-        if found.is_empty() {
-            output.say("nothing to remove");
-        }
+        vacuum::say(context, &found, args.dry_run);
     }
-    let left = found.iter().filter(|v| v.failure.is_some()).count();
-    match found.into_iter().find_map(|v| v.failure) {
-        None => Ok(Status::Done),
-        Some(failure) => Err(CommandError::from(failure)
-            .state(format!("{} left; all others are removed", count(left, "root")))),
-    }
+    vacuum::finish(found)
 }

@@ -1,0 +1,156 @@
+//! How storing transactions are closed.
+
+use std::collections::BTreeSet;
+
+use pantler_core::{ArtifactKey, FileRecord, Location, WriteId};
+
+use super::{Item, Role, Storing, key_at};
+use crate::{
+    artifacts::Content,
+    transaction::{CloseContext, CommitContext, KindError},
+};
+
+/// An artifact that is whole, and where.
+struct Settled<'a> {
+    item: &'a Item,
+    location: Location,
+    content: Content,
+}
+
+/// Every key that an attempt may have written.
+pub(super) fn written_keys(items: &[Item], writes: &[WriteId]) -> Vec<ArtifactKey> {
+    let keys = items.iter().flat_map(|item| writes.iter().map(move |w| key_at(item, w)));
+    keys.flatten().collect()
+}
+
+/// The prefixes of RUNs that keys are under.
+pub(super) fn prefixes(keys: &[ArtifactKey]) -> BTreeSet<&str> {
+    keys.iter().filter_map(|key| key.as_str().split_once('/')).map(|(prefix, _)| prefix).collect()
+}
+
+pub(super) fn commit<R: Role>(
+    storing: &Storing<R>,
+    context: &mut CommitContext<'_>,
+) -> Result<(), KindError> {
+    let (settled, missing) = settle(&storing.items, context)?;
+    if !missing.is_empty() && !context.facts().partial {
+        return Err(KindError::Incomplete(missing.iter().map(|i| i.label().to_owned()).collect()));
+    }
+    let attempt = context.facts().attempt;
+    let all_mine = settled.iter().all(|s| s.item.written.is_some());
+    if !all_mine || attempt > 1 || !missing.is_empty() {
+        make_sure(&storing.items, &settled, context)?;
+    }
+    if !missing.is_empty() {
+        let new = missing.iter().flat_map(|item| item.datasets.iter()).filter(|d| !d.registered);
+        context.discard_datasets(new.map(|dataset| dataset.id).collect());
+        for run in storing.runs.iter().filter(|run| run.made) {
+            context.discard_run_if_unused(run.name.clone());
+        }
+    }
+    insert(settled, context);
+    Ok(())
+}
+
+pub(super) fn abandon<R: Role>(
+    storing: &Storing<R>,
+    context: &mut CloseContext<'_>,
+) -> Result<(), KindError> {
+    if context.facts().past_the_door {
+        let written = written_keys(&storing.items, &context.write_ids());
+        context.artifacts().unstore(&written)?;
+        return Ok(());
+    }
+    let (settled, _) = settle(&storing.items, context)?;
+    make_sure(&storing.items, &settled, context)?;
+    insert(settled, context);
+    Ok(())
+}
+
+/// Finds every artifact, in the order of the items, and the items without one.
+fn settle<'a>(
+    items: &'a [Item],
+    context: &CloseContext<'_>,
+) -> Result<(Vec<Settled<'a>>, Vec<&'a Item>), KindError> {
+    let writes = context.write_ids();
+    let mut settled = Vec::with_capacity(items.len());
+    let mut missing = Vec::new();
+    for item in items {
+        match find(item, &writes, context)? {
+            Some((location, content)) => settled.push(Settled { item, location, content }),
+            None => missing.push(item),
+        }
+    }
+    Ok((settled, missing))
+}
+
+/// What this process wrote (present with its size), or the newest attempt's artifact,
+/// read in full, if it is what it must be.
+fn find(
+    item: &Item,
+    writes: &[WriteId],
+    context: &CloseContext<'_>,
+) -> Result<Option<(Location, Content)>, KindError> {
+    if let Some((attempt, content)) = item.written {
+        let location = match key_at(item, &context.write_id(attempt)) {
+            Some(key) => Location::Artifact(key),
+            None => item.location.clone(),
+        };
+        let there = context.artifacts().size_at(&location)? == Some(content.size);
+        return Ok(there.then_some((location, content)));
+    }
+    for location in item.candidates(writes) {
+        if let Some(content) = context.artifacts().measure_at(&location)?
+            && item.expected.is_none_or(|expected| expected == content)
+        {
+            return Ok(Some((location, content)));
+        }
+    }
+    Ok(None)
+}
+
+/// Flushes what is kept, and deletes what attempts left beside it: unfinished forms,
+/// and artifacts of older attempts than the one that is kept. A newer one that is not
+/// kept is not what it must be.
+fn make_sure(
+    items: &[Item],
+    settled: &[Settled<'_>],
+    context: &CloseContext<'_>,
+) -> Result<(), KindError> {
+    let keys = |s: &Settled<'_>| s.location.key().filter(|_| s.item.is_written()).cloned();
+    context.artifacts().flush(&settled.iter().filter_map(keys).collect::<Vec<_>>())?;
+    let writes = context.write_ids();
+    let mut kept = settled.iter().map(|s| (std::ptr::from_ref(s.item), &s.location)).peekable();
+    let mut superfluous = Vec::new();
+    let mut unfinished = Vec::new();
+    for item in items {
+        let mine = kept.next_if(|(settled, _)| std::ptr::eq(*settled, item));
+        for key in writes.iter().filter_map(|write| key_at(item, write)) {
+            match &mine {
+                // Whole, and not what it must be: nothing can be made of it.
+                None if item.expected.is_some() => superfluous.push(key),
+                None => unfinished.push(key),
+                Some((_, location)) if location.key() == Some(&key) => unfinished.push(key),
+                Some(_) => superfluous.push(key),
+            }
+        }
+    }
+    context.artifacts().discard_unfinished(&unfinished)?;
+    context.artifacts().unstore(&superfluous)?;
+    Ok(())
+}
+
+fn insert(settled: Vec<Settled<'_>>, context: &mut CloseContext<'_>) {
+    let mut records: Vec<FileRecord> = Vec::with_capacity(settled.len());
+    let mut in_place = Vec::new();
+    for Settled { item, location, content } in settled {
+        records.extend(item.records(&location, content));
+        if !item.is_written() {
+            in_place.push(location);
+        }
+    }
+    if !in_place.is_empty() {
+        context.expect_unnamed(in_place);
+    }
+    context.insert_records(records);
+}

@@ -1,0 +1,307 @@
+//! Datasets, and whole RUNs, are removed.
+//!
+//! The opening database transaction takes the lock on the RUNs first, reads references
+//! and records under it, writes the manifest and takes the records away; see
+//! [`pantler_butler::removal`] for the rest.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use pantler_butler::{
+    removal::{Extent, Removal, RemovedArtifact, RemovedDataset, RunRemoval},
+    request::{RemoveReport, RemoveRequest},
+    transaction::{ArtifactTransaction, Open},
+};
+use pantler_core::{
+    ArtifactKey, CollectionName, CollectionType, DatasetId, DatasetRef, FileRecord, Location,
+    RunId, TransactionName, WriteId, transaction::Closing,
+};
+use pantler_datastore::key;
+use pantler_registry::{DatasetQuery, DatasetRow, LockKind, Reader, RegistryError};
+
+use crate::{ButlerError, CloseError, CloseOptions, DirectButler, store::own_name};
+
+/// Removing failed. Unless it says otherwise, nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// An open workspace reads from the RUN.
+    #[error("run `{run}` is an input of the open workspace `{workspace}`, which may read it still")]
+    Input {
+        /// The RUN.
+        run: CollectionName,
+        /// The workspace's transaction.
+        workspace: TransactionName,
+    },
+    /// A chain names the RUN.
+    #[error("run `{run}` is in the chain{} {}", if .chains.len() == 1 { "" } else { "s" }, names(.chains))]
+    InChain {
+        /// The RUN.
+        run: CollectionName,
+        /// The chains.
+        chains: Vec<CollectionName>,
+    },
+    /// Not a RUN.
+    #[error("`{name}` is a {found} collection, not a RUN")]
+    NotARun {
+        /// The name.
+        name: CollectionName,
+        /// What it is.
+        found: CollectionType,
+    },
+    /// The removal is open, and was not finished.
+    #[error("the removal was not finished")]
+    NotClosed {
+        /// Why.
+        #[source]
+        source: Box<CloseError>,
+    },
+    /// The repository could not be read, or the transaction not be opened.
+    #[error(transparent)]
+    Butler(#[from] ButlerError),
+}
+
+fn names(names: &[CollectionName]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+impl From<RegistryError> for RemoveError {
+    fn from(error: RegistryError) -> Self {
+        Self::Butler(error.into())
+    }
+}
+
+impl DirectButler {
+    /// Removes datasets and their artifacts. The datasets stay registered, unless it is a
+    /// purge.
+    ///
+    /// # Errors
+    /// [`RemoveError`]; unless it says otherwise, nothing was changed.
+    pub fn remove_datasets(&self, request: &RemoveRequest) -> Result<RemoveReport, RemoveError> {
+        if request.datasets.is_empty() {
+            return Ok(RemoveReport::default());
+        }
+        let opening = self.environment().new_opening();
+        let own = own_name("remove", opening);
+        let name = request.name.as_ref().unwrap_or(&own);
+        let write = WriteId::of_opening(opening, 1);
+        let open = self.begin_with(name, opening, Some(Closing::Commit), |writer| {
+            describe(writer, request, &write)
+        })?;
+        let report = report_of(open.transaction());
+        self.finish_removal(open, report)
+    }
+
+    /// Says what [`Self::remove_datasets`] would do, and changes nothing.
+    ///
+    /// # Errors
+    /// [`RemoveError`] if it would fail at once.
+    pub fn plan_removal(&self, request: &RemoveRequest) -> Result<RemoveReport, RemoveError> {
+        let write = WriteId::of_opening(self.environment().new_opening(), 1);
+        self.registry().read(|reader| {
+            let removal = describe(reader, request, &write)?;
+            if request.purge {
+                reader.expect_untagged(&request.datasets)?;
+            }
+            for run in removal.runs() {
+                expect_unlocked(reader, run)?;
+            }
+            Ok(report_of(&removal))
+        })
+    }
+
+    /// Removes a RUN with everything in it.
+    ///
+    /// # Errors
+    /// [`RemoveError`]; unless it says otherwise, nothing was changed.
+    pub fn remove_run(
+        &self,
+        name: Option<&TransactionName>,
+        run: &CollectionName,
+        force: bool,
+    ) -> Result<RemoveReport, RemoveError> {
+        let opening = self.environment().new_opening();
+        let own = own_name("remove-run", opening);
+        let write = WriteId::of_opening(opening, 1);
+        let name = name.unwrap_or(&own);
+        let open = self.begin_with(name, opening, Some(Closing::Commit), |writer| {
+            Ok::<_, RemoveError>(RunRemoval::new(describe_run(writer, run, force, &write)?))
+        })?;
+        let report = report_of(open.transaction().removal());
+        self.finish_removal(open, report)
+    }
+
+    /// Says what [`Self::remove_run`] would do, and changes nothing.
+    ///
+    /// # Errors
+    /// [`RemoveError`] if it would fail at once.
+    pub fn plan_run_removal(
+        &self,
+        run: &CollectionName,
+        force: bool,
+    ) -> Result<RemoveReport, RemoveError> {
+        let write = WriteId::of_opening(self.environment().new_opening(), 1);
+        self.registry().read(|reader| {
+            let removal = describe_run(reader, run, force, &write)?;
+            let ids: Vec<DatasetId> = removal.datasets().iter().map(|d| d.id).collect();
+            reader.expect_untagged(&ids)?;
+            expect_unlocked(reader, run)?;
+            Ok(report_of(&removal))
+        })
+    }
+
+    fn finish_removal<T: ArtifactTransaction>(
+        &self,
+        open: Open<T>,
+        report: RemoveReport,
+    ) -> Result<RemoveReport, RemoveError> {
+        match self.close_open(open, Closing::Commit, CloseOptions::default()) {
+            Ok(_) => Ok(report),
+            Err(failure) => Err(RemoveError::NotClosed { source: failure.error }),
+        }
+    }
+}
+
+fn report_of(removal: &Removal) -> RemoveReport {
+    let mut report = RemoveReport { datasets: removal.datasets().len(), ..RemoveReport::default() };
+    for artifact in removal.artifacts() {
+        if artifact.survivor.is_some() {
+            report.artifacts += 1;
+            report.bytes += artifact.records.iter().map(|record| record.size).sum::<u64>();
+        } else {
+            report.kept += 1;
+        }
+    }
+    report
+}
+
+/// What the lock would refuse, for a plan.
+fn expect_unlocked(reader: &Reader, run: &CollectionName) -> Result<(), RegistryError> {
+    let locks = reader.locks_of_run(run)?;
+    match locks.into_iter().find(|(_, kind)| *kind != LockKind::Input) {
+        None => Ok(()),
+        Some((transaction, lock)) => {
+            Err(RegistryError::RunLocked { run: run.clone(), transaction, lock })
+        }
+    }
+}
+
+fn describe(
+    reader: &Reader,
+    request: &RemoveRequest,
+    write: &WriteId,
+) -> Result<Removal, RemoveError> {
+    let query = DatasetQuery { ids: Some(request.datasets.clone()), ..DatasetQuery::default() };
+    let rows = reader.datasets(&query)?;
+    let found: BTreeSet<DatasetId> = rows.iter().map(|row| row.dataset.id).collect();
+    if let Some(&dataset) = request.datasets.iter().find(|id| !found.contains(id)) {
+        return Err(RegistryError::UnknownDataset { dataset }.into());
+    }
+    let extent = if request.purge { Extent::Purge } else { Extent::Unstore };
+    removal_of(reader, rows, extent, request.force, write, BTreeSet::new())
+}
+
+fn describe_run(
+    reader: &Reader,
+    run: &CollectionName,
+    force: bool,
+    write: &WriteId,
+) -> Result<Removal, RemoveError> {
+    let unknown = || RegistryError::UnknownCollection { name: run.clone() };
+    let collection = reader.collection(run)?.ok_or_else(unknown)?;
+    if collection.collection_type != CollectionType::Run {
+        let found = collection.collection_type;
+        return Err(RemoveError::NotARun { name: run.clone(), found });
+    }
+    let chains = reader.chains_of(run)?;
+    if !chains.is_empty() {
+        return Err(RemoveError::InChain { run: run.clone(), chains });
+    }
+    let query = DatasetQuery { runs: Some(vec![run.clone()]), ..DatasetQuery::default() };
+    let rows = reader.datasets(&query)?;
+    removal_of(reader, rows, Extent::Purge, force, write, BTreeSet::from([run.clone()]))
+}
+
+/// Finds the artifacts of datasets, and which of them others need as well.
+fn removal_of(
+    reader: &Reader,
+    rows: Vec<DatasetRow>,
+    extent: Extent,
+    force: bool,
+    write: &WriteId,
+    mut runs: BTreeSet<CollectionName>,
+) -> Result<Removal, RemoveError> {
+    for row in &rows {
+        if !runs.contains(&row.dataset.run) {
+            runs.insert(row.dataset.run.clone());
+        }
+    }
+    let mut ids: BTreeMap<CollectionName, RunId> = BTreeMap::new();
+    for run in &runs {
+        let unknown = || RegistryError::UnknownCollection { name: run.clone() };
+        ids.insert(run.clone(), reader.collection(run)?.ok_or_else(unknown)?.id);
+        if let (Some(workspace), false) = (reader_of(reader, run)?, force) {
+            return Err(RemoveError::Input { run: run.clone(), workspace });
+        }
+    }
+    let mut datasets = Vec::with_capacity(rows.len());
+    let mut removed = BTreeSet::new();
+    let mut positions: HashMap<Location, usize> = HashMap::new();
+    let mut artifacts: Vec<RemovedArtifact> = Vec::new();
+    for row in rows {
+        let DatasetRow { dataset, records, .. } = row;
+        removed.insert(dataset.id);
+        datasets
+            .push(RemovedDataset { id: dataset.id, label: DirectButler::label(&dataset).into() });
+        for record in records {
+            let position = match positions.get(&record.location) {
+                Some(position) => *position,
+                None => {
+                    let survivor = survivor(&record, &dataset, ids[&dataset.run], write);
+                    let location = record.location.clone();
+                    artifacts.push(RemovedArtifact { location, survivor, records: Vec::new() });
+                    positions.insert(record.location.clone(), artifacts.len() - 1);
+                    artifacts.len() - 1
+                }
+            };
+            artifacts[position].records.push(record);
+        }
+    }
+    drop(positions);
+    for artifact in &mut artifacts {
+        let users = reader.datasets_at(&artifact.location)?;
+        if users.iter().any(|user| !removed.contains(user)) {
+            artifact.survivor = None;
+        }
+    }
+    Ok(Removal::new(runs.into_iter().collect(), extent, datasets, artifacts))
+}
+
+/// The open workspace that reads from a RUN.
+fn reader_of(
+    reader: &Reader,
+    run: &CollectionName,
+) -> Result<Option<TransactionName>, RegistryError> {
+    let locks = reader.locks_of_run(run)?;
+    Ok(locks.into_iter().find(|(_, kind)| *kind == LockKind::Input).map(|(name, _)| name))
+}
+
+/// The key that an artifact gets if it survives: its own with another write id, or one
+/// below its RUN's prefix if it has none.
+fn survivor(
+    record: &FileRecord,
+    dataset: &DatasetRef,
+    run: RunId,
+    write: &WriteId,
+) -> Option<ArtifactKey> {
+    let key = record.location.key()?;
+    key.at(write).or_else(|| {
+        let prefix = key::run_prefix(&dataset.run, run);
+        let extension = key.as_str().rsplit_once('.').map_or("", |(_, extension)| extension);
+        let extension = if extension.is_empty() || extension.contains('/') {
+            record.storage_class.extension()
+        } else {
+            extension
+        };
+        let name = &dataset.dataset_type.name;
+        Some(key::dataset_key(&prefix, name, &dataset.data_id, write, extension))
+    })
+}

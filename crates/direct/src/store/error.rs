@@ -1,0 +1,164 @@
+//! What can go wrong when datasets are stored.
+
+use camino::Utf8PathBuf;
+use pantler_core::{CollectionName, DatasetId, TransactionName};
+use pantler_registry::RegistryError;
+
+use crate::{ButlerError, CloseError};
+
+/// Storing failed. Unless it says otherwise, nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file cannot be read.
+    #[error("cannot read {path}")]
+    Source {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file without a dataset.
+    #[error("{path} holds no dataset")]
+    NoDataset {
+        /// The file.
+        path: Utf8PathBuf,
+    },
+    /// A file that should lie in the storage.
+    #[error("{path} does not lie in the storage {root}: copy, move or link it instead")]
+    NotInPlace {
+        /// The file.
+        path: Utf8PathBuf,
+        /// The storage.
+        root: Utf8PathBuf,
+    },
+    /// A file that should lie outside of the storage.
+    #[error("{path} lies in the storage: ingest it in place, or copy it")]
+    InTheStorage {
+        /// The file.
+        path: Utf8PathBuf,
+    },
+    /// Two files for one dataset.
+    #[error("{first} and {second} are both {dataset}")]
+    Twice {
+        /// The dataset.
+        dataset: String,
+        /// Where its content comes from.
+        first: String,
+        /// Where else.
+        second: String,
+    },
+    /// The RUN has other bytes for this data ID.
+    #[error(
+        "{source_name} differs from what {run} has as {dataset} ({existing}): a dataset never changes"
+    )]
+    Differs {
+        /// Where the content comes from.
+        source_name: String,
+        /// The RUN.
+        run: CollectionName,
+        /// The dataset.
+        dataset: String,
+        /// The id of what is there.
+        existing: DatasetId,
+    },
+    /// The RUN has this data ID under another id.
+    #[error("{run} has {dataset} as {existing}, and it cannot also be {wanted}")]
+    OtherId {
+        /// The RUN.
+        run: CollectionName,
+        /// The dataset.
+        dataset: String,
+        /// The id of what is there.
+        existing: DatasetId,
+        /// The id asked for.
+        wanted: DatasetId,
+    },
+    /// An open transaction manages the dataset.
+    #[error(
+        "{run} has {dataset} ({existing}) registered but not stored: transaction {transaction} is open on it"
+    )]
+    Managed {
+        /// The RUN.
+        run: CollectionName,
+        /// The dataset.
+        dataset: String,
+        /// Its id.
+        existing: DatasetId,
+        /// The open transaction.
+        transaction: TransactionName,
+    },
+    /// Content for a dataset that is stored.
+    #[error("dataset {0} is stored already")]
+    AlreadyStored(DatasetId),
+    /// Some datasets of a file are there, and others are not.
+    #[error(
+        "{source_name} holds several datasets, and {run} has {dataset} already, but not all of them in the same state"
+    )]
+    Mixed {
+        /// The file.
+        source_name: String,
+        /// The RUN.
+        run: CollectionName,
+        /// One that is there.
+        dataset: String,
+    },
+    /// A dimension record is missing that cannot be made from its key.
+    #[error(
+        "{path} needs the record {element} {data_id}, which has required metadata: insert it first, or name a record file in the project"
+    )]
+    MissingRecord {
+        /// A file that needs it.
+        path: Utf8PathBuf,
+        /// The element.
+        element: String,
+        /// The data ID.
+        data_id: String,
+    },
+    /// A transaction of that name is open, of other content.
+    #[error("transaction {name} is open and stores something else than this: close it first")]
+    OtherWork {
+        /// The open transaction.
+        name: TransactionName,
+    },
+    /// It failed and was reverted: the repository is as before.
+    #[error("{what} failed and was undone")]
+    Undone {
+        /// What failed.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It failed and could not be undone: its transaction is open.
+    #[error("{what} failed, and transaction {name} stays open: {failure}")]
+    LeftOpen {
+        /// What failed.
+        what: &'static str,
+        /// The open transaction.
+        name: TransactionName,
+        /// Why it failed.
+        failure: String,
+        /// Why it could not be undone.
+        #[source]
+        source: Box<CloseError>,
+    },
+    /// The artifacts were written, and the transaction is not this process's any more, or
+    /// it is not known whether it was committed. Nothing was deleted because of that.
+    #[error("the artifacts were written, but {what} was not closed")]
+    NotClosed {
+        /// What was not closed.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: Box<CloseError>,
+    },
+    /// The repository could not be read, or the transaction not be opened.
+    #[error(transparent)]
+    Butler(#[from] ButlerError),
+}
+
+impl From<RegistryError> for StoreError {
+    fn from(error: RegistryError) -> Self {
+        Self::Butler(error.into())
+    }
+}

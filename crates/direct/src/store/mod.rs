@@ -1,0 +1,453 @@
+//! Content becomes datasets: put, ingest, restore (and transfer, next door).
+//!
+//! 1. *Plan*: how does what is asked for stand in the RUN? The same content is skipped,
+//!    other content is an error that names both, registered only is stored again, and
+//!    what vanished or rotted is first unstored and then stored again.
+//! 2. *Open* a storing transaction ([`pantler_butler::storing`]), or take over the one
+//!    that a dead process left for the same work.
+//! 3. *Write*: on all cores, one flush, renames, one flush.
+//! 4. *Commit*. If 3 or 4 fails, revert: the repository is then as before step 2.
+//!
+//! A put leaves step 1 out until the opening finds a data ID taken: most are new.
+
+mod error;
+mod opening;
+pub(crate) mod planned;
+mod records;
+pub(crate) mod standing;
+mod write;
+
+use std::collections::{BTreeSet, HashMap};
+
+use camino::Utf8Path;
+use pantler_butler::{
+    request::{
+        IdScheme, IngestRequest, NewDataset, NoProgress, PutItem, PutRequest, RemoveRequest,
+        RestoreContent, RestoreItem, StoreOptions, StorePlan, StoreProgress, StoreReport,
+    },
+    storing::{IngestRole, Item, PutRole, RestoreRole, Role, Storing},
+    transaction::Open,
+};
+use pantler_core::{
+    ArtifactKey, CollectionName, DataId, DatasetId, DatasetRef, DatasetTypeName, TransactionName,
+    WriteId,
+    transaction::{Closing, TransactionRow},
+};
+use pantler_datastore::{SourceRemoval, SourceState};
+use pantler_registry::{DatasetQuery, RegistryError};
+use rayon::prelude::*;
+
+pub(crate) use self::opening::own_name;
+use self::planned::{FileMode, Planned, PlannedContent, PlannedDataset};
+pub use self::{error::StoreError, records::record_from_key};
+use crate::{ButlerError, CloseOptions, DirectButler};
+
+/// What is to be stored, under what name.
+pub(crate) struct Work<'a> {
+    /// What it is called in messages.
+    pub(crate) what: &'static str,
+    /// The transaction's name, if it was given one.
+    pub(crate) name: Option<&'a TransactionName>,
+    /// Choices.
+    pub(crate) options: StoreOptions,
+    /// Who is told.
+    pub(crate) progress: &'a dyn StoreProgress,
+}
+
+impl DirectButler {
+    /// Stores content as a new dataset of a RUN, which is made if it is missing. The same
+    /// content again does nothing and returns the dataset that is there.
+    ///
+    /// # Errors
+    /// [`StoreError`]; unless it says otherwise, the repository is as before.
+    pub fn put(
+        &self,
+        content: &[u8],
+        dataset_type: &DatasetTypeName,
+        data_id: &DataId,
+        run: &CollectionName,
+    ) -> Result<DatasetRef, StoreError> {
+        let dataset_type = self.registry().read(|reader| {
+            let found = reader.dataset_type(dataset_type)?;
+            found.ok_or_else(|| RegistryError::UnknownDatasetType { name: dataset_type.clone() })
+        })?;
+        let dataset = NewDataset::new(dataset_type, data_id.clone());
+        let request = PutRequest {
+            name: None,
+            run: run.clone(),
+            items: vec![PutItem { dataset: dataset.clone(), content: content.into() }],
+            options: StoreOptions::default(),
+        };
+        let report = self.put_many(&request, &NoProgress)?;
+        let Some(&id) = report.ids.first() else {
+            return Err(RegistryError::UnknownCollection { name: run.clone() }.into());
+        };
+        let NewDataset { dataset_type, data_id, .. } = dataset;
+        Ok(DatasetRef { id, dataset_type, data_id, run: run.clone() })
+    }
+
+    /// Stores content as datasets of a RUN: all of it or nothing, unless it is to keep going.
+    ///
+    /// # Errors
+    /// [`StoreError`]; unless it says otherwise, the repository is as before.
+    pub fn put_many(
+        &self,
+        request: &PutRequest<'_>,
+        progress: &dyn StoreProgress,
+    ) -> Result<StoreReport, StoreError> {
+        let work = Work {
+            what: "the put",
+            name: request.name.as_ref(),
+            options: request.options,
+            progress,
+        };
+        let planned = || self.planned_put(request);
+        if let Some(row) = self.open_row(work.name)? {
+            return self.go_on::<PutRole>(&work, &row, planned());
+        }
+        // Optimistic: the opening itself says so if a data ID is taken.
+        let all = planned();
+        let ids = all.iter().flat_map(|p| p.datasets.iter().map(PlannedDataset::id)).collect();
+        match opening::open::<PutRole>(self, work.name, &all) {
+            Ok(open) => {
+                let report = StoreReport { ids, ..StoreReport::default() };
+                self.write_and_commit(&work, open, &all, report)
+            }
+            Err(StoreError::Butler(ButlerError::Registry(RegistryError::Conflict { .. }))) => {
+                drop(all);
+                self.store::<PutRole>(&work, planned())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Compares content with what the RUN has, and changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] for the first dataset that cannot be put.
+    pub fn plan_put(&self, request: &PutRequest<'_>) -> Result<StorePlan, StoreError> {
+        self.plan(self.planned_put(request), &BTreeSet::new())
+    }
+
+    fn planned_put<'r>(&self, request: &'r PutRequest<'_>) -> Vec<Planned<'r>> {
+        let planned = |item: &'r PutItem<'_>| Planned {
+            datasets: vec![PlannedDataset::new(
+                self,
+                &item.dataset,
+                &request.run,
+                IdScheme::Unique,
+            )],
+            content: PlannedContent::Bytes(&item.content),
+            expected: None,
+        };
+        request.items.iter().map(planned).collect()
+    }
+
+    /// Ingests files into a RUN.
+    ///
+    /// # Errors
+    /// [`StoreError`]; unless it says otherwise, the repository is as before.
+    pub fn ingest(
+        &self,
+        request: &IngestRequest,
+        progress: &dyn StoreProgress,
+    ) -> Result<StoreReport, StoreError> {
+        let planned = self.planned_ingest(request)?;
+        if request.register {
+            records::register(self, &request.files)?;
+        }
+        let name = Some(&request.name);
+        let work = Work { what: "the ingest", name, options: request.options, progress };
+        match self.open_row(name)? {
+            Some(row) => self.go_on::<IngestRole>(&work, &row, planned),
+            None => self.store::<IngestRole>(&work, planned),
+        }
+    }
+
+    /// Compares files with what the RUN has, and changes nothing. An ingest of that name
+    /// that a killed call left open would be gone on with.
+    ///
+    /// # Errors
+    /// [`StoreError`] for the first file that cannot be ingested.
+    pub fn plan_ingest(&self, request: &IngestRequest) -> Result<StorePlan, StoreError> {
+        let mine = match self.transaction(&request.name)? {
+            Some(row) if row.kind == IngestRole::KIND => {
+                managed(&opening::decode::<IngestRole>(self, &row)?)
+            }
+            _ => BTreeSet::new(),
+        };
+        let mut plan = self.plan(self.planned_ingest(request)?, &mine)?;
+        if request.register {
+            plan.records = records::missing(self, &request.files)?.len();
+        }
+        Ok(plan)
+    }
+
+    fn planned_ingest(&self, request: &IngestRequest) -> Result<Vec<Planned<'static>>, StoreError> {
+        // On all cores; what is wrong is reported in the order of the files all the same.
+        let planned: Vec<_> = request
+            .files
+            .par_iter()
+            .map(|file| planned::of_file(self, file, &request.run, request.mode, request.ids))
+            .collect();
+        planned.into_iter().collect()
+    }
+
+    /// Stores content for datasets that are registered and not stored, at new keys.
+    ///
+    /// # Errors
+    /// [`StoreError`]; unless it says otherwise, the repository is as before.
+    pub fn restore(
+        &self,
+        name: Option<&TransactionName>,
+        items: &[RestoreItem<'_>],
+        options: StoreOptions,
+        progress: &dyn StoreProgress,
+    ) -> Result<StoreReport, StoreError> {
+        let work = Work { what: "the restore", name, options, progress };
+        let planned = self.planned_restore(items)?;
+        if let Some(row) = self.open_row(name)? {
+            return self.go_on::<RestoreRole>(&work, &row, planned);
+        }
+        for artifact in &planned {
+            for PlannedDataset { dataset, .. } in &artifact.datasets {
+                if let Some(transaction) = standing::manager(self, &dataset.run, dataset.id)? {
+                    return Err(StoreError::Managed {
+                        run: dataset.run.clone(),
+                        dataset: Self::label(dataset),
+                        existing: dataset.id,
+                        transaction,
+                    });
+                }
+            }
+        }
+        let report = StoreReport {
+            ids: items.iter().map(|item| item.dataset).collect(),
+            ..StoreReport::default()
+        };
+        let open = opening::open::<RestoreRole>(self, name, &planned)?;
+        self.write_and_commit(&work, open, &planned, report)
+    }
+
+    fn planned_restore<'r>(
+        &self,
+        items: &'r [RestoreItem<'_>],
+    ) -> Result<Vec<Planned<'r>>, StoreError> {
+        let ids: Vec<DatasetId> = items.iter().map(|item| item.dataset).collect();
+        let rows = self.rows_of(&ids)?;
+        let mut planned = Vec::with_capacity(items.len());
+        for (item, row) in items.iter().zip(rows) {
+            let content = match &item.content {
+                RestoreContent::Bytes(bytes) => PlannedContent::Bytes(bytes),
+                RestoreContent::File(path) => {
+                    let failed = |source| StoreError::Source { path: path.clone(), source };
+                    let path = path.canonicalize_utf8().map_err(failed)?;
+                    let source = planned::look_at(&path).map_err(failed)?;
+                    PlannedContent::File(source, FileMode::Copy)
+                }
+            };
+            let dataset = PlannedDataset::existing(row.dataset, true);
+            planned.push(Planned { datasets: vec![dataset], content, expected: None });
+        }
+        Ok(planned)
+    }
+
+    /// The rows of datasets, in the order of the ids.
+    ///
+    /// # Errors
+    /// [`RegistryError::UnknownDataset`] for the first that is not registered.
+    pub(crate) fn rows_of(
+        &self,
+        ids: &[DatasetId],
+    ) -> Result<Vec<pantler_registry::DatasetRow>, RegistryError> {
+        let query = DatasetQuery { ids: Some(ids.to_vec()), ..DatasetQuery::default() };
+        let rows = self.registry().read(|reader| reader.datasets(&query))?;
+        let mut by_id: HashMap<_, _> = rows.into_iter().map(|row| (row.dataset.id, row)).collect();
+        ids.iter()
+            .map(|id| by_id.remove(id).ok_or(RegistryError::UnknownDataset { dataset: *id }))
+            .collect()
+    }
+
+    pub(crate) fn open_row(
+        &self,
+        name: Option<&TransactionName>,
+    ) -> Result<Option<TransactionRow>, StoreError> {
+        match name {
+            None => Ok(None),
+            Some(name) => Ok(self.transaction(name)?),
+        }
+    }
+
+    fn plan(
+        &self,
+        planned: Vec<Planned<'_>>,
+        mine: &BTreeSet<DatasetId>,
+    ) -> Result<StorePlan, StoreError> {
+        let sorted = standing::sort(self, planned, mine)?;
+        let mut plan = StorePlan { skipped: sorted.skipped, ..StorePlan::default() };
+        for planned in &sorted.to_store {
+            plan.bytes += planned.content.size();
+            if planned.is_restored() {
+                plan.restored.push(planned.label());
+            } else {
+                plan.new.push((planned.label(), planned.content.describe()));
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Stores what is not there yet.
+    pub(crate) fn store<R: Role>(
+        &self,
+        work: &Work<'_>,
+        planned: Vec<Planned<'_>>,
+    ) -> Result<StoreReport, StoreError> {
+        let sorted = standing::sort(self, planned, &BTreeSet::new())?;
+        let report = StoreReport {
+            skipped: sorted.skipped,
+            repaired: sorted.lost.len(),
+            ids: sorted.ids,
+            ..StoreReport::default()
+        };
+        if !sorted.lost.is_empty() {
+            self.unstore_lost(work.what, sorted.lost)?;
+        }
+        if sorted.to_store.is_empty() {
+            return Ok(report);
+        }
+        let open = opening::open::<R>(self, work.name, &sorted.to_store)?;
+        self.write_and_commit(work, open, &sorted.to_store, report)
+    }
+
+    /// Takes the records of artifacts that vanished or rotted away, and what is left of
+    /// the artifacts: their datasets are registered only, until they are stored again.
+    fn unstore_lost(&self, what: &'static str, lost: Vec<DatasetId>) -> Result<(), StoreError> {
+        let request = RemoveRequest { name: None, datasets: lost, purge: false, force: true };
+        match self.remove_datasets(&request) {
+            Ok(_) => Ok(()),
+            Err(crate::RemoveError::Butler(error)) => Err(error.into()),
+            Err(crate::RemoveError::NotClosed { source }) => {
+                Err(StoreError::NotClosed { what, source })
+            }
+            Err(other) => Err(StoreError::Undone { what, source: other.into() }),
+        }
+    }
+
+    /// Goes on with an open transaction of the requested name.
+    pub(crate) fn go_on<R: Role>(
+        &self,
+        work: &Work<'_>,
+        row: &TransactionRow,
+        planned: Vec<Planned<'_>>,
+    ) -> Result<StoreReport, StoreError> {
+        let mut left = opening::decode::<R>(self, row)?;
+        let sorted = standing::sort(self, planned, &managed(&left))?;
+        let planned = opening::adopt(&row.name, &mut left, sorted.to_store)?;
+        let open = self.take_over(row, left, work.options.take_over)?;
+        work.progress.resuming(row);
+        let ids = open.transaction().items().iter().flat_map(|i| i.datasets.iter().map(|d| d.id));
+        let report = StoreReport {
+            skipped: sorted.skipped,
+            resumed: true,
+            ids: ids.collect(),
+            ..StoreReport::default()
+        };
+        self.write_and_commit(work, open, &planned, report)
+    }
+
+    pub(crate) fn write_and_commit<R: Role>(
+        &self,
+        work: &Work<'_>,
+        mut open: Open<Storing<R>>,
+        planned: &[Planned<'_>],
+        mut report: StoreReport,
+    ) -> Result<StoreReport, StoreError> {
+        let name = open.name().clone();
+        let what = work.what;
+        let keep_going = work.options.keep_going;
+        let written = write::write_all(self, &mut open, planned, keep_going, work.progress);
+        let failure: Box<dyn std::error::Error + Send + Sync> = match written {
+            Err(error) => error,
+            Ok(outcome) => {
+                let of = |of: fn(&PlannedDataset) -> bool| {
+                    let stored = |p: &&Planned<'_>| {
+                        !outcome.failed.iter().any(|(label, _)| *label == p.label())
+                    };
+                    let all = planned.iter().filter(stored);
+                    all.flat_map(|p| p.datasets.iter()).filter(|d| of(d)).count()
+                };
+                report.stored = of(|_| true);
+                report.restored = of(|dataset| dataset.registered);
+                report.bytes = outcome.bytes;
+                let partial = !outcome.failed.is_empty();
+                report.failed = outcome.failed;
+                let moved = moved(&open);
+                let options = CloseOptions { partial, ..CloseOptions::default() };
+                match self.close_open(open, Closing::Commit, options) {
+                    Ok(_) => {
+                        remove_sources(self, planned, &moved, &mut report);
+                        return Ok(report);
+                    }
+                    Err(failure) => match failure.open {
+                        Some(still) => {
+                            open = still;
+                            failure.error
+                        }
+                        None => {
+                            return Err(StoreError::NotClosed { what, source: failure.error });
+                        }
+                    },
+                }
+            }
+        };
+        match self.close_open(open, Closing::Revert, CloseOptions::default()) {
+            Ok(_) => Err(StoreError::Undone { what, source: failure }),
+            Err(revert) => Err(StoreError::LeftOpen {
+                what,
+                name,
+                failure: write::chain(&*failure),
+                source: revert.error,
+            }),
+        }
+    }
+}
+
+/// The datasets that an open transaction manages.
+fn managed<R: Role>(storing: &Storing<R>) -> BTreeSet<DatasetId> {
+    let datasets = storing.items().iter().flat_map(|item| item.datasets.iter());
+    datasets.map(|dataset| dataset.id).collect()
+}
+
+/// Where the content of files was written, by path.
+fn moved<R: Role>(open: &Open<Storing<R>>) -> HashMap<String, ArtifactKey> {
+    let written = |item: &Item| {
+        let (attempt, _) = item.written?;
+        let write = WriteId::of_opening(open.opening(), attempt);
+        Some((item.source.as_ref()?.path.to_string(), item.location.key()?.at(&write)?))
+    };
+    open.transaction().items().iter().filter_map(written).collect()
+}
+
+/// Removes the files that were moved, if they are unchanged; the datasets are stored in
+/// any case.
+fn remove_sources(
+    butler: &DirectButler,
+    planned: &[Planned<'_>],
+    stored: &HashMap<String, ArtifactKey>,
+    report: &mut StoreReport,
+) {
+    for planned in planned {
+        let PlannedContent::File(source, FileMode::Move) = &planned.content else { continue };
+        let path = Utf8Path::new(&*source.path);
+        pantler_seam::step("store.source.remove");
+        let state = SourceState { size: source.size, modified: source.modified, inode: None };
+        let Some(key) = stored.get(path.as_str()) else { continue };
+        let left = match butler.datastore().remove_source(path, &state, key) {
+            Ok(SourceRemoval::Removed | SourceRemoval::Missing) => continue,
+            Ok(SourceRemoval::Changed) => "it changed while it was being stored".to_owned(),
+            Ok(SourceRemoval::Needed) => "the artifact needs it".to_owned(),
+            Err(error) => write::chain(&error),
+        };
+        report.sources_left.push((path.to_owned(), left));
+    }
+}

@@ -1,0 +1,184 @@
+//! Opening a storing transaction, or taking over the one that a dead process left.
+
+use std::collections::{BTreeMap, HashMap};
+
+use pantler_butler::{
+    storing::{Item, ItemDataset, Role, Source, Storing, StoringRun},
+    transaction::{Open, TransactionKind as _},
+};
+use pantler_core::{
+    CollectionName, OpeningId, TransactionName, WriteId, changes::Change,
+    transaction::TransactionRow,
+};
+use pantler_datastore::{RunPrefix, key};
+use pantler_registry::{RegistryError, Writer};
+
+use super::{
+    StoreError,
+    planned::{Planned, PlannedDataset},
+};
+use crate::{ButlerError, DirectButler};
+
+struct OpenRun {
+    prefix: RunPrefix,
+    run: StoringRun,
+}
+
+/// Opens a transaction that stores `planned`; its items are in that order.
+pub(super) fn open<R: Role>(
+    butler: &DirectButler,
+    name: Option<&TransactionName>,
+    planned: &[Planned<'_>],
+) -> Result<Open<Storing<R>>, StoreError> {
+    let opening = butler.environment().new_opening();
+    let own = own_name(R::KIND, opening);
+    butler.begin_with(name.unwrap_or(&own), opening, None, |writer| {
+        describe(butler, writer, opening, planned)
+    })
+}
+
+/// A name that no other opening takes.
+pub(crate) fn own_name(kind: &str, opening: OpeningId) -> TransactionName {
+    TransactionName::new(format!("{kind}/{opening}")).expect("a kind and a UUID make a name")
+}
+
+/// Inside of the opening database transaction: makes sure of the RUNs, whose ids are
+/// part of the keys.
+fn describe<R: Role>(
+    butler: &DirectButler,
+    writer: &Writer,
+    opening: OpeningId,
+    planned: &[Planned<'_>],
+) -> Result<Storing<R>, StoreError> {
+    let write = WriteId::of_opening(opening, 1);
+    let mut runs: BTreeMap<&CollectionName, OpenRun> = BTreeMap::new();
+    let mut items = Vec::with_capacity(planned.len());
+    let mut new = Vec::with_capacity(planned.len());
+    for artifact in planned {
+        for planned in &artifact.datasets {
+            let name = &planned.dataset.run;
+            if !runs.contains_key(name) {
+                runs.insert(name, ensure_run(butler, writer, name)?);
+            }
+            if let Some(run) = runs.get_mut(name) {
+                run.run.modified |= planned.registered;
+            }
+            if !planned.registered {
+                new.push(planned.dataset.clone());
+            }
+        }
+        let Some(first) = artifact.datasets.first() else { continue };
+        let prefix = &runs[&first.dataset.run].prefix;
+        items.push(item(artifact, first, prefix, &write));
+    }
+    let runs = runs.into_values().map(|run| run.run).collect();
+    Ok(Storing::new(runs, items, new))
+}
+
+fn ensure_run(
+    butler: &DirectButler,
+    writer: &Writer,
+    name: &CollectionName,
+) -> Result<OpenRun, StoreError> {
+    let there = writer.collection(name)?;
+    let made = there.is_none();
+    writer.apply(&[Change::EnsureRun(name.clone())], butler.environment().clock.now())?;
+    let collection = match there {
+        Some(collection) => Some(collection),
+        None => writer.collection(name)?,
+    };
+    let unknown = || RegistryError::UnknownCollection { name: name.clone() };
+    let id = collection.ok_or_else(unknown)?.id;
+    let run = StoringRun { name: name.clone(), made, modified: false };
+    Ok(OpenRun { prefix: key::run_prefix(name, id), run })
+}
+
+fn item(
+    planned: &Planned<'_>,
+    first: &PlannedDataset,
+    prefix: &RunPrefix,
+    write: &WriteId,
+) -> Item {
+    let dataset = |planned: &PlannedDataset| ItemDataset {
+        id: planned.id(),
+        label: planned.label.clone(),
+        storage_class: planned.dataset.dataset_type.storage_class,
+        slice: planned.slice,
+        registered: planned.registered,
+    };
+    let datasets = planned.datasets.iter().map(dataset).collect();
+    let mut item = match planned.content.existing() {
+        Some(location) => Item::existing(location, datasets),
+        None => {
+            let dataset_type = &first.dataset.dataset_type;
+            let extension = planned
+                .content
+                .extension()
+                .unwrap_or_else(|| dataset_type.storage_class.extension().to_owned());
+            let key = key::dataset_key(
+                prefix,
+                &dataset_type.name,
+                &first.dataset.data_id,
+                write,
+                &extension,
+            );
+            Item::written_at(key, datasets)
+        }
+    };
+    item.source = planned.content.source().map(|source| Box::new(source.clone()));
+    item.expected = planned.expected;
+    item
+}
+
+/// Decodes an open transaction of this kind.
+pub(super) fn decode<R: Role>(
+    butler: &DirectButler,
+    row: &TransactionRow,
+) -> Result<Storing<R>, StoreError> {
+    if row.kind != R::KIND {
+        return Err(StoreError::OtherWork { name: row.name.clone() });
+    }
+    let manifest = butler.registry().read(|reader| reader.manifest(row.opening))?;
+    let decoded = Storing::decode(&row.data, &manifest);
+    Ok(decoded.map_err(|source| ButlerError::Decode { name: row.name.clone(), source })?)
+}
+
+/// Puts `planned` into the order of the items of an open transaction, if it is the same
+/// work: the same datasets in the same artifacts, from files that have not changed. The
+/// folder of the files may have moved; the dataset ids are those of the transaction.
+pub(super) fn adopt<'a, R: Role>(
+    name: &TransactionName,
+    left: &mut Storing<R>,
+    planned: Vec<Planned<'a>>,
+) -> Result<Vec<Planned<'a>>, StoreError> {
+    let other = || StoreError::OtherWork { name: name.clone() };
+    let mut by_label: HashMap<String, Planned<'a>> =
+        planned.into_iter().map(|planned| (planned.label(), planned)).collect();
+    let mut adopted = Vec::with_capacity(by_label.len());
+    for item in left.items_mut() {
+        let planned = by_label.remove(item.label()).ok_or_else(other)?;
+        if !is_same(item, &planned) {
+            return Err(other());
+        }
+        item.source = planned.content.source().map(|source| Box::new(source.clone()));
+        adopted.push(planned);
+    }
+    if by_label.is_empty() { Ok(adopted) } else { Err(other()) }
+}
+
+fn is_same(item: &Item, planned: &Planned<'_>) -> bool {
+    let unchanged = |a: &Source, b: &Source| (a.size, a.modified) == (b.size, b.modified);
+    let same_source = match (&item.source, planned.content.source()) {
+        (Some(a), Some(b)) => unchanged(a, b),
+        (None, None) => true,
+        _ => false,
+    };
+    let existing = planned.content.existing();
+    let same_place = match &existing {
+        None => item.is_written(),
+        Some(location) => !item.is_written() && *location == item.location,
+    };
+    let labels = item.datasets.iter().map(|d| (&*d.label, d.slice));
+    let wanted = planned.datasets.iter().map(|d| (&*d.label, d.slice));
+    same_source && same_place && item.expected == planned.expected && labels.eq(wanted)
+}

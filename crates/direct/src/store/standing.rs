@@ -1,0 +1,257 @@
+//! How the datasets to be stored stand in the repository before.
+
+use std::collections::{BTreeSet, HashMap};
+
+use pantler_core::{CollectionName, DataId, DatasetId, DatasetTypeName, TransactionName};
+use pantler_datastore::{Depth, Verdict};
+use pantler_registry::{DatasetQuery, DatasetRow, LockKind, Reader, RegistryError};
+use rayon::prelude::*;
+
+use super::{
+    StoreError,
+    planned::{Planned, PlannedDataset, wanted},
+};
+use crate::{ButlerError, DirectButler};
+
+/// Up to how many datasets are looked up one by one; of more, all of their types in
+/// their RUNs are read.
+const FEW: usize = 64;
+
+/// Planned artifacts, by what there is to do.
+#[derive(Default)]
+pub(crate) struct Sorted<'a> {
+    /// To be stored, in the order given.
+    pub(crate) to_store: Vec<Planned<'a>>,
+    /// There already, with the same content.
+    pub(crate) skipped: usize,
+    /// Stored according to their records, but their artifact is not what it should be:
+    /// to be unstored, and then stored again with the others.
+    pub(crate) lost: Vec<DatasetId>,
+    /// The ids of all that was asked for, in order.
+    pub(crate) ids: Vec<DatasetId>,
+}
+
+type Key = (CollectionName, DatasetTypeName, DataId);
+
+fn key(dataset: &PlannedDataset) -> Key {
+    let dataset = &dataset.dataset;
+    (dataset.run.clone(), dataset.dataset_type.name.clone(), dataset.data_id.clone())
+}
+
+/// What the RUNs have for the data IDs asked for.
+pub(crate) struct Existing(HashMap<Key, DatasetRow>);
+
+impl Existing {
+    pub(crate) fn read(butler: &DirectButler, all: &[Planned<'_>]) -> Result<Self, StoreError> {
+        let datasets = || all.iter().flat_map(|planned| planned.datasets.iter());
+        let few = datasets().take(FEW + 1).count() <= FEW;
+        let rows = butler.registry().read(|reader| {
+            if few { one_by_one(reader, datasets()) } else { by_type(reader, datasets()) }
+        })?;
+        let row_key = |row: &DatasetRow| {
+            let dataset = &row.dataset;
+            (dataset.run.clone(), dataset.dataset_type.name.clone(), dataset.data_id.clone())
+        };
+        Ok(Self(rows.into_iter().map(|row| (row_key(&row), row)).collect()))
+    }
+
+    fn of(&self, dataset: &PlannedDataset) -> Option<&DatasetRow> {
+        self.0.get(&key(dataset))
+    }
+}
+
+fn one_by_one<'p>(
+    reader: &Reader,
+    datasets: impl Iterator<Item = &'p PlannedDataset>,
+) -> Result<Vec<DatasetRow>, RegistryError> {
+    let mut rows = Vec::new();
+    for PlannedDataset { dataset, .. } in datasets {
+        rows.extend(reader.dataset_by_key(
+            &dataset.dataset_type.name,
+            &dataset.run,
+            &dataset.data_id,
+        )?);
+    }
+    Ok(rows)
+}
+
+fn by_type<'p>(
+    reader: &Reader,
+    datasets: impl Iterator<Item = &'p PlannedDataset>,
+) -> Result<Vec<DatasetRow>, RegistryError> {
+    let (mut types, mut runs) = (BTreeSet::new(), BTreeSet::new());
+    for PlannedDataset { dataset, .. } in datasets {
+        types.insert(&dataset.dataset_type.name);
+        runs.insert(&dataset.run);
+    }
+    let mut known = (Vec::new(), Vec::new());
+    for name in types {
+        if reader.dataset_type(name)?.is_some() {
+            known.0.push(name.clone());
+        }
+    }
+    for name in runs {
+        if reader.collection(name)?.is_some() {
+            known.1.push(name.clone());
+        }
+    }
+    if known.0.is_empty() || known.1.is_empty() {
+        return Ok(Vec::new());
+    }
+    reader.datasets(&DatasetQuery {
+        dataset_types: Some(known.0),
+        runs: Some(known.1),
+        ..DatasetQuery::default()
+    })
+}
+
+/// Sorts what is asked for. Datasets in `mine`, which an open transaction of the caller
+/// manages, count as new.
+pub(crate) fn sort<'a>(
+    butler: &DirectButler,
+    all: Vec<Planned<'a>>,
+    mine: &BTreeSet<DatasetId>,
+) -> Result<Sorted<'a>, StoreError> {
+    let existing = Existing::read(butler, &all)?;
+    let mut sorted = Sorted::default();
+    let mut seen: HashMap<Key, String> = HashMap::new();
+    // What is there already is read, on all cores; what is wrong is reported in order.
+    let standings: Vec<_> =
+        all.par_iter().map(|planned| standing(butler, planned, &existing, mine)).collect();
+    for (mut planned, standing) in all.into_iter().zip(standings) {
+        for dataset in &planned.datasets {
+            if let Some(first) = seen.insert(key(dataset), planned.content.describe()) {
+                return Err(StoreError::Twice {
+                    dataset: DirectButler::label(&dataset.dataset),
+                    first,
+                    second: planned.content.describe(),
+                });
+            }
+        }
+        let standing = standing?;
+        for dataset in &mut planned.datasets {
+            if let (Some(row), false) = (existing.of(dataset), standing == Standing::New) {
+                dataset.dataset.id = row.dataset.id;
+                dataset.registered = true;
+            }
+            sorted.ids.push(dataset.id());
+        }
+        match standing {
+            Standing::Same => sorted.skipped += planned.datasets.len(),
+            Standing::New | Standing::RegisteredOnly => sorted.to_store.push(planned),
+            Standing::Lost => {
+                sorted.lost.extend(planned.datasets.iter().map(PlannedDataset::id));
+                sorted.to_store.push(planned);
+            }
+        }
+    }
+    Ok(sorted)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    New,
+    RegisteredOnly,
+    Same,
+    Lost,
+}
+
+/// How the datasets of one artifact stand: all the same, or it is an error.
+fn standing(
+    butler: &DirectButler,
+    planned: &Planned<'_>,
+    existing: &Existing,
+    mine: &BTreeSet<DatasetId>,
+) -> Result<Standing, StoreError> {
+    let mut all = None;
+    for dataset in &planned.datasets {
+        let found = existing.of(dataset).filter(|row| !mine.contains(&row.dataset.id));
+        let this = match found {
+            None => Standing::New,
+            Some(row) => of_dataset(butler, planned, dataset, row)?,
+        };
+        match all.replace(this) {
+            Some(other) if other != this => {
+                return Err(StoreError::Mixed {
+                    source_name: planned.content.describe(),
+                    run: dataset.dataset.run.clone(),
+                    dataset: DirectButler::label(&dataset.dataset),
+                });
+            }
+            _ => {}
+        }
+    }
+    Ok(all.unwrap_or(Standing::New))
+}
+
+fn of_dataset(
+    butler: &DirectButler,
+    planned: &Planned<'_>,
+    dataset: &PlannedDataset,
+    row: &DatasetRow,
+) -> Result<Standing, StoreError> {
+    let (run, label) = (dataset.dataset.run.clone(), DirectButler::label(&dataset.dataset));
+    let existing = row.dataset.id;
+    if dataset.fixed_id && existing != dataset.id() {
+        return Err(StoreError::OtherId { run, dataset: label, existing, wanted: dataset.id() });
+    }
+    let Some(record) = row.records.first() else {
+        return match manager(butler, &run, existing)? {
+            None => Ok(Standing::RegisteredOnly),
+            Some(transaction) => {
+                Err(StoreError::Managed { run, dataset: label, existing, transaction })
+            }
+        };
+    };
+    let same = match dataset.slice {
+        Some((_, content)) => (content.size, content.checksum) == (record.size, record.checksum),
+        None => {
+            planned.content.size() == record.size && {
+                let content = wanted(planned)?;
+                (content.size, content.checksum) == (record.size, record.checksum)
+            }
+        }
+    };
+    if !same {
+        let source_name = planned.content.describe();
+        return Err(StoreError::Differs { source_name, run, dataset: label, existing });
+    }
+    // What was asked for again must be there: it is read, not believed.
+    match butler.datastore().verify_record(record, Depth::Full).map_err(ButlerError::from)? {
+        Verdict::Present { .. } => Ok(Standing::Same),
+        Verdict::Missing | Verdict::Corrupt { .. } => Ok(Standing::Lost),
+    }
+}
+
+/// The open transaction that manages a dataset without records.
+pub(crate) fn manager(
+    butler: &DirectButler,
+    run: &CollectionName,
+    dataset: DatasetId,
+) -> Result<Option<TransactionName>, ButlerError> {
+    let locks = butler.registry().read(|reader| {
+        let mut found = Vec::new();
+        for (name, kind) in reader.locks_of_run(run)? {
+            if kind == LockKind::Input {
+                continue;
+            }
+            if let Some(row) = reader.transaction(&name)? {
+                let manifest = reader.manifest(row.opening)?;
+                found.push((row, kind, manifest));
+            }
+        }
+        Ok::<_, RegistryError>(found)
+    })?;
+    for (row, kind, manifest) in locks {
+        // Of one that cannot be decoded, and of a workspace, nothing better is known.
+        let manages = kind == LockKind::Modified
+            || butler
+                .kinds()
+                .decode(&row.kind, &row.data, &manifest)
+                .map_or(true, |transaction| transaction.managed().datasets.contains(&dataset));
+        if manages {
+            return Ok(Some(row.name));
+        }
+    }
+    Ok(None)
+}
