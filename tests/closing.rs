@@ -57,7 +57,7 @@ fn an_ingest_takes_as_many_database_transactions_for_many_files_as_for_few() {
         let butler = butler(&project);
         let commits = butler.registry().count_commits().unwrap();
         let names: Vec<&str> = items.iter().map(String::as_str).collect();
-        assert_eq!(ingest(&butler, &files_of(&project, &names)).unwrap().ingested, n);
+        assert_eq!(ingest(&butler, &files_of(&project, &names)).unwrap().stored, n);
         commits.load(Ordering::SeqCst)
     });
     // RUN, types and records; the opening; the closing.

@@ -17,7 +17,7 @@ use pantler_testkit::{Project, Ran};
 use rayon::prelude::*;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::toy::{COPY, PIPELINE, PROJECT, datasets, killed_at, path_of, toy, until};
+use crate::toy::{COPY, PIPELINE, PROJECT, datasets, killed_at, toy, until};
 
 /// What `check` is to say and `--repair` to do.
 struct Damage {
@@ -25,11 +25,13 @@ struct Damage {
     make: fn(&Project),
     /// Whether it takes `--checksum` to see it.
     checksum: bool,
-    /// The codes of the findings, sorted.
+    /// Whether nobody can write any more.
+    alone: bool,
+    /// The codes of the findings, sorted, each once.
     found: &'static [&'static str],
     /// What the repair does, sorted.
     actions: &'static [&'static str],
-    /// The codes of what is left after it, sorted.
+    /// The codes of what is left after it, sorted, each once.
     left: &'static [&'static str],
 }
 
@@ -45,12 +47,12 @@ const fn files(
     actions: &'static [&'static str],
     left: &'static [&'static str],
 ) -> Damage {
-    Damage { name, make, checksum: false, found, actions, left }
+    Damage { name, make, checksum: false, alone: false, found, actions, left }
 }
 
 /// Damage of rows, which no command repairs.
 const fn rows(name: &'static str, make: fn(&Project), found: &'static [&'static str]) -> Damage {
-    Damage { name, make, checksum: false, found, actions: NOTHING, left: found }
+    Damage { name, make, checksum: false, alone: false, found, actions: NOTHING, left: found }
 }
 
 /// Damage that leaves the size of a file as it was.
@@ -59,7 +61,15 @@ const fn content(
     make: fn(&Project),
     actions: &'static [&'static str],
 ) -> Damage {
-    Damage { name, make, checksum: true, found: &["artifact-checksum"], actions, left: NOTHING }
+    Damage {
+        name,
+        make,
+        checksum: true,
+        alone: false,
+        found: &["artifact-checksum"],
+        actions,
+        left: NOTHING,
+    }
 }
 
 const DAMAGES: &[Damage] = &[
@@ -87,7 +97,7 @@ const DAMAGES: &[Damage] = &[
         &["quarantined", "records-dropped", "records-dropped", "records-dropped"],
     ),
     Damage {
-        found: &["artifact-checksum", "artifact-checksum"],
+        found: &["artifact-checksum"],
         ..content(
             "two files change places",
             swap,
@@ -96,30 +106,21 @@ const DAMAGES: &[Damage] = &[
     },
     files(
         "a file becomes a directory",
-        |p| {
-            remove(&number(p, "a"));
-            make_dir(&number(p, "a"));
-        },
+        |p| replace(&number(p, "a"), make_dir),
         &["artifact-not-regular"],
         DROPPED,
         NOTHING,
     ),
     files(
         "a file becomes a FIFO",
-        |p| {
-            remove(&number(p, "a"));
-            fifo(&number(p, "a"));
-        },
+        |p| replace(&number(p, "a"), fifo),
         &["artifact-not-regular"],
         DROPPED,
         &["foreign"],
     ),
     files(
         "a file becomes a link to nowhere",
-        |p| {
-            remove(&number(p, "a"));
-            link("/nowhere", &number(p, "a"));
-        },
+        |p| replace(&number(p, "a"), |path| link("/nowhere", path)),
         &["artifact-missing"],
         BOTH,
         NOTHING,
@@ -199,11 +200,7 @@ const DAMAGES: &[Damage] = &[
     files("a direct file grows", |p| append(&direct(p)), &["direct-size"], DROPPED, NOTHING),
     files(
         "a direct file becomes a directory",
-        |p| {
-            let path = direct(p);
-            remove(&path);
-            make_dir(&path);
-        },
+        |p| replace(&direct(p), make_dir),
         &["direct-not-regular"],
         DROPPED,
         NOTHING,
@@ -220,7 +217,7 @@ const DAMAGES: &[Damage] = &[
     rows(
         "a dataset is gone",
         |p| sql(p, &format!("DELETE FROM dataset WHERE id = {A}")),
-        &["foreign-key", "foreign-key", "membership-without-dataset", "record-without-dataset"],
+        &["foreign-key", "membership-without-dataset", "record-without-dataset"],
     ),
     rows(
         "a membership is gone",
@@ -242,16 +239,12 @@ const DAMAGES: &[Damage] = &[
     rows(
         "a dimension record is gone",
         |p| sql(p, "DELETE FROM element_item WHERE d_item = 'a'"),
-        &[
-            "membership-without-dimension-record",
-            "membership-without-dimension-record",
-            "membership-without-dimension-record",
-        ],
+        &["membership-without-dimension-record"],
     ),
     rows(
         "a RUN is gone",
         |p| sql(p, "DELETE FROM collection WHERE name = 'toy/raw'"),
-        &["chain-broken"],
+        &["chain-broken", "dataset-without-run", "foreign-key", "membership-mismatch"],
     ),
     rows(
         "a RUN is no RUN",
@@ -261,18 +254,24 @@ const DAMAGES: &[Damage] = &[
     rows(
         "a dataset type is gone",
         |p| sql(p, "DELETE FROM dataset_type WHERE name = 'number'"),
-        &["dataset-without-type"],
+        &["dataset-without-type", "foreign-key"],
     ),
-    rows(
-        "a table of memberships is gone",
-        |p| sql(p, "DROP TABLE membership_1"),
-        &["group-without-table"],
-    ),
-    rows(
-        "a dimension group is of no universe",
-        |p| sql(p, "UPDATE dimension_group SET key = 'item,moon' WHERE id = 1"),
-        &["group-not-of-universe"],
-    ),
+    Damage {
+        alone: true,
+        ..rows(
+            "a table of memberships is gone",
+            |p| sql(p, "DROP TABLE membership_1"),
+            &["group-without-table"],
+        )
+    },
+    Damage {
+        alone: true,
+        ..rows(
+            "a dimension group is of no universe",
+            |p| sql(p, "UPDATE dimension_group SET key = 'item,moon' WHERE id = 1"),
+            &["group-not-of-universe"],
+        )
+    },
     rows(
         "a tag of no dataset",
         |p| {
@@ -291,7 +290,7 @@ const DAMAGES: &[Damage] = &[
                 "INSERT INTO collection (name, type) VALUES ('x', 'CHAINED'), ('y', 'CHAINED'); INSERT INTO collection_child SELECT p.id, 0, c.id FROM collection p, collection c WHERE (p.name, c.name) IN (('x', 'y'), ('y', 'x'))",
             )
         },
-        &["chain-cycle", "chain-cycle"],
+        &["chain-cycle"],
     ),
     rows(
         "an index is gone",
@@ -377,12 +376,7 @@ const DAMAGES: &[Damage] = &[
                 "INSERT INTO artifact_transaction_modified_run VALUES ('toy/raw', 'gone'); INSERT INTO artifact_transaction_insert_only_run VALUES ('gone', 'x'); INSERT INTO artifact_transaction_input_run VALUES ('gone', 'y')",
             )
         },
-        &[
-            "foreign-key",
-            "lock-without-transaction",
-            "lock-without-transaction",
-            "lock-without-transaction",
-        ],
+        &["foreign-key", "lock-without-transaction"],
     ),
     rows(
         "a manifest of no transaction",
@@ -411,7 +405,12 @@ const DAMAGES: &[Damage] = &[
     ),
     rows(
         "a manifest that is cut",
-        |p| open_and(p, "UPDATE artifact_transaction_chunk SET body = substr(body, 1, 9)"),
+        |p| {
+            open_and(
+                p,
+                "INSERT INTO artifact_transaction_chunk SELECT opening_id, 99, x'28b5' FROM artifact_transaction",
+            )
+        },
         &["database-damaged"],
     ),
     rows(
@@ -464,10 +463,12 @@ fn each_damage_is_found_and_repaired_as_far_as_it_can_be() {
         .par_iter()
         .filter_map(|damage| {
             let result = std::panic::catch_unwind(|| try_damage(&sound, damage));
-            result.err().map(|_| damage.name.to_owned())
+            let said = result.err()?;
+            let said = said.downcast::<String>().map_or_else(|_| String::new(), |said| *said);
+            Some(format!("{}: {said}", damage.name))
         })
         .collect();
-    assert!(failures.is_empty(), "failed, see above: {failures:#?}");
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 /// Three numbers, copied and added up: what is damaged.
@@ -492,11 +493,11 @@ fn sound() -> Project {
 }
 
 fn try_damage(sound: &Project, damage: &Damage) {
-    let Damage { name, make, checksum, found, actions, left } = damage;
+    let Damage { name, make, checksum, alone, found, actions, left } = damage;
     let mut project = sound.duplicate();
     project.expect_damage();
     make(&project);
-    let writing = AtomicBool::new(true);
+    let writing = AtomicBool::new(!alone);
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| write_on(&project, &writing));
         // Ends the writer also if an assertion fails.
@@ -516,7 +517,10 @@ fn try_damage(sound: &Project, damage: &Damage) {
 
         let repaired = check(&project, &[full, &["--repair"]].concat(), code(left));
         assert_eq!(done(&repaired), *actions, "{name}: what was done: {repaired:#}");
-        assert_eq!(codes(&repaired), *left, "{name}: what is left: {repaired:#}");
+        // Only where it may write does SQLite look at the constraints of single rows, too.
+        let mut still = codes(&repaired);
+        still.retain(|code| code != "integrity" || left.contains(&"integrity"));
+        assert_eq!(still, *left, "{name}: what is left: {repaired:#}");
         // What it moved away, it kept.
         let kept = Files::quarantined(&project);
         assert_eq!(
@@ -531,6 +535,9 @@ fn try_damage(sound: &Project, damage: &Damage) {
 
         drop(stop);
         let written = writer.join().unwrap();
+        if *alone {
+            return;
+        }
         let rows = datasets(&project, &["--collections", "writer/raw"]);
         let stored = rows.iter().filter(|row| row["stored"] == true).count();
         assert_eq!(stored, written, "{name}: what the writer was told is stored");
@@ -544,7 +551,7 @@ fn try_damage(sound: &Project, damage: &Damage) {
 fn write_on(project: &Project, writing: &AtomicBool) -> usize {
     let folder = project.path().join("writer");
     let mut written = 0;
-    while writing.load(Ordering::SeqCst) || written == 0 {
+    while writing.load(Ordering::SeqCst) {
         project.write(&format!("writer/data/w{written}.txt"), format!("{written}\n"));
         project.program().run(&["run", folder.as_str(), "-j1"]).expect(0);
         written += 1;
@@ -574,7 +581,9 @@ fn texts(rows: &serde_json::Value, field: &str) -> Vec<String> {
 }
 
 fn codes(report: &serde_json::Value) -> Vec<String> {
-    texts(&report["findings"], "code")
+    let mut codes = texts(&report["findings"], "code");
+    codes.dedup();
+    codes
 }
 
 /// The actions of a repair, but for what it left as it is.
@@ -647,6 +656,11 @@ fn artifact(project: &Project, part: &str) -> Utf8PathBuf {
 
 fn remove(path: &Utf8Path) {
     std::fs::remove_file(path).unwrap();
+}
+
+fn replace(path: &Utf8Path, by: impl FnOnce(&Utf8Path)) {
+    remove(path);
+    by(path);
 }
 
 /// Artifacts are read-only: another file takes its place.
@@ -733,4 +747,299 @@ fn open_and(project: &Project, damage: &str) {
     killed_at(project, "datastore.rename:1", &[]);
     assert_eq!(codes(&check(project, &[], 0)), NOTHING);
     sql(project, damage);
+}
+
+#[test]
+fn a_byte_in_the_middle_of_a_large_file_is_found() {
+    const SIZE: u64 = 200_000_000;
+    let mut project = toy(&["large"]);
+    File::create(project.path().join("data/large.txt")).unwrap().set_len(SIZE).unwrap();
+    killed_at(&project, "close.rows.committed:1", &[]);
+    let path = number(&project, "large");
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), SIZE);
+    assert_eq!(codes(&check(&project, &["--checksum"], 0)), NOTHING);
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let mut file = OpenOptions::new().write(true).open(&path).unwrap();
+    file.seek(SeekFrom::Start(SIZE / 2)).unwrap();
+    file.write_all(&[1]).unwrap();
+    drop(file);
+    assert_eq!(codes(&check(&project, &[], 0)), NOTHING);
+    project.expect_damage();
+    let report = check(&project, &["--checksum"], 6);
+    assert_eq!(codes(&report), ["artifact-checksum"]);
+    let subject = report["findings"][0]["subject"].as_str().unwrap();
+    assert!(path.as_str().ends_with(subject), "{subject}");
+}
+
+/// A repository with one of each that a repair can put right.
+fn broken() -> Project {
+    let mut project = sound();
+    project.expect_damage();
+    remove(&number(&project, "a"));
+    append(&number(&project, "b"));
+    flip(&number(&project, "c"), 0);
+    write(&storage(&project).join("stray.txt"));
+    write(&storage(&project).join("gone@99/t/stray.txt"));
+    project
+}
+
+const REPAIR: [&str; 4] = ["check", "--checksum", "--repair", "--json"];
+
+/// The repair of a project, with a variable that arms it.
+fn armed(project: &Project, variable: (&str, &str)) -> std::process::Command {
+    let repo = project.repo();
+    let args = [&REPAIR[..], &["--repo", repo.as_str()]].concat();
+    let mut command = project.program().command(&args);
+    command.env(variable.0, variable.1);
+    command
+}
+
+#[test]
+fn a_repair_that_is_killed_anywhere_is_finished_by_the_next() {
+    let broken = broken();
+    let calm = broken.duplicate();
+    let log = calm.path().join("steps.log");
+    Ran::of(armed(&calm, ("PANTLER_CRASH_LOG", log.as_str()))).expect(0);
+    let steps = calm.read("steps.log");
+    let after = calm.picture();
+    let moved = Files::quarantined(&calm);
+    assert_eq!(moved, 4);
+    let mut named = BTreeSet::new();
+    let mut points: Vec<(&str, usize)> = Vec::new();
+    for step in steps.lines() {
+        let count = points.iter().filter(|(name, _)| *name == step).count() + 1;
+        points.push((step, count));
+        named.extend(step.strip_prefix("repair."));
+    }
+    for own in ["quarantine", "quarantined", "records", "records.dropped"] {
+        assert!(named.contains(own), "{named:?}");
+    }
+    println!("killing `pantler check --repair` at {} points", points.len());
+    points.par_iter().for_each(|(step, count)| {
+        let project = broken.duplicate();
+        let at = format!("{step}:{count}");
+        let ran = Ran::of(armed(&project, ("PANTLER_CRASH", &at)));
+        assert_eq!(ran.status.signal(), Some(9), "{at}: {}", ran.stderr);
+        project.pantler(&REPAIR).expect(0);
+        after.assert_same(&project.picture(), &at);
+        assert_eq!(Files::quarantined(&project), moved, "{at}");
+        project.check();
+    });
+}
+
+#[test]
+fn a_repair_that_fails_anywhere_says_so_and_is_finished_by_the_next() {
+    let broken = broken();
+    let calm = broken.duplicate();
+    calm.pantler(&REPAIR).expect(0);
+    let after = calm.picture();
+    for how in ["denied", "full", "io", "lost"] {
+        for n in 1..=4 {
+            let project = broken.duplicate();
+            let fault = format!("repair.quarantine:{n}:{how}");
+            let ran = Ran::of(armed(&project, ("PANTLER_FAULT", &fault)));
+            let said = ran.json();
+            assert!(matches!(ran.code(), Some(0 | 6)), "{fault}: {}", ran.stderr);
+            let skipped = texts(&said["repair"]["actions"], "action");
+            assert!(skipped.iter().any(|action| action == "skipped"), "{fault}: {said:#}");
+            project.pantler(&REPAIR).expect(0);
+            after.assert_same(&project.picture(), &fault);
+        }
+    }
+}
+
+const OWN: &str = "toy%2Fraw@1/own.txt";
+
+/// A repository in which the number `a` is registered only, and a user's own file lies in
+/// the storage that nobody names yet.
+fn with_own_file() -> Project {
+    let project = sound();
+    remove(&number(&project, "a"));
+    project.pantler(&["check", "--repair"]).expect(0);
+    std::fs::remove_dir_all(project.repo().join("quarantine")).ok();
+    write(&storage(&project).join(OWN));
+    project
+}
+
+/// Makes the user's file the number `a`, as an ingest in place does.
+fn name_own_file(project: &Project) {
+    let checksum = blake3::hash(b"x").to_hex();
+    sql(
+        project,
+        &format!(
+            "INSERT INTO file_datastore_record
+        SELECT {A}, component, '{OWN}', NULL, formatter, storage_class, 1, x'{checksum}'
+        FROM file_datastore_record WHERE dataset = {B}"
+        ),
+    );
+}
+
+fn own_file_is_back(project: &Project) {
+    assert_eq!(std::fs::read(storage(project).join(OWN)).unwrap(), b"x");
+    assert_eq!(codes(&check(project, &["--checksum"], 0)), NOTHING);
+    let get = ["get", "number", "item=a", "--collections", "toy/raw"];
+    assert_eq!(project.pantler(&get).expect(0).text(), "x");
+    assert_eq!(Files::quarantined(project), 0);
+}
+
+#[test]
+fn what_is_ingested_in_place_while_it_is_moved_away_is_moved_back() {
+    let project = with_own_file();
+    let mut command = armed(&project, ("PANTLER_PAUSE", "repair.quarantined:1"));
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let stat = format!("/proc/{}/stat", child.id());
+    until("the repair pauses", || {
+        let text = std::fs::read_to_string(&stat).unwrap();
+        text.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    });
+    name_own_file(&project);
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::CONT).unwrap();
+    let said = Ran::finish(child).expect(0).json();
+    assert_eq!(done(&said), ["put-back", "quarantined"]);
+    own_file_is_back(&project);
+}
+
+#[test]
+fn what_is_ingested_in_place_after_a_repair_was_killed_is_moved_back() {
+    let project = with_own_file();
+    let ran = Ran::of(armed(&project, ("PANTLER_CRASH", "repair.quarantined:1")));
+    assert_eq!(ran.status.signal(), Some(9));
+    name_own_file(&project);
+    assert_eq!(codes(&check(&project, &[], 6)), ["artifact-missing"]);
+    assert_eq!(done(&check(&project, &["--repair"], 0)), ["put-back"]);
+    own_file_is_back(&project);
+}
+
+/// What a removal has locked is left to it.
+#[test]
+fn records_of_a_run_that_a_transaction_modifies_stay() {
+    let mut project = sound();
+    append(&number(&project, "a"));
+    let open = "INSERT INTO artifact_transaction
+        VALUES ('other', 'hologram', '{}', 'x', zeroblob(16), 1, NULL, 'h', 'b', 1, 1, 1);
+        INSERT INTO artifact_transaction_modified_run VALUES ('toy/raw', 'other')";
+    sql(&project, open);
+    project.expect_damage();
+    let before = project.picture();
+    let said = check(&project, &["--repair"], 6);
+    assert_eq!(texts(&said["repair"]["actions"], "action"), ["skipped"], "{said:#}");
+    assert_eq!(codes(&said), ["artifact-size", "transaction-unknown-kind"]);
+    before.assert_same(&project.picture(), "skipped");
+    sql(
+        &project,
+        "DELETE FROM artifact_transaction_modified_run; DELETE FROM artifact_transaction",
+    );
+    assert_eq!(done(&check(&project, &["--repair"], 0)), BOTH);
+}
+
+#[test]
+fn a_repaired_dataset_is_registered_only_and_ingested_again() {
+    let project = sound();
+    remove(&number(&project, "a"));
+    let dry = project.pantler(&["check", "--repair", "--dry-run"]).expect(6).text();
+    assert!(dry.starts_with("would drop the records of number "), "{dry}");
+    let ran = project.pantler(&["check", "--repair"]).expect(0).text();
+    assert!(ran.starts_with("dropped the records of number "), "{ran}");
+    assert!(ran.contains(" 1 registered only"), "{ran}");
+    let get = ["get", "number", "item=a", "--collections", "toy/raw"];
+    let ran = project.pantler(&get).expect(1);
+    assert!(ran.stderr.contains("is registered, but not stored"), "{}", ran.stderr);
+    let again = project.pantler(&["check", "--repair"]).expect(0).text();
+    assert!(again.starts_with("nothing to repair"), "{again}");
+}
+
+#[test]
+fn dry_run_goes_with_repair_alone() {
+    let project = sound();
+    project.pantler(&["check", "--dry-run"]).expect(2);
+}
+
+/// Sets when a file was written to last.
+fn written_ago(path: &Utf8Path, ago: Duration) {
+    write(path);
+    let file = OpenOptions::new().write(true).open(path).unwrap();
+    file.set_times(FileTimes::new().set_modified(SystemTime::now() - ago)).unwrap();
+}
+
+#[test]
+fn vacuum_removes_what_nobody_can_need_and_nothing_else() {
+    const LONG_AGO: Duration = Duration::from_secs(3700);
+    const NOT_LONG_AGO: Duration = Duration::from_secs(3500);
+    let mut project = sound();
+    project.expect_damage();
+    // An open ingest with unfinished artifacts of its own, and an open workspace.
+    project.write("data/d.txt", "4\n");
+    project.write("data/e.txt", "5\n");
+    killed_at(&project, "datastore.rename:2", &[]);
+    let repo = project.repo();
+    let stale = [
+        repo.join("pantler.yaml.0.tmp"),
+        repo.join("workspaces/x.3.tmp"),
+        repo.join("workspaces/toy/transaction.json.0.tmp"),
+    ];
+    stale.iter().for_each(|path| written_ago(path, LONG_AGO));
+    let unfinished = number(&project, "a").with_extension("txt.tmp");
+    write(&unfinished);
+    let gone = storage(&project).join("gone@99");
+    make_dir(&gone.join("t/x"));
+    let gone_too = storage(&project).join("gone@98");
+    write(&gone_too.join("t/all~0123456789abcdef01234567-1.txt.tmp"));
+    let root = repo.join("workspaces/old/01a20054-c8ee-7529-945b-ed3e82131190");
+    write(&root.join("transaction.json"));
+    let kept = [
+        repo.join("pantler.yaml.1.tmp"),
+        repo.join("own.tmp"),
+        storage(&project).join("own.txt.tmp"),
+        storage(&project).join("gone@97/own.txt"),
+    ];
+    written_ago(&kept[0], NOT_LONG_AGO);
+    kept[1..].iter().for_each(|path| written_ago(path, LONG_AGO));
+    make_dir(&storage(&project).join("own/x"));
+    let before = Files::of(&project);
+    let mine = before.0.iter().filter(|path| path.ends_with(".tmp")).count();
+
+    let rows = |args: &[&str]| {
+        let ran = project.pantler(&[&["vacuum", "--json"], args].concat()).expect(0).json();
+        let mut rows: Vec<_> = ran
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| {
+                (
+                    row["kind"].as_str().unwrap().to_owned(),
+                    Utf8PathBuf::from(row["path"].as_str().unwrap()),
+                )
+            })
+            .collect();
+        rows.sort();
+        rows
+    };
+    let mut expected = vec![
+        ("workspace-root".to_owned(), root.clone()),
+        ("unfinished-artifact".to_owned(), unfinished),
+        (
+            "unfinished-artifact".to_owned(),
+            gone_too.join("t/all~0123456789abcdef01234567-1.txt.tmp"),
+        ),
+        ("run-directory".to_owned(), gone.clone()),
+        ("run-directory".to_owned(), gone_too.clone()),
+    ];
+    expected.extend(stale.iter().map(|path| ("unfinished-file".to_owned(), path.clone())));
+    expected.sort();
+    assert_eq!(rows(&["--dry-run"]), expected);
+    before.assert_kept(&Files::of(&project), "vacuum --dry-run");
+    assert_eq!(rows(&[]), expected);
+    for (_, path) in &expected {
+        assert!(!path.exists(), "{path}");
+    }
+    assert!(!repo.join("workspaces/old").exists());
+    assert!(kept.iter().all(|path| path.exists()));
+    assert!(storage(&project).join("own/x").is_dir());
+    let left = Files::of(&project).0.iter().filter(|path| path.ends_with(".tmp")).count();
+    assert_eq!(left, mine - 2, "what the open ingest owns is there");
+    assert_eq!(rows(&[]), []);
+    // The ingest goes on where it was killed.
+    project.run(&[]).expect(0);
+    assert_eq!(codes(&check(&project, &["--repair"], 0)), NOTHING);
 }

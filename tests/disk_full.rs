@@ -212,7 +212,7 @@ fn a_full_database_refuses_the_opening_of_an_ingest() {
     assert!(chain.contains("Full"), "{chain}");
     before.assert_same(&project.picture(), "after a refused opening");
     project.check();
-    assert_eq!(ingest(&butler(&project), &files).unwrap().ingested, items.len());
+    assert_eq!(ingest(&butler(&project), &files).unwrap().stored, items.len());
 }
 
 #[test]

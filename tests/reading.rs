@@ -167,7 +167,7 @@ fn values_that_no_file_can_be_called_by_are_stored_too() {
     let butler = butler(&project);
     let result = ingest(&butler, &odd.map(|item| (item, file.clone())));
     drop(butler);
-    assert_eq!(result.unwrap().ingested, odd.len());
+    assert_eq!(result.unwrap().stored, odd.len());
     // Not of the project's own files: its pipeline sees them all the same.
     project.run(&[]).expect(0);
     assert_eq!(open_names(&project, "transaction"), [""; 0]);

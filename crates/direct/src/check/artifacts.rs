@@ -56,13 +56,14 @@ pub(super) fn examine(
         let records = rows.records_of(artifact);
         let finding = Finding::artifact(root, artifact, direct, &records[0], &fault);
         let misplaced = match fault {
-            Fault::Unreadable(_) => {
+            // Which of the records is wrong, only the backup of the database can tell.
+            _ if artifact.contradicted || matches!(fault, Fault::Unreadable(_)) => {
                 found.push(Found { finding, remedy: Remedy::None });
                 continue;
             }
             Fault::Missing { dangling } => dangling && !direct,
             Fault::Size(_) | Fault::Checksum(_) => !direct,
-            Fault::NotRegular(_) => false,
+            Fault::NotRegular(_) | Fault::Unreadable(_) => false,
         };
         let lost = Lost { records: records.to_vec(), misplaced };
         found.push(Found { finding, remedy: Remedy::Drop(lost) });

@@ -86,7 +86,7 @@ impl Finding {
         }
         let unfinished = path.strip_suffix(".tmp").is_some_and(|key| Written::parse(key).is_some());
         let next = if doubtful {
-            message.push_str("; a record of its RUN does not tell where its artifact is");
+            message.push_str("; a record of its RUN does not tell where its own artifact is");
             RESTORE_DATABASE
         } else if unfinished {
             "pantler vacuum"
@@ -148,6 +148,7 @@ impl Finding {
         let path = if direct { record_path(artifact) } else { root.join(&*artifact.location) };
         let next = match fault {
             Fault::Unreadable(_) => format!("see that {} can be read", quoted(&path)),
+            _ if artifact.contradicted => RESTORE_DATABASE.to_owned(),
             Fault::Checksum(_) => repair_or_put_back(&path, "check --checksum --repair"),
             _ => repair_or_put_back(&path, "check --repair"),
         };

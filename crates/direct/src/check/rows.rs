@@ -27,7 +27,7 @@ pub(crate) struct Snapshot {
     pub(crate) owners: Owners,
     /// The prefixes of all RUNs.
     pub(super) run_prefixes: HashSet<String>,
-    /// Those of RUNs with a record that does not tell where its artifact is: it may be one
+    /// Those of RUNs with a record that may not tell where its artifact is: it may be one
     /// of those that nobody seems to own.
     pub(super) doubtful: HashSet<String>,
     /// What is wrong with the rows.
@@ -49,11 +49,13 @@ pub(crate) struct Artifact {
     /// Its key or URI, as it stands.
     pub(crate) location: Box<str>,
     /// The bytes that it should have: the end of the last slice of a shared one.
-    pub(crate) size: u64,
+    pub(super) size: u64,
     /// Whether its records are slices of it.
-    pub(crate) sliced: bool,
+    pub(super) sliced: bool,
     /// Whether it can be looked at: its location and the extents of its records are sound.
     pub(crate) sound: bool,
+    /// Whether its records cannot all be right.
+    pub(super) contradicted: bool,
     records: Range<usize>,
 }
 
@@ -196,6 +198,8 @@ impl Snapshot {
                     let message =
                         format!("the bytes of {} overlap those of another", record.label());
                     self.findings.push(Finding::of_rows("artifact-overlap", row.uri, message));
+                    artifact.contradicted = true;
+                    self.doubtful.extend(self.last_run.as_ref().map(|(.., prefix)| prefix.clone()));
                 }
                 artifact.size = artifact.size.max(end);
                 artifact.sliced |= offset.is_some();
@@ -207,6 +211,7 @@ impl Snapshot {
                 size: end,
                 sliced: offset.is_some(),
                 sound,
+                contradicted: false,
                 records: at..at + 1,
             }),
         }
