@@ -9,6 +9,7 @@
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
 use std::{
+    borrow::Cow,
     fs::{File, OpenOptions},
     io::{self, Write as _},
     sync::{
@@ -101,11 +102,27 @@ pub(crate) fn copy(
     root: &Utf8Path,
     files: &[(Utf8PathBuf, Utf8PathBuf)],
 ) -> Result<Vec<(u64, [u8; 32])>, Fault> {
+    store(root, files, |source| Ok(std::fs::read(source)?.into()))
+}
+
+/// Writes every content to its target, as [`copy`] does.
+pub(crate) fn write(
+    root: &Utf8Path,
+    files: &[(Vec<u8>, Utf8PathBuf)],
+) -> Result<Vec<(u64, [u8; 32])>, Fault> {
+    store(root, files, |content| Ok(content.into()))
+}
+
+fn store<S: Sync>(
+    root: &Utf8Path,
+    files: &[(S, Utf8PathBuf)],
+    content: impl for<'s> Fn(&'s S) -> io::Result<Cow<'s, [u8]>> + Sync,
+) -> Result<Vec<(u64, [u8; 32])>, Fault> {
     let handle = File::open(root)?;
-    let copied: io::Result<Vec<_>> = files
+    let stored: io::Result<Vec<_>> = files
         .par_iter()
         .map(|(source, target)| {
-            let content = std::fs::read(source)?;
+            let content = content(source)?;
             Ok((content.len() as u64, stage(target, &content)?))
         })
         .collect();
@@ -114,7 +131,33 @@ pub(crate) fn copy(
         std::fs::rename(unfinished(target), target)?;
     }
     flush(&handle)?;
-    Ok(copied?)
+    Ok(stored?)
+}
+
+/// Writes one file, flushed by itself, and then the directories that lead to it, up to
+/// the one that holds `root`.
+pub(crate) fn write_one(
+    root: &Utf8Path,
+    content: &[u8],
+    target: &Utf8Path,
+) -> Result<(u64, [u8; 32]), Fault> {
+    let checksum = stage(target, content)?;
+    File::open(unfinished(target))?.sync_all()?;
+    std::fs::rename(unfinished(target), target)?;
+    let above = root.parent().ok_or("the root has a parent")?;
+    for directory in target.ancestors().skip(1).take_while(|at| at.starts_with(above)) {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok((content.len() as u64, checksum))
+}
+
+/// Deletes files that are in one directory, and flushes that.
+pub(crate) fn remove(files: &[Utf8PathBuf]) -> Result<(), Fault> {
+    for file in files {
+        std::fs::remove_file(file)?;
+    }
+    let directory = files.first().and_then(|file| file.parent()).ok_or("there are files")?;
+    Ok(File::open(directory)?.sync_all()?)
 }
 
 /// A connection with the pragmas of the registry.
@@ -150,19 +193,22 @@ pub(crate) fn ids(connection: &Connection, dataset: &DatasetRef) -> Result<Ids, 
 
 /// Inserts datasets, memberships and records in one database transaction; all datasets
 /// are of one type and RUN and have three dimensions, the first of which is a string.
+/// Database ids count from `first`.
 pub(crate) fn insert(
     connection: &Connection,
     Ids { dataset_type, group, run }: Ids,
+    first: i64,
     datasets: &[DatasetRef],
     records: &[FileRecord],
     now: i64,
 ) -> Result<(), Fault> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
     {
-        let mut dataset = connection.prepare("INSERT INTO dataset VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        let mut dataset =
+            connection.prepare_cached("INSERT INTO dataset VALUES (?1, ?2, ?3, ?4, ?5)")?;
         let sql = format!("INSERT INTO membership_{group} VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
-        let mut membership = connection.prepare(&sql)?;
-        for (id, wanted) in (1_i64..).zip(datasets) {
+        let mut membership = connection.prepare_cached(&sql)?;
+        for (id, wanted) in (first..).zip(datasets) {
             let uuid = &wanted.id.as_uuid().as_bytes()[..];
             dataset.execute((id, uuid, dataset_type, run, now))?;
             let [KeyValue::String(a), KeyValue::Integer(b), KeyValue::Integer(c)] =
@@ -172,10 +218,10 @@ pub(crate) fn insert(
             };
             membership.execute((dataset_type, run, &**a, b, c, id))?;
         }
-        let mut insert = connection.prepare(
+        let mut insert = connection.prepare_cached(
             "INSERT INTO file_datastore_record VALUES (?1, '', ?2, NULL, ?3, ?4, ?5, ?6)",
         )?;
-        for (id, record) in (1_i64..).zip(records) {
+        for (id, record) in (first..).zip(records) {
             insert.execute((
                 id,
                 record.location.as_str(),
@@ -184,6 +230,33 @@ pub(crate) fn insert(
                 i64::try_from(record.size)?,
                 &record.checksum.as_bytes()[..],
             ))?;
+        }
+    }
+    connection.execute_batch("COMMIT")?;
+    Ok(())
+}
+
+/// Deletes the records of the datasets with the database ids from 1 to `last` in one
+/// database transaction, and, if it is a purge, the datasets with them.
+pub(crate) fn delete(
+    connection: &Connection,
+    Ids { group, run, .. }: Ids,
+    last: i64,
+    purge: bool,
+) -> Result<(), Fault> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    {
+        let mut record =
+            connection.prepare("DELETE FROM file_datastore_record WHERE dataset = ?1")?;
+        let sql = format!("DELETE FROM membership_{group} WHERE dataset = ?1 AND collection = ?2");
+        let mut membership = connection.prepare(&sql)?;
+        let mut dataset = connection.prepare("DELETE FROM dataset WHERE id = ?1")?;
+        for id in 1..=last {
+            record.execute([id])?;
+            if purge {
+                membership.execute([id, run])?;
+                dataset.execute([id])?;
+            }
         }
     }
     connection.execute_batch("COMMIT")?;

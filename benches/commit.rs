@@ -112,7 +112,7 @@ fn bare(_: &Place, folder: &Utf8Path) -> Result<Duration, Fault> {
     let now = butler.environment().clock.now().as_nanos();
     settle(folder)?;
     let begin = Instant::now();
-    bare::insert(&connection, ids, &datasets, &records, now)?;
+    bare::insert(&connection, ids, 1, &datasets, &records, now)?;
     let took = begin.elapsed();
     verify(&butler, &datasets[0])?;
     Ok(took)

@@ -101,7 +101,7 @@ fn bare(_: &Place, folder: &Utf8Path) -> Result<Duration, Fault> {
         record.size = size;
         record.checksum = Checksum::from_bytes(checksum);
     }
-    bare::insert(&connection, ids, &datasets, &records, now)?;
+    bare::insert(&connection, ids, 1, &datasets, &records, now)?;
     let took = begin.elapsed();
     verify(&butler)?;
     Ok(took)

@@ -22,6 +22,12 @@ use crate::{program, small_weather, source_root};
 const ELSEWHERE: &[(&str, &str)] = &[
     ("datastore.put", "object stores only: datastore::object::tests"),
     ("fs.linked", "file systems without renameat2: datastore::fs::noreplace::tests"),
+    ("repair.quarantine", "damage"),
+    ("repair.quarantined", "damage"),
+    ("repair.put_back", "damage"),
+    ("repair.records", "damage"),
+    ("repair.records.dropped", "damage"),
+    ("vacuum.file", "damage"),
     #[cfg(not(target_os = "linux"))]
     ("datastore.adopt.copied", "storage on two file systems: datastore::local::tests"),
 ];

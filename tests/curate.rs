@@ -728,7 +728,7 @@ fn bad_record_files() {
     "#);
     insta::assert_snapshot!(file("f.yaml", "- {filter: r1, band: g, width: [1]}\n"), @r#"
     exit 1
-    error: <project>/f.yaml: data did not match any variant of untagged enum MetadataValue at line 1, column 32
+    error: <project>/f.yaml: expected a text, a number, true, false or null at line 1, column 32
     now: nothing has changed
     "#);
     insta::assert_snapshot!(file("f.yaml", "version: 9\nrecords: {}\n"), @r#"

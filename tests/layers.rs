@@ -13,7 +13,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("datastore", &["core", "seam"]),
     ("direct", &["core", "seam", "butler", "registry", "datastore"]),
     ("graph", &["core", "butler"]),
-    ("exec", &["core", "seam", "graph", "datastore"]),
+    ("exec", &["core", "seam", "butler", "graph", "datastore"]),
     ("workspace", &["core", "seam", "butler", "registry", "datastore", "direct", "graph", "exec"]),
     (
         "cli",

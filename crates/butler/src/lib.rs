@@ -8,9 +8,14 @@
 //! them is `pantler-direct`.
 
 pub mod artifacts;
+mod butler;
+mod limited;
 pub mod removal;
 pub mod request;
 pub mod storing;
 #[cfg(test)]
 mod testing;
 pub mod transaction;
+
+pub use butler::{Butler, CloseOptions, Closed};
+pub use limited::{AccessError, Deferred, LimitedButler};

@@ -306,6 +306,13 @@ pub struct StorePlan {
     pub skipped: usize,
     /// Dimension records that would be made from their keys.
     pub records: usize,
+    /// Datasets that were there, but whose artifact has vanished or changed: it would be
+    /// stored again. They count as restored too.
+    pub repaired: usize,
+    /// Whether an open transaction of that name would be gone on with.
+    pub resumes: bool,
+    /// What could not be stored, with the reason, if it was to keep going.
+    pub failed: Vec<(String, String)>,
 }
 
 /// Content for a dataset that is registered and not stored.
@@ -324,6 +331,20 @@ pub enum RestoreContent<'a> {
     Bytes(Cow<'a, [u8]>),
     /// From a file, by copy.
     File(Utf8PathBuf),
+}
+
+/// What to transfer, and how.
+#[derive(Debug, Clone)]
+pub struct TransferRequest {
+    /// The transaction's name: the same one finds what a killed call left. `None` takes
+    /// one that nobody else has.
+    pub name: Option<TransactionName>,
+    /// The datasets, by their ids in the source.
+    pub datasets: Vec<DatasetId>,
+    /// Copies, links, or records that lead to the files of the source.
+    pub mode: TransferMode,
+    /// What else.
+    pub options: StoreOptions,
 }
 
 /// What to remove.
@@ -370,6 +391,10 @@ pub trait StoreProgress: Sync {
     fn start(&self, artifacts: usize);
     /// One more was written.
     fn copied(&self, bytes: u64);
+    /// Whether to stop: nothing more is written then, and what was is reverted.
+    fn is_stopped(&self) -> bool {
+        false
+    }
 }
 
 /// Tells nobody.

@@ -9,7 +9,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pantler_butler::request::StoreProgress;
 use pantler_core::{CollectionName, transaction::TransactionRow};
-use pantler_exec::{FailureReason, ObservedQuantum, Observer, TaskCounts};
+use pantler_exec::{FailureReason, ObservedQuantum, Observer, StopFlag, TaskCounts};
 use pantler_workspace::project::{JobProgress, Notice};
 
 use crate::{
@@ -26,15 +26,18 @@ const FAILURES: usize = 10;
 /// Follows ingest and quanta.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    ingest: IngestLines,
+    ingest: StoreLines,
     quanta: Quanta,
     phase: Phase,
     workspace: Option<CollectionName>,
     done: Vec<&'static str>,
 }
 
+/// Follows artifacts that are being stored.
 #[derive(Debug)]
-struct IngestLines {
+pub(crate) struct StoreLines {
+    verb: &'static str,
+    stop: StopFlag,
     bar: ProgressBar,
     plain: bool,
     copied: AtomicUsize,
@@ -57,13 +60,7 @@ impl Progress {
     pub(crate) fn new(phase: Phase) -> Self {
         let plain = !std::io::stderr().is_terminal();
         Self {
-            ingest: IngestLines {
-                bar: ProgressBar::hidden(),
-                plain,
-                copied: AtomicUsize::new(0),
-                bytes: AtomicU64::new(0),
-                total: AtomicUsize::new(0),
-            },
+            ingest: StoreLines::new("ingest", StopFlag::new()),
             quanta: Quanta {
                 bar: ProgressBar::hidden(),
                 plain,
@@ -106,7 +103,26 @@ fn say(bar: &ProgressBar, text: &str) {
     }
 }
 
-impl StoreProgress for IngestLines {
+impl StoreLines {
+    /// For a command that `stop` ends.
+    pub(crate) fn new(verb: &'static str, stop: StopFlag) -> Self {
+        Self {
+            verb,
+            stop,
+            bar: ProgressBar::hidden(),
+            plain: !std::io::stderr().is_terminal(),
+            copied: AtomicUsize::new(0),
+            bytes: AtomicU64::new(0),
+            total: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl StoreProgress for StoreLines {
+    fn is_stopped(&self) -> bool {
+        self.stop.is_set()
+    }
+
     fn resuming(&self, row: &TransactionRow) {
         say(&self.bar, &format!("going on with {}, which {} left", row.name, row.process));
     }
@@ -114,7 +130,8 @@ impl StoreProgress for IngestLines {
     fn start(&self, files: usize) {
         self.total.store(files, Ordering::Relaxed);
         if !self.plain {
-            show(&self.bar, files, "ingest  [{bar:30}] {pos}/{len} files {msg}");
+            let template = format!("{:7} [{{bar:30}}] {{pos}}/{{len}} files {{msg}}", self.verb);
+            show(&self.bar, files, &template);
         }
     }
 
@@ -128,6 +145,13 @@ impl StoreProgress for IngestLines {
         if copied == self.total.load(Ordering::Relaxed) {
             self.bar.finish_and_clear();
         }
+    }
+}
+
+impl Drop for StoreLines {
+    fn drop(&mut self) {
+        // A command that fails must not leave a bar under its error message.
+        self.bar.finish_and_clear();
     }
 }
 
@@ -223,7 +247,6 @@ impl JobProgress for Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         // A run that fails must not leave a bar under its error message.
-        self.ingest.bar.finish_and_clear();
         self.quanta.bar.finish_and_clear();
     }
 }

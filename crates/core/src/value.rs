@@ -114,7 +114,7 @@ pub enum MetadataType {
 
 /// The value of a metadata field of a dimension record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text, a number, true, false or null")]
 pub enum MetadataValue {
     /// `true` or `false`.
     Boolean(bool),

@@ -26,7 +26,8 @@ pub(crate) mod walk;
 
 use std::collections::BTreeSet;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
+use pantler_core::Durability;
 use pantler_registry::RegistryError;
 
 pub use report::{CheckReport, Counts, Finding};
@@ -78,7 +79,7 @@ pub fn check(butler: &DirectButler) -> Result<CheckReport, CheckError> {
 /// # Errors
 /// As [`check`].
 pub fn check_with(butler: &DirectButler, options: CheckOptions) -> Result<CheckReport, CheckError> {
-    examine(butler, options).map(|examined| examined.report())
+    examine(butler, options).map(Examined::report)
 }
 
 /// What a check found, with what a repair can do about it.
@@ -87,7 +88,7 @@ pub(crate) struct Examined {
     pub(crate) found: Vec<Found>,
     counts: Counts,
     leftover_roots: Vec<Utf8PathBuf>,
-    durability: pantler_core::Durability,
+    durability: Durability,
 }
 
 /// A finding with its remedy.
@@ -188,7 +189,7 @@ fn look(butler: &DirectButler, depth: &Depth) -> Result<Examined, CheckError> {
 }
 
 /// What is in the storage and belongs to nobody.
-fn unowned(root: &camino::Utf8Path, listing: &Listing, rows: &Snapshot, found: &mut Vec<Found>) {
+fn unowned(root: &Utf8Path, listing: &Listing, rows: &Snapshot, found: &mut Vec<Found>) {
     for oddity in &listing.oddities {
         // In the place of an artifact, it is reported as that.
         if rows.artifact(&oddity.path).is_none() {

@@ -23,25 +23,10 @@ use pantler_core::{
 use pantler_datastore::key::run_prefix;
 use pantler_registry::{DatasetQuery, Reader, RegistryError};
 
-use crate::{ButlerError, CloseError, DirectButler, TransactionFile, artifacts::DatastoreView};
+use crate::{ButlerError, CloseError, CloseOptions, Closed, DirectButler, TransactionFile, artifacts::DatastoreView};
 
-/// How to close.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct CloseOptions {
-    /// Claim it even if its holder is not known to be dead.
-    pub take_over: bool,
-    /// Commit what succeeded and drop the rest, where the kind can.
-    pub partial: bool,
-}
-
-/// A closing that succeeded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Closed {
-    /// This call closed it.
-    Now,
-    /// It was closed so before; this call did nothing.
-    Before,
-}
+/// How often the rows of a closing are tried before a serialization failure is reported.
+const ROW_TRIES: u32 = 8;
 
 /// A closing of a handle that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -278,15 +263,21 @@ impl DirectButler {
         changes: &Changes,
     ) -> Result<Closed, CloseError> {
         let now = self.environment().clock.now();
-        let result = self.registry().write(|writer| {
-            writer.check_attempt(row.opening, attempt)?;
-            // The transaction's own locks go first: they must not keep its RUN.
-            writer.close_transaction(row.opening, attempt, closing, now)?;
-            writer.apply(changes, now)
-        });
-        let source = match result {
-            Ok(()) => return Ok(Closed::Now),
-            Err(error) => error,
+        let mut tries = 0;
+        let source = loop {
+            let result = self.registry().write(|writer| {
+                writer.check_attempt(row.opening, attempt)?;
+                // The transaction's own locks go first: they must not keep its RUN.
+                writer.close_transaction(row.opening, attempt, closing, now)?;
+                writer.apply(changes, now)
+            });
+            tries += 1;
+            match result {
+                Ok(()) => return Ok(Closed::Now),
+                // The rows are repeated, never the storage work.
+                Err(RegistryError::Serialization { .. }) if tries < ROW_TRIES => {}
+                Err(error) => break error,
+            }
         };
         let name = row.name.clone();
         let looked = self.registry().read(|reader| {

@@ -18,6 +18,7 @@
 //! | `vacuum.rs` | removes what a kill left and nobody needs |
 //! | `environment.rs` | clock, ids, owner and process, as values passed in |
 
+mod access;
 mod artifacts;
 mod butler;
 pub mod check;
@@ -36,8 +37,10 @@ mod transaction_file;
 mod transfer;
 pub mod vacuum;
 
+pub use access::{DeferredDataset, DirectError};
 pub use butler::DirectButler;
-pub use close::{CloseFailure, CloseOptions, Closed};
+pub use close::CloseFailure;
+pub use pantler_butler::{CloseOptions, Closed};
 pub use config::RepositoryConfig;
 pub use create::{CreateError, CreateOptions, create};
 pub use environment::{Clock, Environment, Liveness, SystemClock, this_process};
@@ -48,4 +51,4 @@ pub use record_file::{RecordFileError, read_record_file, read_records_of};
 pub use remove::RemoveError;
 pub use store::{StoreError, record_from_key};
 pub use transaction_file::{TransactionFile, TransactionFileError};
-pub use transfer::{TransferError, TransferRequest};
+pub use transfer::TransferError;

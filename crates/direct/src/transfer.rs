@@ -14,11 +14,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use pantler_butler::{
     artifacts::Content,
-    request::{StoreOptions, StorePlan, StoreProgress, StoreReport, TransferMode},
+    request::{StorePlan, StoreProgress, StoreReport, TransferMode, TransferRequest},
     storing::TransferRole,
 };
 use pantler_core::{
-    DataId, DatasetId, DirectUri, FileRecord, Location, TransactionName, changes::Change,
+    DataId, DirectUri, FileRecord, Location, changes::Change,
 };
 use pantler_registry::{DatasetRow, RegistryError};
 
@@ -31,20 +31,6 @@ use crate::{
         standing,
     },
 };
-
-/// What to transfer, and how.
-#[derive(Debug, Clone)]
-pub struct TransferRequest {
-    /// The transaction's name: the same one finds what a killed call left. `None` takes
-    /// one that nobody else has.
-    pub name: Option<TransactionName>,
-    /// The datasets, by their ids in the source.
-    pub datasets: Vec<DatasetId>,
-    /// Copies, links, or records that lead to the files of the source.
-    pub mode: TransferMode,
-    /// What else.
-    pub options: StoreOptions,
-}
 
 /// A transfer failed. Unless it says otherwise, nothing was changed.
 #[derive(Debug, thiserror::Error)]

@@ -24,6 +24,7 @@ mod lock;
 mod logs;
 mod observer;
 mod plan;
+mod quantum_butler;
 mod quantum_context;
 pub mod queue;
 mod run;
@@ -44,6 +45,7 @@ pub use journal::{
 pub use lock::{LockError, RunnerLock};
 pub use logs::{LogError, escape, log_tail, read_log};
 pub use observer::{NoObserver, ObservedQuantum, Observer};
+pub use quantum_butler::QuantumButler;
 pub use quantum_context::{QuantumContext, QuantumError};
 pub use run::{RunError, RunRequest, run};
 pub use status::{QuantumStatus, TaskStatus, WorkspaceStatus, failures};

@@ -208,6 +208,14 @@ impl<'a> QuantumContext<'a> {
         Err(reason)
     }
 
+    pub(crate) fn run_context(&self) -> &RunContext<'a> {
+        self.context
+    }
+
+    pub(crate) fn quantum_view(&self) -> &QuantumView<'a> {
+        self.quantum
+    }
+
     fn input(&self, name: &str) -> Result<&QuantumInputs<'a>, QuantumError> {
         self.quantum
             .inputs

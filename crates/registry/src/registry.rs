@@ -41,6 +41,7 @@ pub struct Registry {
     writer: Mutex<Writer>,
     universe: Arc<Universe>,
     path: Utf8PathBuf,
+    read_only: bool,
 }
 
 impl Registry {
@@ -93,12 +94,18 @@ impl Registry {
         universe: Arc<Universe>,
     ) -> Self {
         let reader = Reader::new(connection, path, options.busy_timeout, Arc::clone(&universe));
-        Self { writer: Mutex::new(Writer::new(reader)), universe, path: path.to_owned() }
+        let writer = Mutex::new(Writer::new(reader));
+        Self { writer, universe, path: path.to_owned(), read_only: options.read_only }
     }
 
     /// The dimensions of this repository.
     pub fn universe(&self) -> &Arc<Universe> {
         &self.universe
+    }
+
+    /// Whether it was opened for writing too.
+    pub fn is_writeable(&self) -> bool {
+        !self.read_only
     }
 
     /// The database file.

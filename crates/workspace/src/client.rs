@@ -110,6 +110,11 @@ impl WorkspaceClient {
         &self.transaction
     }
 
+    /// The storage that its artifacts go to.
+    pub fn datastore(&self) -> &Datastore {
+        &self.datastore
+    }
+
     /// The pipeline's file, wherever repository and pipeline have been moved together.
     pub fn pipeline(&self) -> &Utf8Path {
         &self.pipeline

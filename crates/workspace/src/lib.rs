@@ -11,10 +11,13 @@
 //! | `client.rs` | opens a root without the database: status, run |
 //! | `close.rs` | commit, revert, abandon of a workspace by name |
 //! | `list.rs` | open workspaces |
+//! | `butler.rs` | workspaces asked for through a repository's client |
+//! | `reader.rs` | an open workspace as a `LimitedButler` |
 //! | `kind/` | what committing, reverting and abandoning do |
 //! | `project/` | a folder with `project.yaml`: ingest, build, run, commit in one go |
 
 mod build;
+mod butler;
 mod client;
 mod close;
 mod create;
@@ -23,11 +26,14 @@ pub mod kind;
 pub mod layout;
 mod list;
 pub mod project;
+mod reader;
 
 pub use build::{Built, build, plan};
+pub use butler::Workspaces;
 pub use client::{RunOptions, WorkspaceClient};
 pub use close::{CloseNotice, close};
 pub use create::{WorkspaceRequest, create, open_butler};
 pub use error::WorkspaceError;
 pub use kind::WorkspaceTransaction;
 pub use list::{WorkspaceInfo, list};
+pub use reader::WorkspaceReader;

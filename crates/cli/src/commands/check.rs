@@ -30,6 +30,16 @@ pub(crate) struct Args {
     #[arg(long)]
     checksum: bool,
 
+    #[command(flatten)]
+    repair: RepairArgs,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct RepairArgs {
     /// Put right what can be put right without guessing
     #[arg(long)]
     repair: bool,
@@ -37,16 +47,12 @@ pub(crate) struct Args {
     /// With --repair: say what would be done, and do nothing
     #[arg(long, requires = "repair")]
     dry_run: bool,
-
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let options = CheckOptions { checksum: args.checksum };
     let output = context.output();
-    let report = if args.repair {
+    let report = if args.repair.repair {
         run_repair(context, args, options)?
     } else {
         let report = check_with(&context.open_to_read()?, options)?;
@@ -66,19 +72,20 @@ fn run_repair(
     args: &Args,
     check: CheckOptions,
 ) -> Result<CheckReport, CommandError> {
-    let butler = if args.dry_run { context.open_to_read()? } else { context.open()? };
-    let options = RepairOptions { check, dry_run: args.dry_run };
+    let dry_run = args.repair.dry_run;
+    let butler = if dry_run { context.open_to_read()? } else { context.open()? };
+    let options = RepairOptions { check, dry_run };
     let output = context.output();
     let mut said = |action: &Action| {
         if !args.json {
-            output.say(&line(action, args.dry_run));
+            output.say(&line(action, dry_run));
         }
     };
     let report = repair(&butler, &options, &mut said)?;
     if args.json {
         let mut document = json::check(&report.left);
         if let serde_json::Value::Object(fields) = &mut document {
-            fields.insert("repair".to_owned(), json::repair(&report, args.dry_run));
+            fields.insert("repair".to_owned(), json::repair(&report, dry_run));
         }
         output.json(&document)?;
     } else if report.actions.is_empty() {

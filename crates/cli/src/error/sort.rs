@@ -302,6 +302,11 @@ fn store(error: &StoreError) -> Sorted {
         StoreError::Undone { .. } => {
             Sorted { state: "the repository is as it was before".to_owned(), ..Sorted::unchanged() }
         }
+        StoreError::Stopped { .. } => Sorted {
+            status: Status::Stopped,
+            state: "the repository is as it was before".to_owned(),
+            next: None,
+        },
         StoreError::LeftOpen { name, source, .. } => match &**source {
             CloseError::Unknown { .. } => Sorted::unknown(Some(name)),
             _ => Sorted::open(name),

@@ -29,13 +29,12 @@ pub(crate) fn differing<'r>(
     // A digest that cannot be one is damage of the row, and said there.
     for record in records.iter().filter(|record| record.checksum.len() == 32) {
         let (offset, size) = (record.offset.unwrap_or(0), record.size);
-        let found = match read.get(&(offset, size)) {
-            Some(found) => *found,
-            None => {
-                let found = digest(&file, offset, size)?;
-                read.insert((offset, size), found);
-                found
-            }
+        let found = if let Some(found) = read.get(&(offset, size)) {
+            *found
+        } else {
+            let found = digest(&file, offset, size)?;
+            read.insert((offset, size), found);
+            found
         };
         if found.is_none_or(|found| found[..] != record.checksum[..]) {
             return Ok(Some(record));

@@ -166,14 +166,13 @@ impl Snapshot {
     fn take_record(&mut self, row: RecordRow) {
         let located = self.check_record(&row);
         let (offset, size) = (row.byte_offset.map(u64::try_from).transpose(), row.size.try_into());
-        let extent = match (offset, size) {
-            (Ok(offset), Ok(size)) => Some((offset, size)),
-            _ => {
-                let offset = row.byte_offset.unwrap_or(0);
-                let message = format!("its record has offset {offset} and {} bytes", row.size);
-                self.findings.push(Finding::of_rows("record-extent", &*row.uri, message));
-                None
-            }
+        let extent = if let (Ok(offset), Ok(size)) = (offset, size) {
+            Some((offset, size))
+        } else {
+            let offset = row.byte_offset.unwrap_or(0);
+            let message = format!("its record has offset {offset} and {} bytes", row.size);
+            self.findings.push(Finding::of_rows("record-extent", &*row.uri, message));
+            None
         };
         let (offset, size): (Option<u64>, u64) = extent.unwrap_or_default();
         let record = Record {

@@ -129,6 +129,12 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// It was asked to stop, and was reverted: the repository is as before.
+    #[error("{what} was stopped and undone")]
+    Stopped {
+        /// What was stopped.
+        what: &'static str,
+    },
     /// It failed and could not be undone: its transaction is open.
     #[error("{what} failed, and transaction {name} stays open: {failure}")]
     LeftOpen {

@@ -401,6 +401,9 @@ impl DirectButler {
             }
         };
         match self.close_open(open, Closing::Revert, CloseOptions::default()) {
+            Ok(_) if matches!(failure.downcast_ref(), Some(write::WriteFailure::Stopped)) => {
+                Err(StoreError::Stopped { what })
+            }
             Ok(_) => Err(StoreError::Undone { what, source: failure }),
             Err(revert) => Err(StoreError::LeftOpen {
                 what,

@@ -36,6 +36,8 @@ pub(super) enum WriteFailure {
     Changed { path: String },
     #[error("{location} is not what its repository says it is")]
     NotAsRecorded { location: String },
+    #[error("it was asked to stop")]
+    Stopped,
 }
 
 impl From<StoreError> for WriteFailure {
@@ -61,6 +63,9 @@ pub(super) fn write_all<R: Role>(
     let datastore = butler.datastore();
     let batch = datastore.begin_batch()?;
     let write_one = |(item, planned): (&Item, &Planned<'_>)| {
+        if progress.is_stopped() {
+            return Err(WriteFailure::Stopped);
+        }
         let written = write_item(datastore, &batch, item, planned, &writes, attempt);
         if let Ok((_, content)) = &written {
             progress.copied(content.size);
@@ -68,7 +73,12 @@ pub(super) fn write_all<R: Role>(
         written
     };
     let results: Vec<Result<(u32, Content), WriteFailure>> = if keep_going {
-        items.par_iter().zip(planned).map(write_one).collect()
+        let all: Vec<_> = items.par_iter().zip(planned).map(write_one).collect();
+        if all.iter().any(|result| matches!(result, Err(WriteFailure::Stopped))) {
+            batch.discard()?;
+            return Err(WriteFailure::Stopped.into());
+        }
+        all
     } else {
         let first = match (items, planned) {
             // A pool of threads is no use for one.

@@ -109,7 +109,11 @@ fn each_damage_is_found() {
             "UPDATE dataset SET dataset_type = 9 WHERE id = 1",
             vec!["dataset-without-type", "membership-mismatch"],
         ),
-        ("UPDATE file_datastore_record SET uri = 'same'", vec!["artifact-used-twice"]),
+        (
+            "UPDATE file_datastore_record SET uri = 'same', size = dataset",
+            vec!["artifact-used-twice"],
+        ),
+        ("UPDATE file_datastore_record SET uri = 'same'", vec![]),
         ("INSERT INTO collection_child VALUES (1, 0, 2)", vec!["chain-broken"]),
         (
             "INSERT INTO collection VALUES (8, 'c', 'CHAINED'), (9, 'd', 'CHAINED');

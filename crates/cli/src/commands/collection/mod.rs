@@ -2,7 +2,6 @@ mod chain;
 mod create;
 mod list;
 mod remove;
-mod selection;
 mod show;
 mod tag;
 mod untag;

@@ -1,10 +1,10 @@
 use pantler_core::{CollectionName, changes::Change};
 
-use super::selection::{Selection, members};
 use crate::{
     changes::DryRun,
     context::Context,
     error::{CommandResult, Status},
+    selection::{Selection, members},
     table::count,
 };
 

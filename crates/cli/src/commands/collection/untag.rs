@@ -1,11 +1,11 @@
 use pantler_core::{CollectionName, changes::Change};
 use pantler_registry::RegistryError;
 
-use super::selection::{Selection, members};
 use crate::{
     changes::DryRun,
     context::Context,
     error::{CommandResult, Status},
+    selection::{Selection, members},
     table::count,
 };
 

@@ -1,4 +1,4 @@
-//! Which datasets to tag or untag.
+//! Which datasets a command is about.
 
 use std::str::FromStr;
 
@@ -12,7 +12,7 @@ use crate::{
 
 /// Which datasets are meant.
 #[derive(Debug, clap::Args)]
-pub(super) struct Selection {
+pub(crate) struct Selection {
     /// The datasets; with --type, values that their data IDs must have
     #[arg(value_name = "UUID|KEY=VALUE")]
     terms: Vec<Term>,
@@ -59,7 +59,7 @@ struct NoneFound {
 impl Selection {
     /// The datasets, each once. Without `--collections`, those of a type are looked for in
     /// `fallback`; of several with one data ID, only the first is taken if `find_first`.
-    pub(super) fn datasets(
+    pub(crate) fn datasets(
         &self,
         reader: &Reader,
         fallback: Option<&CollectionName>,
@@ -119,7 +119,7 @@ impl Selection {
 }
 
 /// How many of the datasets are in a collection.
-pub(super) fn members(
+pub(crate) fn members(
     reader: &Reader,
     collection: &CollectionName,
     datasets: &[DatasetId],
