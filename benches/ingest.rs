@@ -13,10 +13,7 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler::{
     butler::request::{IngestFile, IngestRequest, NoProgress},
-    core::{
-        Checksum, DatasetRef, FileRecord, TransactionName, WriteId, transaction::TransactionRow,
-    },
-    datastore::key::{dataset_key, run_prefix},
+    core::TransactionName,
     direct::DirectButler,
 };
 
@@ -38,8 +35,8 @@ fn sources(folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Fault> {
     let mut sources = Vec::with_capacity(FILES);
     for n in 0..FILES {
         let path = folder.join(format!("{n:05}.txt"));
-        let text = format!("{n:019}\n").repeat(SIZE / 20);
-        std::io::Write::write_all(&mut std::fs::File::create_new(&path)?, text.as_bytes())?;
+        let content = survey::content(n, SIZE);
+        std::io::Write::write_all(&mut std::fs::File::create_new(&path)?, &content)?;
         sources.push(path);
     }
     Ok(sources)
@@ -66,42 +63,15 @@ fn ours(_: &Place, folder: &Utf8Path) -> Result<Duration, Fault> {
 
 fn bare(_: &Place, folder: &Utf8Path) -> Result<Duration, Fault> {
     let butler = survey::repository(&folder.join("repo"), VISITS)?;
-    let (image, run) = (survey::image(&butler)?, survey::run()?);
-    let prefix = run_prefix(&run, survey::run_id(&butler)?);
-    let environment = butler.environment();
-    let write = WriteId::of_opening(environment.new_opening(), 1);
-    let root = butler.root().join(&butler.datastore().config().root);
-    let class = image.storage_class;
-    let (mut datasets, mut records, mut files) = (Vec::new(), Vec::new(), Vec::new());
-    for (data_id, source) in survey::data_ids(&image, VISITS)?.into_iter().zip(sources(folder)?) {
-        let id = environment.new_dataset();
-        let key = dataset_key(&prefix, &image.name, &data_id, &write, class.extension());
-        files.push((source, root.join(key.as_str())));
-        records.push(FileRecord {
-            dataset: id,
-            component: String::new(),
-            location: key.into(),
-            offset: None,
-            formatter: class.formatter().to_owned(),
-            storage_class: class,
-            size: 0,
-            checksum: Checksum::of(b""),
-        });
-        let dataset_type = Arc::clone(&image);
-        datasets.push(DatasetRef { id, dataset_type, data_id, run: run.clone() });
-    }
-    std::fs::create_dir_all(files[0].1.parent().ok_or("a key has a directory")?)?;
+    let mut made = survey::prepared(&butler, VISITS)?;
+    let files: Vec<_> = sources(folder)?.into_iter().zip(made.paths.iter().cloned()).collect();
     let connection = bare::connect(butler.registry().path())?;
-    let ids = bare::ids(&connection, &datasets[0])?;
-    let now = environment.clock.now().as_nanos();
+    let ids = bare::ids(&connection, &made.datasets[0])?;
+    let now = butler.environment().clock.now().as_nanos();
     settle(folder)?;
     let begin = Instant::now();
-    let written = bare::copy(&root, &files)?;
-    for (record, (size, checksum)) in records.iter_mut().zip(written) {
-        record.size = size;
-        record.checksum = Checksum::from_bytes(checksum);
-    }
-    bare::insert(&connection, ids, 1, &datasets, &records, now)?;
+    made.written(bare::copy(&made.root, &files)?);
+    bare::insert(&connection, ids, 1, &made.datasets, &made.records, now)?;
     let took = begin.elapsed();
     verify(&butler)?;
     Ok(took)

@@ -3,12 +3,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use pantler::{
     core::{
-        CollectionName, DataId, DatasetType, DatasetTypeName, DimensionRecord, KeyValue,
-        StorageClass, Universe, changes::Change,
+        Checksum, CollectionName, DataId, DatasetRef, DatasetType, DatasetTypeName,
+        DimensionRecord, FileRecord, KeyValue, StorageClass, Universe, WriteId, changes::Change,
     },
+    datastore::key::{dataset_key, run_prefix},
     direct::{
         CreateOptions, DirectButler, Environment,
         check::{CheckReport, check},
@@ -18,7 +19,7 @@ use pantler::{
     workspace::open_butler,
 };
 
-use crate::measure::Fault;
+use crate::{bare, measure::Fault};
 
 const UNIVERSE: &str = "
 version: 1
@@ -102,4 +103,85 @@ pub(crate) fn run_id(butler: &DirectButler) -> Result<pantler::core::RunId, Faul
     let found = butler.registry().read(|reader| reader.collection(&run))?;
     let found = found.ok_or_else(|| RegistryError::UnknownCollection { name: run })?;
     Ok(found.id)
+}
+
+/// What a bare loop inserts and writes: made beforehand, as Pantler would make it.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// The storage root.
+    pub(crate) root: Utf8PathBuf,
+    pub(crate) datasets: Vec<DatasetRef>,
+    /// Without size and checksum.
+    pub(crate) records: Vec<FileRecord>,
+    /// Where the artifacts come to lie, in one directory, which is there.
+    pub(crate) paths: Vec<Utf8PathBuf>,
+}
+
+/// A dataset for each detector of each visit.
+pub(crate) fn prepared(butler: &DirectButler, visits: i64) -> Result<Prepared, Fault> {
+    let (image, run) = (image(butler)?, run()?);
+    let prefix = run_prefix(&run, run_id(butler)?);
+    let environment = butler.environment();
+    let write = WriteId::of_opening(environment.new_opening(), 1);
+    let root = butler.root().join(&butler.datastore().config().root);
+    let class = image.storage_class;
+    let (mut datasets, mut records, mut paths) = (Vec::new(), Vec::new(), Vec::new());
+    for data_id in data_ids(&image, visits)? {
+        let id = environment.new_dataset();
+        let key = dataset_key(&prefix, &image.name, &data_id, &write, class.extension());
+        paths.push(root.join(key.as_str()));
+        records.push(FileRecord {
+            dataset: id,
+            component: String::new(),
+            location: key.into(),
+            offset: None,
+            formatter: class.formatter().to_owned(),
+            storage_class: class,
+            size: 0,
+            checksum: Checksum::of(b""),
+        });
+        let dataset_type = Arc::clone(&image);
+        datasets.push(DatasetRef { id, dataset_type, data_id, run: run.clone() });
+    }
+    let first: &Utf8PathBuf = paths.first().ok_or("there is a visit")?;
+    std::fs::create_dir_all(first.parent().ok_or("a key has a directory")?)?;
+    Ok(Prepared { root, datasets, records, paths })
+}
+
+impl Prepared {
+    /// Notes what was written.
+    pub(crate) fn written(&mut self, written: Vec<(u64, [u8; 32])>) {
+        written.into_iter().enumerate().for_each(|(at, written)| self.note(at, written));
+    }
+
+    /// Notes size and checksum of one artifact.
+    pub(crate) fn note(&mut self, at: usize, (size, checksum): (u64, [u8; 32])) {
+        let record = &mut self.records[at];
+        record.size = size;
+        record.checksum = Checksum::from_bytes(checksum);
+    }
+}
+
+/// A repository with so many visits, and a stored dataset of `size` bytes for each
+/// detector of each, made by the bare loop.
+pub(crate) fn stored(
+    root: &Utf8Path,
+    visits: i64,
+    size: usize,
+) -> Result<(DirectButler, Prepared), Fault> {
+    let butler = repository(root, visits)?;
+    let mut made = prepared(&butler, visits)?;
+    let files: Vec<_> =
+        made.paths.iter().enumerate().map(|(n, path)| (content(n, size), path.clone())).collect();
+    made.written(bare::write(&made.root, &files)?);
+    let connection = bare::connect(butler.registry().path())?;
+    let ids = bare::ids(&connection, &made.datasets[0])?;
+    let now = butler.environment().clock.now().as_nanos();
+    bare::insert(&connection, ids, 1, &made.datasets, &made.records, now)?;
+    Ok((butler, made))
+}
+
+/// So many bytes, a multiple of 20, that no other number gives.
+pub(crate) fn content(number: usize, size: usize) -> Vec<u8> {
+    format!("{number:019}\n").repeat(size / 20).into_bytes()
 }

@@ -7,19 +7,28 @@
     reason = "tests"
 )]
 
+mod access;
 mod bad_input;
 mod closing;
 mod crash;
 mod curate;
 mod damage;
 mod disk_full;
+mod doors;
 mod fault_steps;
+mod in_sync;
 mod layers;
 mod library;
 mod main_job;
+mod model;
 mod moved;
+mod players;
+mod races;
 mod reading;
+mod scenes;
 mod specimens;
+mod survival;
+mod store_verbs;
 mod toy;
 mod ways_in;
 mod workspace_life;

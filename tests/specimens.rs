@@ -1,7 +1,12 @@
 //! Files of every format version written so far, in `workspaces/`: each is opened, read
 //! in full, and where something is open in it, closed. Always on a copy.
 
-use std::{collections::BTreeSet, fs::File, io::Cursor};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::Cursor,
+    process::Command,
+};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler::graph::{GraphReader, read, write};
@@ -345,4 +350,90 @@ fn an_orphan_is_found() {
     assert_eq!((&*code, &*subject), ("orphan", "specimen%2Fraw@1/readings/stray.csv"));
     std::fs::remove_file(project.repo().join("artifacts").join(subject)).unwrap();
     project.check();
+}
+
+/// A damage in `broken/damages`: what it is made on, and the codes that a check then gives.
+fn damage(path: &Utf8Path) -> (String, Vec<String>, bool) {
+    let text = std::fs::read_to_string(path).unwrap();
+    let line = text.lines().next().unwrap();
+    let (base, gives) =
+        line[2..].trim().strip_prefix("On ").unwrap().split_once(", gives: ").unwrap();
+    let codes = gives.trim_end_matches(" (with --checksum)");
+    (base.to_owned(), codes.split(' ').map(str::to_owned).collect(), gives != codes)
+}
+
+/// All damages, by code.
+fn damages() -> BTreeMap<String, Utf8PathBuf> {
+    let entries = specimen("broken/damages").read_dir_utf8().unwrap().map(Result::unwrap);
+    entries.map(|e| (e.path().file_stem().unwrap().to_owned(), e.path().to_owned())).collect()
+}
+
+#[test]
+fn each_damage_gives_its_codes() {
+    for (code, path) in damages() {
+        let (base, mut expected, checksum) = damage(&path);
+        let mut project = repository(&specimen(&base));
+        project.expect_damage();
+        if path.extension() == Some("sql") {
+            project.sql(&std::fs::read_to_string(&path).unwrap());
+        } else {
+            let mut shell = Command::new("sh");
+            assert!(
+                shell.arg("-e").arg(&path).current_dir(project.repo()).status().unwrap().success()
+            );
+        }
+        let args: &[&str] =
+            if checksum { &["check", "--json", "--checksum"] } else { &["check", "--json"] };
+        let report = project.pantler(args).expect(6).json();
+        let findings = report["findings"].as_array().unwrap();
+        let mut found: Vec<_> =
+            findings.iter().map(|f| f["code"].as_str().unwrap().to_owned()).collect();
+        found.sort();
+        found.dedup();
+        expected.sort();
+        assert_eq!(found, expected, "{code}: {report:#}");
+        assert!(expected.contains(&code), "{code}");
+    }
+}
+
+#[test]
+fn each_code_of_a_check_has_a_damage_and_a_line_in_its_page() {
+    let page = std::fs::read_to_string(source_root().join("docs/check.md")).unwrap();
+    let documented: BTreeSet<String> = page
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .flat_map(|line| line.split('|').nth(1).unwrap().split('`').skip(1).step_by(2))
+        .filter(|code| !code.contains(' '))
+        .map(str::to_owned)
+        .collect();
+    let mut shown: BTreeSet<String> = damages().into_keys().collect();
+    for (code, whole) in [
+        ("artifact-missing", "broken/artifact-missing"),
+        ("artifact-size", "broken/artifact-wrong-size"),
+        ("orphan", "broken/orphan"),
+    ] {
+        assert!(specimen(whole).is_dir());
+        shown.insert(code.to_owned());
+    }
+    let mut written = BTreeSet::new();
+    for file in
+        ["crates/registry/src/check.rs", "crates/direct/src/check.rs", "crates/direct/src/check"]
+    {
+        let path = source_root().join(file);
+        let files = match path.read_dir_utf8() {
+            Ok(entries) => entries.map(|e| e.unwrap().into_path()).collect(),
+            Err(_) => vec![path],
+        };
+        for file in files.iter().filter(|file| file.file_name() != Some("tests.rs")) {
+            let text = std::fs::read_to_string(file).unwrap();
+            let code = |part: &&str| {
+                part.contains('-') && part.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+            };
+            written.extend(text.split('"').filter(code).map(str::to_owned));
+        }
+    }
+    written.extend(["orphan", "foreign", "integrity"].map(str::to_owned));
+    assert!(written.len() > 35, "{written:?}");
+    assert_eq!(written, documented, "codes in the source, and in docs/check.md");
+    assert_eq!(written, shown, "codes in the source, and in workspaces/broken");
 }

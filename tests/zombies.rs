@@ -3,13 +3,19 @@
 
 use std::process::Child;
 
+use pantler::core::transaction::Closing;
 use pantler_testkit::{Project, Ran};
+use rayon::prelude::*;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::small_weather;
+use crate::{
+    players::Order,
+    scenes::{CLOSINGS, NAME, REMOVING, STORING, Scene, kinds},
+    small_weather,
+};
 
 /// Starts the program so that it pauses at a step, and waits until it has.
-fn paused(project: &Project, args: &[&str], step: &str) -> Child {
+pub(crate) fn paused(project: &Project, args: &[&str], step: &str) -> Child {
     let repo = project.repo();
     let mut all = args.to_vec();
     if args[0] != "run" {
@@ -34,7 +40,7 @@ fn paused(project: &Project, args: &[&str], step: &str) -> Child {
 }
 
 /// Lets a paused program go on to its end.
-fn go_on(child: Child) -> Ran {
+pub(crate) fn go_on(child: Child) -> Ran {
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     kill_process(pid, Signal::CONT).unwrap();
     Ran::finish(child)
@@ -147,4 +153,170 @@ fn a_committer_that_wakes_up_after_another_took_over_is_told() {
     // The same outcome by another process: the run goes on with it.
     ran.expect(0);
     assert!(!project.contents("weather").is_empty());
+}
+
+/// The kinds, each with every way to close it in this process while a closer is paused.
+fn every_pair_of_closers() -> Vec<(&'static str, Closing, Closing)> {
+    let closings = |kind| {
+        let pairs = CLOSINGS.into_iter().flat_map(|a| CLOSINGS.into_iter().map(move |b| (a, b)));
+        pairs.map(move |(late, other)| (kind, late, other))
+    };
+    kinds().flat_map(closings).collect()
+}
+
+/// A closer is paused at a step, another one closes, and the first wakes up.
+fn a_closer_wakes_up_after_another(kind: &str, late: Closing, other: Closing, step: &str) {
+    let what = format!("{kind}: {late:?} paused at {step}, then {other:?}");
+    let left =
+        if STORING.contains(&kind) { "close.storage.done:1" } else { "open.row.committed:1" };
+    let scene = Scene::killed_at(kind, left);
+    let depot = &scene.depot;
+    let zombie = depot.paused(&Order::close(NAME, late, false), step);
+    let closed = depot.close(NAME, other, true);
+    let between = scene.now();
+    if closed.is_ok() {
+        // What was whole when it closed is as this closing leaves it, unless the late one
+        // had gone further.
+        let mut allowed = vec![scene.after(kind, other)];
+        if other == Closing::Abandon {
+            // A revert, or a removal's commit, had begun.
+            allowed.push(scene.nothing_stored(kind));
+        }
+        assert!(allowed.contains(&between), "{what}: {between:?}");
+    }
+    let woken = zombie.go_on();
+    // It changed nothing that is stored.
+    let now = scene.now();
+    match (&closed, &woken) {
+        (Ok(_), Ok(report)) => {
+            assert_eq!((late, &report["closed"]), (other, &"Before".into()), "{what}");
+            assert_eq!(now, between, "{what}");
+        }
+        (Ok(_), Err(told)) => {
+            let expected = format!("transaction t was {} already", other.outcome());
+            assert_eq!((told.as_str(), &now), (expected.as_str(), &between), "{what}");
+        }
+        // The door was shut: the late one finishes.
+        (Err(_), Ok(_)) => assert_eq!(now, scene.after(kind, late), "{what}"),
+        // Each was overtaken: the claim of the other holds.
+        (Err(closed), Err(woken)) => {
+            assert!(woken.contains("another process has taken over"), "{what}: {closed}; {woken}");
+            assert_eq!(depot.open_names(), [NAME], "{what}");
+            depot.close(NAME, Closing::Abandon, true).unwrap();
+        }
+    }
+    assert_eq!(depot.open_names(), [""; 0], "{what}");
+    scene.bystander_is_whole();
+    depot.sweep_orphans();
+}
+
+#[test]
+fn a_closer_that_wakes_up_before_its_storage_work_changes_nothing() {
+    every_pair_of_closers().into_par_iter().for_each(|(kind, late, other)| {
+        a_closer_wakes_up_after_another(kind, late, other, "close.claimed:1");
+    });
+}
+
+#[test]
+fn a_closer_that_wakes_up_before_its_rows_changes_nothing() {
+    every_pair_of_closers().into_par_iter().for_each(|(kind, late, other)| {
+        a_closer_wakes_up_after_another(kind, late, other, "close.storage.done:1");
+    });
+}
+
+#[test]
+fn a_deleter_that_wakes_up_after_an_abandon_or_revert_leaves_the_survivors_whole() {
+    let steps = ["open.row.committed:1", "datastore.delete:1", "datastore.delete:2"];
+    let every = REMOVING.into_iter().flat_map(|kind| steps.map(|step| (kind, step)));
+    every.collect::<Vec<_>>().into_par_iter().for_each(|(kind, step)| {
+        for closing in [Closing::Abandon, Closing::Revert] {
+            let what = format!("{kind} paused at {step}, then {closing:?}");
+            let scene = Scene::new(kind);
+            let depot = &scene.depot;
+            let deleter = depot.paused(&scene.order, step);
+            let gone = usize::from(step == "datastore.delete:2");
+            let closed = depot.close(NAME, closing, true);
+            if closing == Closing::Revert && gone > 0 {
+                assert!(closed.unwrap_err().contains("1 artifact is deleted already"), "{what}");
+                depot.close(NAME, Closing::Abandon, true).unwrap();
+            } else {
+                closed.unwrap();
+            }
+            let stored = scene.now();
+            let count = stored.iter().filter(|(_, content)| content.is_some()).count();
+            assert_eq!((stored.len(), count), (4, 2 - gone), "{what}: {stored:?}");
+            let told = deleter.go_on().unwrap_err();
+            assert!(
+                told.contains("was abandoned already") || told.contains("was reverted already"),
+                "{what}: {told}"
+            );
+            assert_eq!(scene.now(), stored, "{what}");
+            depot.check();
+        }
+    });
+}
+
+#[test]
+fn a_writer_that_wakes_up_after_a_closing_leaves_an_orphan_at_most() {
+    let steps = ["datastore.write.half:1", "datastore.rename:1", "datastore.rename:2"];
+    let every = STORING.into_iter().flat_map(|kind| steps.map(|step| (kind, step)));
+    every.collect::<Vec<_>>().into_par_iter().for_each(|(kind, step)| {
+        for closing in [Closing::Revert, Closing::Abandon] {
+            let what = format!("{kind} paused at {step}, then {closing:?}");
+            let scene = Scene::new(kind);
+            let depot = &scene.depot;
+            let writer = depot.paused(&scene.order, step);
+            depot.close(NAME, closing, true).unwrap();
+            let closed = scene.now();
+            if closing == Closing::Revert {
+                assert_eq!(closed, scene.before, "{what}");
+            }
+            let told = writer.go_on().unwrap_err();
+            assert!(!told.is_empty());
+            assert_eq!(scene.now(), closed, "{what}");
+            assert_eq!(depot.open_names(), [""; 0], "{what}");
+            scene.bystander_is_whole();
+            depot.sweep_orphans();
+            assert_eq!(scene.now(), closed, "{what}");
+        }
+    });
+}
+
+#[test]
+fn a_writer_that_wakes_up_after_another_took_its_work_over_changes_nothing() {
+    let steps = ["datastore.write.half:1", "datastore.rename:1", "close.storage.done:1"];
+    let every = STORING.into_iter().flat_map(|kind| steps.map(|step| (kind, step)));
+    every.collect::<Vec<_>>().into_par_iter().for_each(|(kind, step)| {
+        let what = format!("{kind} paused at {step}");
+        let scene = Scene::new(kind);
+        let depot = &scene.depot;
+        let writer = depot.paused(&scene.order, step);
+        let told = depot.does(&scene.order).unwrap_err();
+        assert!(told.contains("is held by process "), "{what}: {told}");
+        depot.did(&scene.order.clone().taking_over());
+        let taken = scene.now();
+        assert_eq!(taken, scene.after(kind, Closing::Commit), "{what}");
+        drop(writer.go_on());
+        assert_eq!(scene.now(), taken, "{what}");
+        depot.sweep_orphans();
+        assert_eq!(scene.now(), taken, "{what}");
+    });
+}
+
+#[test]
+fn a_writer_that_wakes_up_leaves_a_later_transaction_of_the_same_name_alone() {
+    for step in ["datastore.rename:1", "close.storage.done:1"] {
+        let scene = Scene::new("put");
+        let depot = &scene.depot;
+        let writer = depot.paused(&scene.order, step);
+        depot.close(NAME, Closing::Revert, true).unwrap();
+        let later = Order::put("r", &[("i0006", "later")]).named(NAME);
+        depot.killed(&later, "close.storage.done:1");
+        writer.go_on().unwrap_err();
+        assert_eq!(depot.open_names(), [NAME]);
+        depot.close(NAME, Closing::Commit, false).unwrap();
+        let last = scene.now().pop().unwrap();
+        assert_eq!(last, ("i0006".to_owned(), Some("later".to_owned())), "{step}");
+        depot.sweep_orphans();
+    }
 }

@@ -8,6 +8,12 @@ use std::{
     process::Stdio,
 };
 
+use pantler::{
+    butler::storing::{Ingest, Item, ItemDataset, StoringRun},
+    core::{ArtifactKey, TransactionName, transaction::Closing},
+    direct::{Begun, CloseOptions},
+    registry::DatasetQuery,
+};
 use pantler_testkit::{Project, Ran};
 use rayon::prelude::*;
 use rustix::process::{Pid, Signal, kill_process};
@@ -16,7 +22,10 @@ use super::{
     A, B, BOTH, Files, NOTHING, append, check, codes, done, flip, number, remove, run_sql, sound,
     storage, texts, write,
 };
-use crate::toy::{killed_at, toy, until};
+use crate::{
+    library::butler,
+    toy::{killed_at, toy, until},
+};
 
 #[test]
 fn a_byte_in_the_middle_of_a_large_file_is_found() {
@@ -179,6 +188,34 @@ fn what_is_ingested_in_place_after_a_repair_was_killed_is_moved_back() {
     assert_eq!(ran.status.signal(), Some(9));
     assert_eq!(codes(&check(&project, &[], 6)), ["artifact-missing"]);
     assert_eq!(done(&check(&project, &["--repair"], 0)), ["put-back"]);
+    own_file_is_back(&project);
+}
+
+#[test]
+fn what_an_open_transaction_names_after_a_repair_was_killed_is_moved_back() {
+    let project = with_own_file();
+    let ran = Ran::of(armed(&project, ("PANTLER_CRASH", "repair.quarantined:1")));
+    assert_eq!(ran.status.signal(), Some(9));
+    // An ingest in place that was planned before the file was moved.
+    let butler = butler(&project);
+    let rows = butler.query_datasets(&DatasetQuery::default()).unwrap();
+    let unstored = rows.into_iter().find(|row| row.records.is_empty()).unwrap().dataset;
+    let run = StoringRun { name: unstored.run.clone(), made: false, modified: true };
+    let managed = ItemDataset {
+        id: unstored.id,
+        label: "number a".into(),
+        storage_class: unstored.dataset_type.storage_class,
+        slice: None,
+        registered: true,
+    };
+    let item = Item::existing(ArtifactKey::new(OWN).unwrap().into(), vec![managed]);
+    let name = TransactionName::new("own").unwrap();
+    let opening = butler.environment().new_opening();
+    let begun = butler.begin(&name, opening, Ingest::new(vec![run], vec![item], Vec::new()));
+    assert!(matches!(begun, Ok(Begun::Opened(_))));
+    assert!(butler.close(&name, Closing::Commit, CloseOptions::default()).is_err());
+    assert_eq!(done(&check(&project, &["--repair"], 0)), ["put-back"]);
+    butler.close(&name, Closing::Commit, CloseOptions::default()).unwrap();
     own_file_is_back(&project);
 }
 

@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use pantler_testkit::Project;
 
 use super::{
-    A, B, BOTH, DROPPED, Damage,
+    A, BOTH, DROPPED, Damage,
     Make::{self, Code, Open, Sql},
     NOTHING, QUARANTINED, append, flip, log, make_dir, number, remove, rewrite, run_sql, storage,
     write,
@@ -309,6 +309,31 @@ pub(super) const DAMAGES: &[Damage] = &[
             "UPDATE file_datastore_record SET uri = (SELECT uri FROM file_datastore_record WHERE dataset = {A}) WHERE dataset = {B}",
         ),
         &["artifact-overlap", "artifact-used-twice", "orphan"],
+    ),
+    files(
+        "a record of a path that nobody can look at",
+        Sql(
+            "WITH RECURSIVE long (path, n) AS (SELECT 'x', 0 UNION ALL SELECT path || '/' || hex(zeroblob(100)), n + 1 FROM long WHERE n < 30) UPDATE file_datastore_record SET uri = (SELECT path FROM long WHERE n = 30) WHERE dataset = {A}",
+        ),
+        &["artifact-unreadable", "orphan"],
+        QUARANTINED,
+        &["artifact-unreadable"],
+    ),
+    files(
+        "a record of a direct file that nobody can look at",
+        Sql(
+            "UPDATE file_datastore_record SET uri = 'file:///' || hex(zeroblob(200)) WHERE dataset = {A}",
+        ),
+        &["direct-unreadable", "orphan"],
+        QUARANTINED,
+        &["direct-unreadable"],
+    ),
+    rows(
+        "a tag with another data ID",
+        Sql(
+            "INSERT INTO collection (name, type) VALUES ('good', 'TAGGED'); INSERT INTO membership_1 SELECT dataset_type, (SELECT id FROM collection WHERE name = 'good'), 'b', dataset FROM membership_1 WHERE dataset = {A}",
+        ),
+        &["tag-mismatch"],
     ),
     // Transactions.
     rows(

@@ -371,6 +371,8 @@ pub struct RemoveReport {
     pub bytes: u64,
     /// Artifacts that stay, since other datasets need them or they lie outside.
     pub kept: usize,
+    /// Whether what a dead process left was finished.
+    pub resumed: bool,
 }
 
 /// An id that follows from content, for names of transactions.

@@ -1,7 +1,10 @@
 //! Closing a transaction of any kind by name: what `transaction` and `workspace` share.
 
 use pantler_butler::transaction::{KindError, TransactionKind as _};
-use pantler_core::{CollectionName, TransactionName, transaction::Closing};
+use pantler_core::{
+    CollectionName, TransactionName,
+    transaction::{Closing, TransactionRow},
+};
 use pantler_direct::{CloseError, CloseOptions, Closed, DirectButler};
 use pantler_workspace::{
     CloseNotice, WorkspaceClient, WorkspaceError, WorkspaceTransaction, layout,
@@ -44,6 +47,9 @@ pub(crate) fn close(
 ) -> CommandResult {
     let butler = context.open()?;
     let row = butler.transaction(name)?;
+    if let Some(row) = &row {
+        say_owner(context, row);
+    }
     let is_workspace = row.is_some_and(|row| row.kind == WorkspaceTransaction::KIND);
     let closed = match CollectionName::new(name.as_str()) {
         Ok(run) if is_workspace => close_workspace_of(context, &butler, &run, closing, options)?,
@@ -61,10 +67,11 @@ pub(crate) fn close_workspace(
 ) -> CommandResult {
     let butler = context.open()?;
     let name = transaction_name(run)?;
-    if let Some(row) = butler.transaction(&name)?
-        && row.kind != WorkspaceTransaction::KIND
-    {
-        return Err(WorkspaceError::NotAWorkspace { name, kind: row.kind }.into());
+    if let Some(row) = butler.transaction(&name)? {
+        if row.kind != WorkspaceTransaction::KIND {
+            return Err(WorkspaceError::NotAWorkspace { name, kind: row.kind }.into());
+        }
+        say_owner(context, &row);
     }
     let closed = close_workspace_of(context, &butler, run, closing, options)?;
     Ok(say(context, "workspace", run.as_str(), closing, closed))
@@ -97,6 +104,13 @@ fn close_workspace_of(
 fn is_built(context: &Context, run: &CollectionName) -> Result<bool, CommandError> {
     let client = WorkspaceClient::find(context.repository()?, run)?;
     Ok(client.is_some_and(|client| layout::graph_file(client.root()).exists()))
+}
+
+/// Anybody may close what is open; whose it is, is said.
+fn say_owner(context: &Context, row: &TransactionRow) {
+    if row.owner != context.environment().owner {
+        context.output().note(&format!("{} was opened by {}", row.name, row.owner));
+    }
 }
 
 fn say(context: &Context, what: &str, name: &str, closing: Closing, closed: Closed) -> Status {

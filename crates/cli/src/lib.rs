@@ -28,6 +28,7 @@ mod interrupt;
 mod json;
 mod output;
 mod progress;
+mod removing;
 mod selection;
 mod state;
 mod storing;

@@ -86,6 +86,25 @@ impl Tai {
         self.0.saturating_sub(offset * SECOND)
     }
 
+    /// The instant in UTC, to the second, for messages: `2026-01-02T03:04:05Z`.
+    pub fn utc(self) -> String {
+        let seconds = self.to_unix_nanos().div_euclid(SECOND);
+        let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+        // Days since 1 March of the year 0, in eras of 400 years.
+        let shifted = days + 719_468;
+        let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        // Months from March on.
+        let month = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month + 2) / 5 + 1;
+        let (month, next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+        let year = era * 400 + year_of_era + next_year;
+        let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+
     /// Milliseconds of Unix time (UTC), for the time part of a UUID version 7.
     pub fn to_unix_millis(self) -> i64 {
         self.to_unix_nanos().div_euclid(1_000_000)
@@ -101,6 +120,22 @@ impl fmt::Display for Tai {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instant_is_told_in_utc() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (-1, "1969-12-31T23:59:59Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_767_323_045, "2026-01-02T03:04:05Z"),
+            (4_107_542_399, "2100-02-28T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(Tai::from_unix_nanos(seconds * 1_000_000_000).unwrap().utc(), text);
+        }
+    }
 
     #[test]
     fn tai_is_37_s_ahead_of_utc_since_2017() {

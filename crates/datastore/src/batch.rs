@@ -31,13 +31,15 @@ pub struct WriteBatch<'a> {
     flusher: Box<dyn Flusher>,
     /// In order of keys, so that directories are filled one after the other.
     staged: Mutex<BTreeSet<ArtifactKey>>,
+    /// Those of them that are not whole, or not wanted: they are never published.
+    withdrawn: Mutex<BTreeSet<ArtifactKey>>,
 }
 
 impl<'a> WriteBatch<'a> {
     /// Begins a batch; errors of writing back from now on are seen by its flushes.
     pub(crate) fn begin(storage: &'a dyn Storage) -> Result<Self, DatastoreError> {
         let flusher = storage.flusher().map_err(|source| DatastoreError::Flush { source })?;
-        Ok(Self { storage, flusher, staged: Mutex::default() })
+        Ok(Self { storage, flusher, staged: Mutex::default(), withdrawn: Mutex::default() })
     }
 
     /// Stages a copy of a regular file; a symbolic link is followed.
@@ -70,6 +72,12 @@ impl<'a> WriteBatch<'a> {
         self.stage(key, content, |source| DatastoreError::Content { key: key.clone(), source })
     }
 
+    /// Keeps an artifact that was staged from being published. What could not be staged
+    /// in full is withdrawn already.
+    pub fn withdraw(&self, key: &ArtifactKey) {
+        self.withdrawn.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
+    }
+
     /// How many artifacts were staged.
     pub fn len(&self) -> usize {
         self.staged.lock().unwrap_or_else(PoisonError::into_inner).len()
@@ -80,13 +88,15 @@ impl<'a> WriteBatch<'a> {
         self.len() == 0
     }
 
-    /// Publishes everything: when this returns, it is on stable storage.
+    /// Publishes everything: when this returns, it is on stable storage. What was
+    /// withdrawn stays in unfinished form.
     ///
     /// # Errors
     /// [`DatastoreError::Flush`] or [`DatastoreError::Publish`]: some artifacts may then
     /// stand at their keys, others in unfinished form; nothing may refer to them.
     pub fn publish(self) -> Result<(), DatastoreError> {
-        let Parts { storage, flusher, keys } = self.into_parts();
+        let Parts { storage, flusher, mut keys, withdrawn } = self.into_parts();
+        keys.retain(|key| !withdrawn.contains(key));
         if keys.is_empty() {
             return Ok(());
         }
@@ -120,6 +130,19 @@ impl<'a> WriteBatch<'a> {
         if !self.staged.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone()) {
             return Err(DatastoreError::WrittenTwice { key: key.clone() });
         }
+        let written = self.write_unfinished(key, content, unreadable);
+        if written.is_err() {
+            self.withdraw(key);
+        }
+        written
+    }
+
+    fn write_unfinished(
+        &self,
+        key: &ArtifactKey,
+        content: &mut dyn Read,
+        unreadable: impl FnOnce(std::io::Error) -> DatastoreError,
+    ) -> Result<Written, DatastoreError> {
         let failed = |source| DatastoreError::Write { key: key.clone(), source };
         let mut staged = self.storage.stage(key).map_err(failed)?;
         copy(content, &mut staged).map_err(|error| match error {
@@ -131,7 +154,9 @@ impl<'a> WriteBatch<'a> {
 
     fn into_parts(self) -> Parts<'a> {
         let keys = self.staged.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Parts { storage: self.storage, flusher: self.flusher, keys: keys.into_iter().collect() }
+        let withdrawn = self.withdrawn.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let keys = keys.into_iter().collect();
+        Parts { storage: self.storage, flusher: self.flusher, keys, withdrawn }
     }
 }
 
@@ -139,6 +164,7 @@ struct Parts<'a> {
     storage: &'a dyn Storage,
     flusher: Box<dyn Flusher>,
     keys: Vec<ArtifactKey>,
+    withdrawn: BTreeSet<ArtifactKey>,
 }
 
 /// Removes the unfinished forms of `keys`.

@@ -121,6 +121,11 @@ pub fn log_key(prefix: &RunPrefix, task: &TaskLabel, write: &WriteId, part: u32)
     checked(format!("{prefix}/{directory}/all~{write}{part}.log"))
 }
 
+/// A file name for a dataset outside of the storage: `<readable data ID>.<extension>`.
+pub fn file_name(data_id: &DataId, extension: &str) -> String {
+    format!("{}{}", readable_data_id(data_id), encode_extension(extension))
+}
+
 /// Whether `key` was made for `write`. What reverts or abandons deletes only such keys.
 pub fn is_written_by(key: &ArtifactKey, write: &WriteId) -> bool {
     let Some((_, rest)) = key.as_str().rsplit_once('~') else { return false };

@@ -3,7 +3,7 @@
 use camino::Utf8PathBuf;
 use pantler_butler::transaction::{DecodeError, DoorError, KindError};
 use pantler_core::{
-    TransactionName,
+    Tai, TransactionName,
     transaction::{Closing, Process},
 };
 use pantler_datastore::DatastoreError;
@@ -66,7 +66,8 @@ pub enum ButlerError {
     NoTransaction(TransactionName),
     /// The name is in use for something else.
     #[error(
-        "transaction {name} is open already, by {owner} ({process}), for something else: close it first or take another name"
+        "transaction {name} is open already, by {owner} ({process}) since {}, for something else: close it first or take another name",
+        .opened_at.utc()
     )]
     NameInUse {
         /// The name.
@@ -75,6 +76,8 @@ pub enum ButlerError {
         owner: String,
         /// Which process holds it.
         process: Process,
+        /// When it was opened.
+        opened_at: Tai,
     },
     /// Another process holds the transaction and may still be writing.
     #[error(

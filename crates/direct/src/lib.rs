@@ -12,6 +12,7 @@
 //! | `remove.rs` | datasets and RUNs are removed |
 //! | `expand.rs` | what follows from data IDs |
 //! | `record_file.rs` | files of dimension records |
+//! | `index_file.rs` | lists of files to be ingested |
 //! | `transaction_file.rs` | `transaction.json` in a workspace root |
 //! | `check.rs` | looks at a repository from outside |
 //! | `repair.rs` | puts right what a check found |
@@ -28,6 +29,7 @@ mod create;
 mod environment;
 mod error;
 mod expand;
+mod index_file;
 mod open;
 mod record_file;
 mod remove;
@@ -46,6 +48,7 @@ pub use create::{CreateError, CreateOptions, create};
 pub use environment::{Clock, Environment, Liveness, SystemClock, this_process};
 pub use error::{ButlerError, CloseError};
 pub use expand::ExpandedDataId;
+pub use index_file::{IndexFileError, IndexRow, read_index};
 pub use open::Begun;
 pub use record_file::{RecordFileError, read_record_file, read_records_of};
 pub use remove::RemoveError;

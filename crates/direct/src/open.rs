@@ -64,35 +64,9 @@ impl DirectButler {
     where
         E: From<ButlerError> + From<RegistryError>,
     {
-        let environment = self.environment();
-        let now = environment.clock.now();
         let mut made = None;
         let opened = self.registry().write(|writer| {
-            if let Some(row) = writer.transaction(name)? {
-                return Err(RegistryError::TransactionExists { row: Box::new(row) }.into());
-            }
-            let transaction = build(writer)?;
-            let mut context = OpenContext::default();
-            transaction
-                .begin(&mut context)
-                .map_err(|source| ButlerError::Begin { name: name.clone(), source })?;
-            let manifest = transaction.manifest();
-            let row = TransactionRow {
-                name: name.clone(),
-                kind: transaction.kind().to_owned(),
-                data: transaction.data(manifest.as_deref()),
-                owner: environment.owner.clone(),
-                opening,
-                attempt: 1,
-                closing,
-                process: environment.process.clone(),
-                opened_at: now,
-                config_version: self.datastore().config().version,
-            };
-            writer.insert_transaction(&row, &transaction.locks(), manifest.as_deref())?;
-            drop(manifest);
-            writer.apply(&context.into_changes(), now)?;
-            made = Some((transaction, row));
+            made = Some(self.enter_opening(writer, name, opening, closing, build)?);
             Ok(())
         });
         // The answer of the commit was lost: the row tells.
@@ -119,6 +93,75 @@ impl DirectButler {
             })?;
         }
         Ok(Open::new(name.clone(), opening, 1, transaction))
+    }
+
+    /// Does what [`Self::begin_with`] does in the database, and undoes it: all that would
+    /// refuse the opening is found.
+    ///
+    /// # Errors
+    /// As [`Self::begin_with`].
+    pub(crate) fn try_begin<T: ArtifactTransaction, E>(
+        &self,
+        name: &TransactionName,
+        opening: OpeningId,
+        closing: Option<Closing>,
+        build: impl FnOnce(&Writer) -> Result<T, E>,
+    ) -> Result<(), E>
+    where
+        E: From<ButlerError> + From<RegistryError>,
+    {
+        let tried = self.registry().write(|writer| {
+            let opened = self.enter_opening(writer, name, opening, closing, build);
+            match opened {
+                Ok(_) => Err::<(), _>(Tried::Undone),
+                Err(error) => Err(Tried::Failed(error)),
+            }
+        });
+        match tried {
+            Ok(()) | Err(Tried::Undone) => Ok(()),
+            Err(Tried::Failed(error)) => Err(error),
+        }
+    }
+
+    /// The rows of an opening.
+    fn enter_opening<T: ArtifactTransaction, E>(
+        &self,
+        writer: &Writer,
+        name: &TransactionName,
+        opening: OpeningId,
+        closing: Option<Closing>,
+        build: impl FnOnce(&Writer) -> Result<T, E>,
+    ) -> Result<(T, TransactionRow), E>
+    where
+        E: From<ButlerError> + From<RegistryError>,
+    {
+        let environment = self.environment();
+        let now = environment.clock.now();
+        if let Some(row) = writer.transaction(name)? {
+            return Err(RegistryError::TransactionExists { row: Box::new(row) }.into());
+        }
+        let transaction = build(writer)?;
+        let mut context = OpenContext::default();
+        transaction
+            .begin(&mut context)
+            .map_err(|source| ButlerError::Begin { name: name.clone(), source })?;
+        let manifest = transaction.manifest();
+        let row = TransactionRow {
+            name: name.clone(),
+            kind: transaction.kind().to_owned(),
+            data: transaction.data(manifest.as_deref()),
+            owner: environment.owner.clone(),
+            opening,
+            attempt: 1,
+            closing,
+            process: environment.process.clone(),
+            opened_at: now,
+            config_version: self.datastore().config().version,
+        };
+        writer.insert_transaction(&row, &transaction.locks(), manifest.as_deref())?;
+        drop(manifest);
+        writer.apply(&context.into_changes(), now)?;
+        Ok((transaction, row))
     }
 
     /// Takes over an open transaction to go on writing its artifacts: claims a new
@@ -210,6 +253,18 @@ impl DirectButler {
     }
 }
 
+/// Why a tried opening is not committed.
+enum Tried<E> {
+    Undone,
+    Failed(E),
+}
+
+impl<E: From<RegistryError>> From<RegistryError> for Tried<E> {
+    fn from(error: RegistryError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 /// What a second opener of a name gets.
 fn join<T>(wanted: &(&str, String), existing: TransactionRow) -> Result<Begun<T>, ButlerError> {
     if existing.kind == wanted.0 && existing.data == wanted.1 {
@@ -219,5 +274,6 @@ fn join<T>(wanted: &(&str, String), existing: TransactionRow) -> Result<Begun<T>
         name: existing.name,
         owner: existing.owner,
         process: existing.process,
+        opened_at: existing.opened_at,
     })
 }

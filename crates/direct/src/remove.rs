@@ -9,11 +9,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use pantler_butler::{
     removal::{Extent, Removal, RemovedArtifact, RemovedDataset, RunRemoval},
     request::{RemoveReport, RemoveRequest},
-    transaction::{ArtifactTransaction, Open},
+    transaction::{ArtifactTransaction, Open, TransactionKind},
 };
 use pantler_core::{
     ArtifactKey, CollectionName, CollectionType, DatasetId, DatasetRef, FileRecord, Location,
-    RunId, TransactionName, WriteId, transaction::Closing,
+    RunId, TransactionName, WriteId,
+    transaction::{Closing, TransactionRow},
 };
 use pantler_datastore::key;
 use pantler_registry::{DatasetQuery, DatasetRow, LockKind, Reader, RegistryError};
@@ -71,13 +72,16 @@ impl From<RegistryError> for RemoveError {
 
 impl DirectButler {
     /// Removes datasets and their artifacts. The datasets stay registered, unless it is a
-    /// purge.
+    /// purge. The same request under the same name finishes what a killed call left.
     ///
     /// # Errors
     /// [`RemoveError`]; unless it says otherwise, nothing was changed.
     pub fn remove_datasets(&self, request: &RemoveRequest) -> Result<RemoveReport, RemoveError> {
         if request.datasets.is_empty() {
             return Ok(RemoveReport::default());
+        }
+        if let Some((left, row)) = self.left::<Removal>(request.name.as_ref())? {
+            return self.go_on_removing(&row, &left, left.is_asked_for_by(request));
         }
         let opening = self.environment().new_opening();
         let own = own_name("remove", opening);
@@ -95,6 +99,9 @@ impl DirectButler {
     /// # Errors
     /// [`RemoveError`] if it would fail at once.
     pub fn plan_removal(&self, request: &RemoveRequest) -> Result<RemoveReport, RemoveError> {
+        if let Some((left, row)) = self.left::<Removal>(request.name.as_ref())? {
+            return resumed(&row, &left, left.is_asked_for_by(request));
+        }
         let write = WriteId::of_opening(self.environment().new_opening(), 1);
         self.registry().read(|reader| {
             let removal = describe(reader, request, &write)?;
@@ -108,7 +115,8 @@ impl DirectButler {
         })
     }
 
-    /// Removes a RUN with everything in it.
+    /// Removes a RUN with everything in it. The same under the same name finishes what a
+    /// killed call left.
     ///
     /// # Errors
     /// [`RemoveError`]; unless it says otherwise, nothing was changed.
@@ -118,34 +126,84 @@ impl DirectButler {
         run: &CollectionName,
         force: bool,
     ) -> Result<RemoveReport, RemoveError> {
+        if let Some((left, row)) = self.left::<RunRemoval>(name)? {
+            let left = left.removal();
+            return self.go_on_removing(&row, left, left.runs() == std::slice::from_ref(run));
+        }
         let opening = self.environment().new_opening();
         let own = own_name("remove-run", opening);
         let write = WriteId::of_opening(opening, 1);
         let name = name.unwrap_or(&own);
         let open = self.begin_with(name, opening, Some(Closing::Commit), |writer| {
-            Ok::<_, RemoveError>(RunRemoval::new(describe_run(writer, run, force, &write)?))
+            let removal = describe_run(writer, run, force, &write)?;
+            expect_unchained(writer, run)?;
+            Ok::<_, RemoveError>(RunRemoval::new(removal))
         })?;
         let report = report_of(open.transaction().removal());
         self.finish_removal(open, report)
     }
 
-    /// Says what [`Self::remove_run`] would do, and changes nothing.
+    /// Says what [`Self::remove_run`] would do, and changes nothing; if `unlinked`, as it
+    /// would be after the RUN is taken out of the chains that name it.
     ///
     /// # Errors
     /// [`RemoveError`] if it would fail at once.
     pub fn plan_run_removal(
         &self,
+        name: Option<&TransactionName>,
         run: &CollectionName,
         force: bool,
+        unlinked: bool,
     ) -> Result<RemoveReport, RemoveError> {
+        if let Some((left, row)) = self.left::<RunRemoval>(name)? {
+            let left = left.removal();
+            return resumed(&row, left, left.runs() == std::slice::from_ref(run));
+        }
         let write = WriteId::of_opening(self.environment().new_opening(), 1);
         self.registry().read(|reader| {
             let removal = describe_run(reader, run, force, &write)?;
+            if !unlinked {
+                expect_unchained(reader, run)?;
+            }
             let ids: Vec<DatasetId> = removal.datasets().iter().map(|d| d.id).collect();
             reader.expect_untagged(&ids)?;
             expect_unlocked(reader, run)?;
             Ok(report_of(&removal))
         })
+    }
+
+    /// The open removal of that name.
+    fn left<T: TransactionKind>(
+        &self,
+        name: Option<&TransactionName>,
+    ) -> Result<Option<(T, TransactionRow)>, RemoveError> {
+        let Some(name) = name else { return Ok(None) };
+        let found = self.registry().read(|reader| {
+            let Some(row) = reader.transaction(name)? else { return Ok(None) };
+            let manifest = reader.manifest(row.opening)?;
+            Ok::<_, RegistryError>(Some((row, manifest)))
+        })?;
+        let Some((row, manifest)) = found else { return Ok(None) };
+        if row.kind != T::KIND {
+            return Err(in_use(&row).into());
+        }
+        match T::decode(&row.data, &manifest) {
+            Ok(left) => Ok(Some((left, row))),
+            Err(source) => Err(ButlerError::Decode { name: row.name, source }.into()),
+        }
+    }
+
+    fn go_on_removing(
+        &self,
+        row: &TransactionRow,
+        left: &Removal,
+        is_same: bool,
+    ) -> Result<RemoveReport, RemoveError> {
+        let report = resumed(row, left, is_same)?;
+        match self.close(&row.name, Closing::Commit, CloseOptions::default()) {
+            Ok(_) => Ok(report),
+            Err(error) => Err(RemoveError::NotClosed { source: Box::new(error) }),
+        }
     }
 
     fn finish_removal<T: ArtifactTransaction>(
@@ -157,6 +215,28 @@ impl DirectButler {
             Ok(_) => Ok(report),
             Err(failure) => Err(RemoveError::NotClosed { source: failure.error }),
         }
+    }
+}
+
+/// What is left of an open removal, if it is the one asked for.
+fn resumed(
+    row: &TransactionRow,
+    left: &Removal,
+    is_same: bool,
+) -> Result<RemoveReport, RemoveError> {
+    if is_same {
+        Ok(RemoveReport { resumed: true, ..report_of(left) })
+    } else {
+        Err(in_use(row).into())
+    }
+}
+
+fn in_use(row: &TransactionRow) -> ButlerError {
+    ButlerError::NameInUse {
+        name: row.name.clone(),
+        owner: row.owner.clone(),
+        process: row.process.clone(),
+        opened_at: row.opened_at,
     }
 }
 
@@ -199,6 +279,11 @@ fn describe(
     removal_of(reader, rows, extent, request.force, write, BTreeSet::new())
 }
 
+fn expect_unchained(reader: &Reader, run: &CollectionName) -> Result<(), RemoveError> {
+    let chains = reader.chains_of(run)?;
+    if chains.is_empty() { Ok(()) } else { Err(RemoveError::InChain { run: run.clone(), chains }) }
+}
+
 fn describe_run(
     reader: &Reader,
     run: &CollectionName,
@@ -210,10 +295,6 @@ fn describe_run(
     if collection.collection_type != CollectionType::Run {
         let found = collection.collection_type;
         return Err(RemoveError::NotARun { name: run.clone(), found });
-    }
-    let chains = reader.chains_of(run)?;
-    if !chains.is_empty() {
-        return Err(RemoveError::InChain { run: run.clone(), chains });
     }
     let query = DatasetQuery { runs: Some(vec![run.clone()]), ..DatasetQuery::default() };
     let rows = reader.datasets(&query)?;
@@ -252,15 +333,14 @@ fn removal_of(
         datasets
             .push(RemovedDataset { id: dataset.id, label: DirectButler::label(&dataset).into() });
         for record in records {
-            let position = match positions.get(&record.location) {
-                Some(position) => *position,
-                None => {
-                    let survivor = survivor(&record, &dataset, ids[&dataset.run], write);
-                    let location = record.location.clone();
-                    artifacts.push(RemovedArtifact { location, survivor, records: Vec::new() });
-                    positions.insert(record.location.clone(), artifacts.len() - 1);
-                    artifacts.len() - 1
-                }
+            let position = if let Some(position) = positions.get(&record.location) {
+                *position
+            } else {
+                let survivor = survivor(&record, &dataset, ids[&dataset.run], write);
+                let location = record.location.clone();
+                artifacts.push(RemovedArtifact { location, survivor, records: Vec::new() });
+                positions.insert(record.location.clone(), artifacts.len() - 1);
+                artifacts.len() - 1
             };
             artifacts[position].records.push(record);
         }

@@ -18,7 +18,8 @@ use pantler_butler::{
     storing::TransferRole,
 };
 use pantler_core::{
-    DataId, DirectUri, FileRecord, Location, changes::Change,
+    DataId, DirectUri, FileRecord, Location,
+    changes::{Change, Changes},
 };
 use pantler_registry::{DatasetRow, RegistryError};
 
@@ -28,7 +29,6 @@ use crate::{
     store::{
         Work,
         planned::{FileMode, Planned, PlannedContent, PlannedDataset, RecordMode},
-        standing,
     },
 };
 
@@ -65,7 +65,7 @@ pub enum TransferError {
         source_root: Utf8PathBuf,
         /// Why.
         #[source]
-        source: ButlerError,
+        source: Box<ButlerError>,
     },
     /// Storing failed.
     #[error(transparent)]
@@ -91,7 +91,11 @@ impl DirectButler {
     ) -> Result<StoreReport, TransferError> {
         let rows = self.rows_to_transfer(source, request)?;
         let planned = planned(source, &rows, request.mode)?;
-        self.bring_records(source, &rows)?;
+        // In one database transaction of their own.
+        let needed = needed(source, &rows)?;
+        let now = self.environment().clock.now();
+        self.registry().write(|writer| writer.apply(&needed, now))?;
+        pantler_seam::step("transfer.prepared");
         let name = request.name.as_ref();
         let work = Work { what: "the transfer", name, options: request.options, progress };
         match self.open_row(name)? {
@@ -111,17 +115,10 @@ impl DirectButler {
     ) -> Result<StorePlan, TransferError> {
         let rows = self.rows_to_transfer(source, request)?;
         let planned = planned(source, &rows, request.mode)?;
-        let sorted = standing::sort(self, planned, &BTreeSet::new())?;
-        let mut plan = StorePlan { skipped: sorted.skipped, ..StorePlan::default() };
-        for planned in &sorted.to_store {
-            plan.bytes += planned.content.size();
-            if planned.is_restored() {
-                plan.restored.push(planned.label());
-            } else {
-                plan.new.push((planned.label(), planned.content.describe()));
-            }
-        }
-        Ok(plan)
+        let prepare = needed(source, &rows)?;
+        let name = request.name.as_ref();
+        let keep_going = request.options.keep_going;
+        Ok(self.plan::<TransferRole>(name, planned, keep_going, prepare)?)
     }
 
     fn rows_to_transfer(
@@ -139,7 +136,7 @@ impl DirectButler {
         }
         let rows = source.rows_of(&request.datasets).map_err(|error| TransferError::Source {
             source_root: source_root(),
-            source: error.into(),
+            source: Box::new(error.into()),
         })?;
         match rows.iter().find(|row| row.records.is_empty()) {
             None => Ok(rows),
@@ -149,36 +146,33 @@ impl DirectButler {
             }),
         }
     }
+}
 
-    /// Brings dataset types, and the dimension records that data IDs name, in one
-    /// database transaction.
-    fn bring_records(&self, source: &Self, rows: &[DatasetRow]) -> Result<(), TransferError> {
-        let types: BTreeMap<_, _> = rows
-            .iter()
-            .map(|row| (&row.dataset.dataset_type.name, &row.dataset.dataset_type))
-            .collect();
-        let mut changes: Vec<Change> = types
-            .into_values()
-            .map(|dataset_type| Change::EnsureDatasetType(Arc::clone(dataset_type)))
-            .collect();
-        let data_ids: BTreeSet<&DataId> = rows.iter().map(|row| &row.dataset.data_id).collect();
-        let records = source.registry().read(|reader| {
-            let mut records = BTreeMap::new();
-            for data_id in data_ids {
-                for (name, record) in expand(reader, data_id)?.records {
-                    records.entry((name, record.data_id.clone())).or_insert(record);
-                }
+/// The dataset types, and the dimension records that data IDs name, which must be here
+/// before the datasets are.
+fn needed(source: &DirectButler, rows: &[DatasetRow]) -> Result<Changes, TransferError> {
+    let types: BTreeMap<_, _> = rows
+        .iter()
+        .map(|row| (&row.dataset.dataset_type.name, &row.dataset.dataset_type))
+        .collect();
+    let mut changes: Changes = types
+        .into_values()
+        .map(|dataset_type| Change::EnsureDatasetType(Arc::clone(dataset_type)))
+        .collect();
+    let data_ids: BTreeSet<&DataId> = rows.iter().map(|row| &row.dataset.data_id).collect();
+    let records = source.registry().read(|reader| {
+        let mut records = BTreeMap::new();
+        for data_id in data_ids {
+            for (name, record) in expand(reader, data_id)?.records {
+                records.entry((name, record.data_id.clone())).or_insert(record);
             }
-            Ok::<_, RegistryError>(records.into_values().collect::<Vec<_>>())
-        })?;
-        if !records.is_empty() {
-            changes.push(Change::EnsureDimensionRecords(records));
         }
-        let now = self.environment().clock.now();
-        self.registry().write(|writer| writer.apply(&changes, now))?;
-        pantler_seam::step("transfer.prepared");
-        Ok(())
+        Ok::<_, RegistryError>(records.into_values().collect::<Vec<_>>())
+    })?;
+    if !records.is_empty() {
+        changes.push(Change::EnsureDimensionRecords(records));
     }
+    Ok(changes)
 }
 
 /// How artifacts of another repository can be brought here.

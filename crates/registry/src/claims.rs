@@ -123,7 +123,8 @@ impl Writer {
     }
 
     /// Closes a transaction: its row, locks and manifest go, and a line stays that
-    /// says how it ended.
+    /// says how it ended. Its time is `at`, or just after that of an earlier one of the
+    /// name, if the clock was set back.
     ///
     /// # Errors
     /// [`RegistryError::Superseded`].
@@ -146,8 +147,10 @@ impl Writer {
         if self.db().execute(DELETE, (opening_bytes, attempt))? == 0 {
             return Err(self.superseded(opening, attempt));
         }
+        // The clock may have been set back: what was closed last must stay last.
         let sql = "INSERT INTO artifact_transaction_closed (opening_id, name, outcome, at)
-            VALUES (?1, ?2, ?3, ?4)";
+            VALUES (?1, ?2, ?3, max(?4, coalesce(
+                (SELECT max(at) + 1 FROM artifact_transaction_closed WHERE name = ?2), ?4)))";
         self.db()
             .execute(sql, (opening_bytes, name.as_str(), closing.outcome(), at.as_nanos()))
             .map(drop)

@@ -137,7 +137,10 @@ pub enum RegistryError {
         now: Standing,
     },
     /// A transaction of that name is open.
-    #[error("transaction `{}` is open already, by {} ({})", row.name, row.owner, row.process)]
+    #[error(
+        "transaction `{}` is open already, by {} ({}) since {}",
+        row.name, row.owner, row.process, row.opened_at.utc()
+    )]
     TransactionExists {
         /// The open one.
         row: Box<TransactionRow>,

@@ -101,13 +101,17 @@ impl Plan {
             if mine.name == name && mine.hits.fetch_add(1, Ordering::SeqCst) + 1 == mine.count {
                 // Other threads do nothing to files that is not traced yet.
                 let _quiet = self.trace.as_ref().map(Trace::quiet);
-                let this = rustix::process::getpid();
-                rustix::process::kill_process(this, mine.signal)
+                if mine.signal == Signal::STOP {
+                    // To this thread, which then stops all others. One sent to the process
+                    // goes to the main thread, and this one would go on until that runs.
+                    signal_hook::low_level::raise(mine.signal.as_raw())
+                        .expect("a thread may signal itself");
+                    continue;
+                }
+                rustix::process::kill_process(rustix::process::getpid(), mine.signal)
                     .expect("a process may signal itself");
-                if mine.signal == Signal::KILL {
-                    loop {
-                        std::thread::park();
-                    }
+                loop {
+                    std::thread::park();
                 }
             }
         }

@@ -14,6 +14,8 @@ pub struct Project {
     program: Program,
     dir: TempDir,
     name: String,
+    /// Where it and its copies are; `None` for the usual place of temporary files.
+    place: Option<Utf8PathBuf>,
     checked: bool,
 }
 
@@ -29,15 +31,28 @@ impl Project {
 
     /// An empty folder to be filled.
     pub fn empty(program: &Program) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::empty_at(program, None)
+    }
+
+    /// An empty folder in memory, where the system has that, for tests that need many.
+    pub fn in_memory(program: &Program) -> Self {
+        let memory = Utf8Path::new("/dev/shm");
+        Self::empty_at(program, memory.is_dir().then(|| memory.to_owned()))
+    }
+
+    fn empty_at(program: &Program, place: Option<Utf8PathBuf>) -> Self {
+        let dir = match &place {
+            Some(place) => tempfile::tempdir_in(place).unwrap(),
+            None => tempfile::tempdir().unwrap(),
+        };
         std::fs::create_dir(dir.path().join("project")).unwrap();
-        Self { program: program.clone(), dir, name: "project".to_owned(), checked: true }
+        Self { program: program.clone(), dir, name: "project".to_owned(), place, checked: true }
     }
 
     /// Another project with the same files, repository included.
     #[must_use]
     pub fn duplicate(&self) -> Self {
-        let mut copy = Self::empty(&self.program);
+        let mut copy = Self::empty_at(&self.program, self.place.clone());
         copy_tree(&self.path(), &copy.path(), &|_| true);
         copy.checked = self.checked;
         copy
@@ -144,7 +159,8 @@ impl Drop for Project {
     }
 }
 
-/// Copies a folder; `keep` is asked with the path relative to `from`.
+/// Copies a folder, times of files and symbolic links as they are; `keep` is asked with
+/// the path relative to `from`.
 pub fn copy_tree(from: &Utf8Path, to: &Utf8Path, keep: &dyn Fn(&str) -> bool) {
     fn walk(top: &Utf8Path, from: &Utf8Path, to: &Utf8Path, keep: &dyn Fn(&str) -> bool) {
         std::fs::create_dir_all(to).unwrap();
@@ -158,7 +174,11 @@ pub fn copy_tree(from: &Utf8Path, to: &Utf8Path, keep: &dyn Fn(&str) -> bool) {
                     walk(top, path, &target, keep);
                 }
             } else if kind.is_file() && keep(path.strip_prefix(top).unwrap().as_str()) {
-                std::fs::copy(path, target).unwrap();
+                std::fs::copy(path, &target).unwrap();
+                let modified = entry.metadata().unwrap().modified().unwrap();
+                std::fs::File::open(target).unwrap().set_modified(modified).unwrap();
+            } else if kind.is_symlink() && keep(path.strip_prefix(top).unwrap().as_str()) {
+                std::os::unix::fs::symlink(std::fs::read_link(path).unwrap(), target).unwrap();
             }
         }
     }

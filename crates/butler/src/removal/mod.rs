@@ -23,9 +23,12 @@ use pantler_core::{
     ArtifactKey, CollectionName, DatasetId, FileRecord, Location, WriteId, transaction::RunLocks,
 };
 
-use crate::transaction::{
-    ArtifactTransaction, CloseContext, CommitContext, DecodeError, KindError, Managed, OpenContext,
-    RevertContext, TransactionKind,
+use crate::{
+    request::RemoveRequest,
+    transaction::{
+        ArtifactTransaction, CloseContext, CommitContext, DecodeError, KindError, Managed,
+        OpenContext, RevertContext, TransactionKind,
+    },
 };
 
 /// What a removal leaves.
@@ -100,6 +103,13 @@ impl Removal {
     /// The artifacts.
     pub fn artifacts(&self) -> &[RemovedArtifact] {
         &self.artifacts
+    }
+
+    /// Whether this is what `request` asks for.
+    pub fn is_asked_for_by(&self, request: &RemoveRequest) -> bool {
+        let asked: BTreeSet<DatasetId> = request.datasets.iter().copied().collect();
+        let own: BTreeSet<DatasetId> = self.datasets.iter().map(|dataset| dataset.id).collect();
+        (self.extent == Extent::Purge) == request.purge && own == asked
     }
 
     fn ids(&self) -> Vec<DatasetId> {

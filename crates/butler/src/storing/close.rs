@@ -91,6 +91,9 @@ fn find(
     writes: &[WriteId],
     context: &CloseContext<'_>,
 ) -> Result<Option<(Location, Content)>, KindError> {
+    if item.failed {
+        return Ok(None);
+    }
     if let Some((attempt, content)) = item.written {
         let location = match key_at(item, &context.write_id(attempt)) {
             Some(key) => Location::Artifact(key),
@@ -128,7 +131,7 @@ fn make_sure(
         for key in writes.iter().filter_map(|write| key_at(item, write)) {
             match &mine {
                 // Whole, and not what it must be: nothing can be made of it.
-                None if item.expected.is_some() => superfluous.push(key),
+                None if item.expected.is_some() || item.failed => superfluous.push(key),
                 None => unfinished.push(key),
                 Some((_, location)) if location.key() == Some(&key) => unfinished.push(key),
                 Some(_) => superfluous.push(key),

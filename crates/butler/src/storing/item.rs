@@ -46,6 +46,9 @@ pub struct Item {
     pub expected: Option<Content>,
     /// What this process wrote, and at which attempt's key. Not part of the description.
     pub written: Option<(u32, Content)>,
+    /// Whether this process tried to write it and could not: whatever stands at its keys
+    /// is not what was asked for. Not part of the description.
+    pub failed: bool,
     /// Whether the transaction writes it; else it is there already and is not deleted.
     made_here: bool,
 }
@@ -63,7 +66,15 @@ impl Item {
 
     fn new(location: Location, datasets: Vec<ItemDataset>, made_here: bool) -> Self {
         let datasets = datasets.into();
-        Self { location, datasets, source: None, expected: None, written: None, made_here }
+        Self {
+            location,
+            datasets,
+            source: None,
+            expected: None,
+            written: None,
+            failed: false,
+            made_here,
+        }
     }
 
     /// Whether the transaction writes it.

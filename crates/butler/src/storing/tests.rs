@@ -107,6 +107,20 @@ fn a_partial_commit_keeps_what_is_whole_and_forgets_the_rest() {
     assert!(changes.iter().any(|c| matches!(c, Change::DiscardDatasets(ids) if ids.len() == 1)));
 }
 
+/// What it could not write is not taken for whole, whatever stands at its key.
+#[test]
+fn what_failed_is_neither_stored_nor_left() {
+    let memory = Memory::with(&[&key(1, 1), &key(2, 1)]);
+    let mut facts = facts(1, false);
+    facts.partial = true;
+    let mut ingest = ingest();
+    ingest.items_mut()[1].failed = true;
+    let mut context = CommitContext::new(facts, &memory, &Mine);
+    ingest.commit(&mut context).expect("one is there");
+    assert_eq!(stored(&context.into_parts().0), [key(1, 1).as_str()]);
+    assert_eq!(memory.names(), [key(1, 1).to_string()]);
+}
+
 #[test]
 fn what_was_registered_before_stays_registered() {
     let item = Item::written_at(key(1, 1), vec![dataset(1, true)]);

@@ -1,38 +1,59 @@
-use std::{fs::OpenOptions, io::Write as _};
+use std::{collections::BTreeMap, fs::OpenOptions, io::Write as _, sync::Arc};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use pantler_core::{DataId, DatasetId, DatasetTypeName, TransactionName};
+use pantler_core::{
+    CollectionName, DataId, DatasetId, DatasetType, DatasetTypeName, FileRecord, TransactionName,
+};
+use pantler_datastore::key;
 use pantler_direct::DirectButler;
 use pantler_registry::{DatasetQuery, DatasetRow, LockKind, RegistryError};
 
 use crate::{
-    arguments::{Assignment, Collections, texts},
+    arguments::{Assignment, Collections, texts, values},
     context::Context,
     error::{CommandError, CommandResult, Next, Status},
+    table::count,
 };
 
-/// Read a dataset: its bytes, whole and with the checksum they were stored with
+/// Read datasets: their bytes, whole and with the checksum they were stored with
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  pantler get comparison --collections climate -o comparison.csv\n  \
+    after_help = "With -d or --uri, several datasets: UUIDs, or all of a type that have the values given, of each data\n\
+                  ID the one found first. Files are DIR/TYPE/DATA_ID.EXTENSION.\n\n\
+                  Examples:\n  pantler get comparison --collections climate -o comparison.csv\n  \
                   pantler get daily city=oslo month=1 --collections climate\n  \
-                  pantler get 0192a7e8-c000-7000-8000-00000000000a"
+                  pantler get daily city=oslo --collections climate -d oslo\n  \
+                  pantler get 0192a7e8-c000-7000-8000-00000000000a --uri"
 )]
 pub(crate) struct Args {
-    /// The UUID of a dataset, or a dataset type
-    #[arg(value_name = "UUID|DATASET_TYPE")]
-    dataset: String,
+    /// UUIDs of datasets; or a dataset type and values of its dimensions
+    #[arg(value_name = "UUID|DATASET_TYPE|KEY=VALUE", required_unless_present = "dataset_type")]
+    terms: Vec<String>,
 
-    /// The values of the dataset type's dimensions
-    #[arg(value_name = "KEY=VALUE")]
-    values: Vec<Assignment>,
+    /// The dataset type, if it is not the first word
+    #[arg(long = "type", value_name = "DATASET_TYPE")]
+    dataset_type: Option<DatasetTypeName>,
 
     #[command(flatten)]
     collections: Collections,
 
     /// Write to a file instead of standard output; one that is there is replaced
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["directory", "uri"])]
     output: Option<Utf8PathBuf>,
+
+    /// Write each dataset to a file in this folder; those that are there are replaced
+    #[arg(short, long, value_name = "DIR", conflicts_with = "uri")]
+    directory: Option<Utf8PathBuf>,
+
+    /// Print where the artifacts are instead of their bytes, a line each
+    #[arg(long)]
+    uri: bool,
+}
+
+/// What the arguments ask for.
+enum Asked {
+    Ids(Vec<DatasetId>),
+    Type(DatasetTypeName, Vec<Assignment>),
 }
 
 /// The dataset cannot be read.
@@ -40,8 +61,8 @@ pub(crate) struct Args {
 enum GetError {
     #[error("there is no dataset with the id {0}")]
     NoId(DatasetId),
-    #[error("there is no {dataset_type} {data_id} in {collections}")]
-    NotFound { dataset_type: DatasetTypeName, data_id: DataId, collections: String },
+    #[error("there is no {dataset_type}{values} in {collections}")]
+    NotFound { dataset_type: DatasetTypeName, values: String, collections: String },
     #[error("{0} is registered, but not stored")]
     NotStored(String),
     #[error("{dataset} is not stored yet: transaction {transaction} is open on its RUN")]
@@ -53,19 +74,140 @@ enum GetError {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
+    let asked = asked(args)?;
     let butler = context.open_to_read()?;
-    let row = find(&butler, args)?;
-    if row.records.is_empty() {
-        return Err(not_stored(&butler, &row)?);
-    }
-    let Some(bytes) = butler.get(&row)? else {
-        return Err(CommandError::failed(GetError::NoRecord(row.dataset.to_string())));
+    let many = args.directory.is_some() || args.uri;
+    let rows = match asked {
+        Asked::Ids(ids) => of_ids(&butler, &ids)?,
+        Asked::Type(name, given) => of_type(&butler, args, name, &given, many)?,
     };
-    match &args.output {
-        None => context.output().bytes(&bytes)?,
-        Some(path) => write(&context.absolute(path), &bytes)?,
+    for row in &rows {
+        if row.records.is_empty() {
+            return Err(not_stored(&butler, row)?);
+        }
+    }
+    if let Some(directory) = &args.directory {
+        return write_all(context, &butler, &rows, &context.absolute(directory));
+    }
+    for row in &rows {
+        if args.uri {
+            for record in row.records.iter().take(1) {
+                context.output().line(&butler.datastore().uri_of(&record.location))?;
+            }
+            continue;
+        }
+        let bytes = read(&butler, row)?;
+        match &args.output {
+            None => context.output().bytes(&bytes)?,
+            Some(path) => write(&context.absolute(path), &bytes)?,
+        }
     }
     Ok(Status::Done)
+}
+
+fn asked(args: &Args) -> Result<Asked, CommandError> {
+    let (mut ids, mut given) = (Vec::new(), Vec::new());
+    let mut types: Vec<DatasetTypeName> = args.dataset_type.iter().cloned().collect();
+    for term in &args.terms {
+        if term.contains('=') {
+            given.push(term.parse::<Assignment>().map_err(CommandError::usage)?);
+        } else if let Ok(id) = term.parse::<DatasetId>() {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        } else {
+            types.push(DatasetTypeName::new(term).map_err(CommandError::usage)?);
+        }
+    }
+    let collections = &args.collections.collections;
+    match (types.pop(), types.is_empty()) {
+        (Some(name), true) if ids.is_empty() => {
+            if collections.is_empty() {
+                return Err(CommandError::usage("a dataset type needs --collections to look in")
+                    .next(Next::command("query collections")));
+            }
+            Ok(Asked::Type(name, given))
+        }
+        (Some(_), true) => {
+            Err(CommandError::usage("name datasets by UUID or by their type, not both"))
+        }
+        (Some(_), false) => Err(CommandError::usage("one dataset type at a time")),
+        (None, _) if ids.is_empty() => {
+            Err(CommandError::usage("values go with a dataset type and --collections"))
+        }
+        (None, _) => {
+            if !given.is_empty() || !collections.is_empty() {
+                return Err(CommandError::usage(
+                    "a UUID says it all: values and --collections go with a dataset type",
+                ));
+            }
+            if ids.len() > 1 && args.directory.is_none() && !args.uri {
+                return Err(CommandError::usage(
+                    "several datasets go into a folder: name it with -d DIR",
+                ));
+            }
+            Ok(Asked::Ids(ids))
+        }
+    }
+}
+
+fn of_ids(butler: &DirectButler, ids: &[DatasetId]) -> Result<Vec<DatasetRow>, CommandError> {
+    butler.registry().read(|reader| {
+        let row = |id: &DatasetId| {
+            let row = reader.dataset(*id)?;
+            row.ok_or_else(|| CommandError::failed(GetError::NoId(*id)))
+        };
+        ids.iter().map(row).collect()
+    })
+}
+
+fn read(butler: &DirectButler, row: &DatasetRow) -> Result<Vec<u8>, CommandError> {
+    let bytes = butler.get(row)?;
+    bytes.ok_or_else(|| CommandError::failed(GetError::NoRecord(row.dataset.to_string())))
+}
+
+/// Writes each dataset to a file of its own; two for one file are found before the first
+/// is written.
+fn write_all(
+    context: &Context,
+    butler: &DirectButler,
+    rows: &[DatasetRow],
+    directory: &Utf8Path,
+) -> CommandResult {
+    let mut files: BTreeMap<Utf8PathBuf, &DatasetRow> = BTreeMap::new();
+    for row in rows {
+        let dataset = &row.dataset;
+        let extension = row.records.first().map_or("", extension);
+        let path = directory
+            .join(dataset.dataset_type.name.as_str())
+            .join(key::file_name(&dataset.data_id, extension));
+        if let Some(other) = files.insert(path.clone(), row) {
+            return Err(CommandError::usage(format!(
+                "{} and {dataset} would both be {path}: write them to two folders",
+                other.dataset
+            )));
+        }
+    }
+    for (path, row) in &files {
+        let folder = path.parent().unwrap_or(directory);
+        std::fs::create_dir_all(folder).map_err(|source| {
+            CommandError::failed(GetError::Output { path: folder.to_owned(), source })
+        })?;
+        write(path, &read(butler, row)?)?;
+    }
+    context.output().say(&format!("wrote {} to {directory}", count(files.len(), "file")));
+    Ok(Status::Done)
+}
+
+/// How the file of a dataset ends: as its artifact, if it has that for itself.
+fn extension(record: &FileRecord) -> &str {
+    let name = record.location.as_str();
+    let name = name.rsplit('/').next().unwrap_or(name);
+    match (record.offset, name.rsplit_once('~')) {
+        (Some(_), _) => record.storage_class.extension(),
+        (None, Some((_, written))) => written.split_once('.').map_or("", |(_, ending)| ending),
+        (None, None) => Utf8Path::new(name).extension().unwrap_or_default(),
+    }
 }
 
 /// Puts the bytes into a file as a whole. What is no regular file (a terminal,
@@ -85,42 +227,44 @@ fn write(path: &Utf8Path, bytes: &[u8]) -> Result<(), CommandError> {
     }
 }
 
-fn find(butler: &DirectButler, args: &Args) -> Result<DatasetRow, CommandError> {
-    if let Ok(id) = args.dataset.parse::<DatasetId>() {
-        if !args.values.is_empty() || !args.collections.collections.is_empty() {
-            return Err(CommandError::usage(
-                "a UUID says it all: values and --collections go with a dataset type",
-            ));
-        }
-        let row = butler.registry().read(|reader| reader.dataset(id))?;
-        return row.ok_or_else(|| CommandError::failed(GetError::NoId(id)));
-    }
-    let name = DatasetTypeName::new(&args.dataset).map_err(CommandError::usage)?;
+/// The datasets of a type that have the values given: one, unless there may be `many`.
+fn of_type(
+    butler: &DirectButler,
+    args: &Args,
+    name: DatasetTypeName,
+    given: &[Assignment],
+    many: bool,
+) -> Result<Vec<DatasetRow>, CommandError> {
     let collections = &args.collections.collections;
-    if collections.is_empty() {
-        return Err(CommandError::usage("a dataset type needs --collections to look in")
-            .next(Next::command("query collections")));
-    }
-    let dataset_type = butler
+    let dataset_type: Arc<DatasetType> = butler
         .registry()
         .read(|reader| reader.dataset_type(&name))?
         .ok_or_else(|| RegistryError::UnknownDatasetType { name: name.clone() })?;
-    let data_id =
-        DataId::parse(butler.universe(), &dataset_type.dimensions, &texts(&args.values)?)?;
+    let constraint = if many {
+        values(butler.universe(), given)?
+    } else {
+        let data_id = DataId::parse(butler.universe(), &dataset_type.dimensions, &texts(given)?)?;
+        data_id.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+    };
     let rows = butler.query_datasets(&DatasetQuery {
         dataset_types: Some(vec![name.clone()]),
         runs: Some(collections.clone()),
-        data_id: data_id.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        data_id: constraint,
         find_first: true,
         ids: None,
     })?;
-    rows.into_iter().next().ok_or_else(|| {
-        let collections: Vec<_> = collections.iter().map(AsRef::<str>::as_ref).collect();
-        let collections = collections.join(", ");
-        let query = format!("query datasets {name} --collections {}", collections.replace(' ', ""));
-        CommandError::failed(GetError::NotFound { dataset_type: name, data_id, collections })
-            .next(Next::command(query))
-    })
+    if rows.is_empty() {
+        let names: Vec<_> = collections.iter().map(CollectionName::as_str).collect();
+        let query = format!("query datasets {name} --collections {}", names.join(","));
+        let values = given.iter().map(|a| format!(" {}={}", a.key, a.value));
+        return Err(CommandError::failed(GetError::NotFound {
+            dataset_type: name,
+            values: values.collect::<Vec<_>>().concat(),
+            collections: names.join(", "),
+        })
+        .next(Next::command(query)));
+    }
+    Ok(rows)
 }
 
 /// Why a registered dataset has no records.

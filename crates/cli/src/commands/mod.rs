@@ -4,11 +4,17 @@ mod check;
 mod collection;
 mod dataset_type;
 mod get;
+mod ingest;
 mod init;
+mod put;
 mod query;
 mod record;
+mod remove;
+mod remove_run;
+mod restore;
 mod run;
 mod transaction;
+mod transfer;
 mod vacuum;
 mod workspace;
 
@@ -44,7 +50,13 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Init(init::Args),
     Run(run::Args),
+    Put(put::Args),
     Get(get::Args),
+    Ingest(ingest::Args),
+    Restore(restore::Args),
+    Remove(remove::Args),
+    RemoveRun(remove_run::Args),
+    Transfer(transfer::Args),
     #[command(subcommand)]
     Query(query::Query),
     #[command(subcommand)]
@@ -66,7 +78,13 @@ impl Command {
         match self {
             Self::Init(args) => init::run(context, args),
             Self::Run(args) => run::run(context, args),
+            Self::Put(args) => put::run(context, args),
             Self::Get(args) => get::run(context, args),
+            Self::Ingest(args) => ingest::run(context, args),
+            Self::Restore(args) => restore::run(context, args),
+            Self::Remove(args) => remove::run(context, args),
+            Self::RemoveRun(args) => remove_run::run(context, args),
+            Self::Transfer(args) => transfer::run(context, args),
             Self::Query(query) => query.run(context),
             Self::Collection(collection) => collection.run(context),
             Self::DatasetType(dataset_type) => dataset_type.run(context),

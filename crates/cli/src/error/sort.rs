@@ -4,8 +4,8 @@ use pantler_butler::transaction::KindError;
 use pantler_core::{DataIdError, TransactionName};
 use pantler_datastore::{DatastoreError, StorageError};
 use pantler_direct::{
-    ButlerError, CloseError, CreateError, RecordFileError, RemoveError, StoreError, TransferError,
-    check::CheckError, repair::RepairError,
+    ButlerError, CloseError, CreateError, IndexFileError, RecordFileError, RemoveError, StoreError,
+    TransferError, check::CheckError, repair::RepairError,
 };
 use pantler_exec::{JournalError, RunError};
 use pantler_registry::RegistryError;
@@ -75,6 +75,7 @@ sorted_by! {
     DatastoreError => datastore,
     StorageError => storage,
     RecordFileError => record_file,
+    IndexFileError => index_file,
     CheckError => check,
     RepairError => repair,
 }
@@ -212,6 +213,10 @@ fn butler(error: &ButlerError) -> Sorted {
     }
 }
 
+fn index_file(_: &IndexFileError) -> Sorted {
+    Sorted::unchanged()
+}
+
 fn close(error: &CloseError) -> Sorted {
     match error {
         CloseError::NoTransaction(_) => Sorted::unchanged().then(Next::command("transaction list")),
@@ -233,7 +238,7 @@ fn close(error: &CloseError) -> Sorted {
                     [if *workspace {
                         Next::command(format_args!("workspace run {name}"))
                     } else {
-                        Next::plain("the same ingest again, which copies what is missing")
+                        Next::plain("the same command again, which stores what is missing")
                     }]
                     .into_iter()
                     .chain(
@@ -290,14 +295,14 @@ fn store(error: &StoreError) -> Sorted {
         }
         StoreError::Differs { existing, .. } => Sorted::unchanged().then(Next::one_of([
             Next::command(format_args!("get {existing}")),
-            Next::plain("another RUN, data ID or project name for the new content"),
+            Next::plain("another RUN or data ID for the new content"),
         ])),
         StoreError::OtherId { existing, .. } | StoreError::AlreadyStored(existing) => {
             Sorted::unchanged().then(Next::command(format_args!("get {existing}")))
         }
-        StoreError::OtherWork { name } => Sorted::open(name).then(Next::one_of(
+        StoreError::OtherWork { row } => Sorted::open(&row.name).then(Next::one_of(
             ["commit", "revert", "abandon", "show"]
-                .map(|verb| Next::command(format_args!("transaction {verb} {name}"))),
+                .map(|verb| Next::command(format_args!("transaction {verb} {}", row.name))),
         )),
         StoreError::Undone { .. } => {
             Sorted { state: "the repository is as it was before".to_owned(), ..Sorted::unchanged() }
@@ -345,11 +350,9 @@ fn remove(error: &RemoveError) -> Sorted {
             Next::command(format_args!("workspace commit {workspace}")),
             Next::plain("the same command with --force, if the workspace need not read it"),
         ])),
-        RemoveError::InChain { chains, .. } => match chains.first() {
-            Some(chain) => Sorted::unchanged()
-                .then(Next::command(format_args!("collection chain {chain} CHILD…"))),
-            None => Sorted::unchanged(),
-        },
+        RemoveError::InChain { run, .. } => {
+            Sorted::unchanged().then(Next::command(format_args!("remove-run {run} --unlink")))
+        }
         RemoveError::NotARun { name, .. } => {
             Sorted::unchanged().then(Next::command(format_args!("collection remove {name}")))
         }

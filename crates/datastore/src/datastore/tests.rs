@@ -243,6 +243,26 @@ fn writes_that_fail_leave_nothing() {
     }
 }
 
+/// The others are published; what failed is never under its key, not even in part.
+#[test]
+fn what_could_not_be_staged_or_was_withdrawn_is_not_published() {
+    for operation in [Operation::Stage, Operation::Write, Operation::Finish] {
+        let (storage, datastore) = failing();
+        storage.fail_at(operation, 2, ErrorKind::StorageFull);
+        let batch = datastore.begin_batch().unwrap();
+        let keys: Vec<_> = (0..4).map(|i| key(&format!("a@1/{i}"))).collect();
+        let written = keys.iter().map(|key| batch.write(key, &mut &b"content"[..]).is_ok());
+        assert_eq!(written.collect::<Vec<_>>(), [true, false, true, true], "{operation:?}");
+        batch.withdraw(&keys[3]);
+        batch.publish().unwrap();
+        let whole: Vec<_> =
+            keys.iter().map(|key| datastore.size(key).unwrap().is_some()).collect();
+        assert_eq!(whole, [true, false, true, false], "{operation:?}");
+        datastore.discard_unfinished(&keys).unwrap();
+        assert_eq!(datastore.list(&RunPrefix::parse("a@1").unwrap()).unwrap().len(), 2);
+    }
+}
+
 #[test]
 fn batches_that_fail_can_be_told_what_stands() {
     let prefix = RunPrefix::parse("a@1").unwrap();

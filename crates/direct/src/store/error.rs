@@ -1,7 +1,7 @@
 //! What can go wrong when datasets are stored.
 
 use camino::Utf8PathBuf;
-use pantler_core::{CollectionName, DatasetId, TransactionName};
+use pantler_core::{CollectionName, DatasetId, TransactionName, transaction::TransactionRow};
 use pantler_registry::RegistryError;
 
 use crate::{ButlerError, CloseError};
@@ -115,10 +115,13 @@ pub enum StoreError {
         data_id: String,
     },
     /// A transaction of that name is open, of other content.
-    #[error("transaction {name} is open and stores something else than this: close it first")]
+    #[error(
+        "transaction {} is open, by {} ({}) since {}, and stores something else than this: close it first",
+        row.name, row.owner, row.process, row.opened_at.utc()
+    )]
     OtherWork {
         /// The open transaction.
-        name: TransactionName,
+        row: Box<TransactionRow>,
     },
     /// It failed and was reverted: the repository is as before.
     #[error("{what} failed and was undone")]

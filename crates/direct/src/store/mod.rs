@@ -13,6 +13,7 @@
 mod error;
 mod opening;
 pub(crate) mod planned;
+mod plans;
 mod records;
 pub(crate) mod standing;
 mod write;
@@ -23,7 +24,7 @@ use camino::Utf8Path;
 use pantler_butler::{
     request::{
         IdScheme, IngestRequest, NewDataset, NoProgress, PutItem, PutRequest, RemoveRequest,
-        RestoreContent, RestoreItem, StoreOptions, StorePlan, StoreProgress, StoreReport,
+        RestoreContent, RestoreItem, StoreOptions, StoreProgress, StoreReport,
     },
     storing::{IngestRole, Item, PutRole, RestoreRole, Role, Storing},
     transaction::Open,
@@ -121,14 +122,6 @@ impl DirectButler {
         }
     }
 
-    /// Compares content with what the RUN has, and changes nothing.
-    ///
-    /// # Errors
-    /// [`StoreError`] for the first dataset that cannot be put.
-    pub fn plan_put(&self, request: &PutRequest<'_>) -> Result<StorePlan, StoreError> {
-        self.plan(self.planned_put(request), &BTreeSet::new())
-    }
-
     fn planned_put<'r>(&self, request: &'r PutRequest<'_>) -> Vec<Planned<'r>> {
         let planned = |item: &'r PutItem<'_>| Planned {
             datasets: vec![PlannedDataset::new(
@@ -152,45 +145,44 @@ impl DirectButler {
         request: &IngestRequest,
         progress: &dyn StoreProgress,
     ) -> Result<StoreReport, StoreError> {
-        let planned = self.planned_ingest(request)?;
+        let (planned, unreadable) = self.planned_ingest(request)?;
         if request.register {
             records::register(self, &request.files)?;
         }
         let name = Some(&request.name);
         let work = Work { what: "the ingest", name, options: request.options, progress };
-        match self.open_row(name)? {
-            Some(row) => self.go_on::<IngestRole>(&work, &row, planned),
-            None => self.store::<IngestRole>(&work, planned),
-        }
-    }
-
-    /// Compares files with what the RUN has, and changes nothing. An ingest of that name
-    /// that a killed call left open would be gone on with.
-    ///
-    /// # Errors
-    /// [`StoreError`] for the first file that cannot be ingested.
-    pub fn plan_ingest(&self, request: &IngestRequest) -> Result<StorePlan, StoreError> {
-        let mine = match self.transaction(&request.name)? {
-            Some(row) if row.kind == IngestRole::KIND => {
-                managed(&opening::decode::<IngestRole>(self, &row)?)
-            }
-            _ => BTreeSet::new(),
+        let mut report = match self.open_row(name)? {
+            Some(row) => self.go_on::<IngestRole>(&work, &row, planned)?,
+            None => self.store::<IngestRole>(&work, planned)?,
         };
-        let mut plan = self.plan(self.planned_ingest(request)?, &mine)?;
-        if request.register {
-            plan.records = records::missing(self, &request.files)?.len();
-        }
-        Ok(plan)
+        report.failed.extend(unreadable);
+        Ok(report)
     }
 
-    fn planned_ingest(&self, request: &IngestRequest) -> Result<Vec<Planned<'static>>, StoreError> {
+    /// The files as artifacts, and, if it is to keep going, those that cannot be read.
+    #[expect(clippy::type_complexity, reason = "a pair of lists")]
+    fn planned_ingest(
+        &self,
+        request: &IngestRequest,
+    ) -> Result<(Vec<Planned<'static>>, Vec<(String, String)>), StoreError> {
         // On all cores; what is wrong is reported in the order of the files all the same.
         let planned: Vec<_> = request
             .files
             .par_iter()
             .map(|file| planned::of_file(self, file, &request.run, request.mode, request.ids))
             .collect();
-        planned.into_iter().collect()
+        let mut readable = Vec::with_capacity(planned.len());
+        let mut failed = Vec::new();
+        for (planned, file) in planned.into_iter().zip(&request.files) {
+            match planned {
+                Ok(planned) => readable.push(planned),
+                Err(error) if request.options.keep_going => {
+                    failed.push((file.source.to_string(), write::chain(&error)));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((readable, failed))
     }
 
     /// Stores content for datasets that are registered and not stored, at new keys.
@@ -209,7 +201,18 @@ impl DirectButler {
         if let Some(row) = self.open_row(name)? {
             return self.go_on::<RestoreRole>(&work, &row, planned);
         }
-        for artifact in &planned {
+        self.expect_unmanaged(&planned)?;
+        let report = StoreReport {
+            ids: items.iter().map(|item| item.dataset).collect(),
+            ..StoreReport::default()
+        };
+        let open = opening::open::<RestoreRole>(self, name, &planned)?;
+        self.write_and_commit(&work, open, &planned, report)
+    }
+
+    /// Refuses datasets that an open transaction manages.
+    fn expect_unmanaged(&self, planned: &[Planned<'_>]) -> Result<(), StoreError> {
+        for artifact in planned {
             for PlannedDataset { dataset, .. } in &artifact.datasets {
                 if let Some(transaction) = standing::manager(self, &dataset.run, dataset.id)? {
                     return Err(StoreError::Managed {
@@ -221,12 +224,7 @@ impl DirectButler {
                 }
             }
         }
-        let report = StoreReport {
-            ids: items.iter().map(|item| item.dataset).collect(),
-            ..StoreReport::default()
-        };
-        let open = opening::open::<RestoreRole>(self, name, &planned)?;
-        self.write_and_commit(&work, open, &planned, report)
+        Ok(())
     }
 
     fn planned_restore<'r>(
@@ -278,39 +276,33 @@ impl DirectButler {
         }
     }
 
-    fn plan(
-        &self,
-        planned: Vec<Planned<'_>>,
-        mine: &BTreeSet<DatasetId>,
-    ) -> Result<StorePlan, StoreError> {
-        let sorted = standing::sort(self, planned, mine)?;
-        let mut plan = StorePlan { skipped: sorted.skipped, ..StorePlan::default() };
-        for planned in &sorted.to_store {
-            plan.bytes += planned.content.size();
-            if planned.is_restored() {
-                plan.restored.push(planned.label());
-            } else {
-                plan.new.push((planned.label(), planned.content.describe()));
-            }
-        }
-        Ok(plan)
-    }
-
     /// Stores what is not there yet.
     pub(crate) fn store<R: Role>(
         &self,
         work: &Work<'_>,
         planned: Vec<Planned<'_>>,
     ) -> Result<StoreReport, StoreError> {
-        let sorted = standing::sort(self, planned, &BTreeSet::new())?;
+        // What a killed call left of taking lost artifacts away.
+        if let Some(name) = name_of_unstoring(work.name)
+            && self.open_row(Some(&name))?.is_some()
+        {
+            let options = CloseOptions { take_over: work.options.take_over, partial: false };
+            let closed = self.close(&name, Closing::Commit, options);
+            closed.map_err(|error| StoreError::NotClosed {
+                what: work.what,
+                source: Box::new(error),
+            })?;
+        }
+        let sorted = standing::sort(self, planned, &BTreeSet::new(), work.options.keep_going)?;
         let report = StoreReport {
             skipped: sorted.skipped,
             repaired: sorted.lost.len(),
             ids: sorted.ids,
+            failed: sorted.failed,
             ..StoreReport::default()
         };
         if !sorted.lost.is_empty() {
-            self.unstore_lost(work.what, sorted.lost)?;
+            self.unstore_lost(work, sorted.lost)?;
         }
         if sorted.to_store.is_empty() {
             return Ok(report);
@@ -321,8 +313,9 @@ impl DirectButler {
 
     /// Takes the records of artifacts that vanished or rotted away, and what is left of
     /// the artifacts: their datasets are registered only, until they are stored again.
-    fn unstore_lost(&self, what: &'static str, lost: Vec<DatasetId>) -> Result<(), StoreError> {
-        let request = RemoveRequest { name: None, datasets: lost, purge: false, force: true };
+    fn unstore_lost(&self, work: &Work<'_>, lost: Vec<DatasetId>) -> Result<(), StoreError> {
+        let (what, name) = (work.what, name_of_unstoring(work.name));
+        let request = RemoveRequest { name, datasets: lost, purge: false, force: true };
         match self.remove_datasets(&request) {
             Ok(_) => Ok(()),
             Err(crate::RemoveError::Butler(error)) => Err(error.into()),
@@ -341,13 +334,14 @@ impl DirectButler {
         planned: Vec<Planned<'_>>,
     ) -> Result<StoreReport, StoreError> {
         let mut left = opening::decode::<R>(self, row)?;
-        let sorted = standing::sort(self, planned, &managed(&left))?;
-        let planned = opening::adopt(&row.name, &mut left, sorted.to_store)?;
+        let sorted = standing::sort(self, planned, &managed(&left), work.options.keep_going)?;
+        let planned = opening::adopt(row, &mut left, sorted.to_store)?;
         let open = self.take_over(row, left, work.options.take_over)?;
         work.progress.resuming(row);
         let ids = open.transaction().items().iter().flat_map(|i| i.datasets.iter().map(|d| d.id));
         let report = StoreReport {
             skipped: sorted.skipped,
+            failed: sorted.failed,
             resumed: true,
             ids: ids.collect(),
             ..StoreReport::default()
@@ -380,7 +374,7 @@ impl DirectButler {
                 report.restored = of(|dataset| dataset.registered);
                 report.bytes = outcome.bytes;
                 let partial = !outcome.failed.is_empty();
-                report.failed = outcome.failed;
+                report.failed.extend(outcome.failed);
                 let moved = moved(&open);
                 let options = CloseOptions { partial, ..CloseOptions::default() };
                 match self.close_open(open, Closing::Commit, options) {
@@ -413,6 +407,12 @@ impl DirectButler {
             }),
         }
     }
+}
+
+/// What taking lost artifacts away is called before storing them again, so that the same
+/// call finishes it; `None` if the storing has no name that comes again, or a very long one.
+fn name_of_unstoring(name: Option<&TransactionName>) -> Option<TransactionName> {
+    TransactionName::new(format!("{}/unstore", name?)).ok()
 }
 
 /// The datasets that an open transaction manages.

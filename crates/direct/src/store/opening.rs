@@ -37,6 +37,25 @@ pub(super) fn open<R: Role>(
     })
 }
 
+/// Does what [`open`] does in the database, after `prepare`, and undoes it. On a butler
+/// that was opened to read only it does nothing.
+pub(super) fn attempt<R: Role>(
+    butler: &DirectButler,
+    name: Option<&TransactionName>,
+    planned: &[Planned<'_>],
+    prepare: &[Change],
+) -> Result<(), StoreError> {
+    if !butler.registry().is_writeable() {
+        return Ok(());
+    }
+    let opening = butler.environment().new_opening();
+    let own = own_name(R::KIND, opening);
+    butler.try_begin(name.unwrap_or(&own), opening, None, |writer| {
+        writer.apply(prepare, butler.environment().clock.now())?;
+        describe::<R>(butler, writer, opening, planned)
+    })
+}
+
 /// A name that no other opening takes.
 pub(crate) fn own_name(kind: &str, opening: OpeningId) -> TransactionName {
     TransactionName::new(format!("{kind}/{opening}")).expect("a kind and a UUID make a name")
@@ -107,23 +126,16 @@ fn item(
         registered: planned.registered,
     };
     let datasets = planned.datasets.iter().map(dataset).collect();
-    let mut item = match planned.content.existing() {
-        Some(location) => Item::existing(location, datasets),
-        None => {
-            let dataset_type = &first.dataset.dataset_type;
-            let extension = planned
-                .content
-                .extension()
-                .unwrap_or_else(|| dataset_type.storage_class.extension().to_owned());
-            let key = key::dataset_key(
-                prefix,
-                &dataset_type.name,
-                &first.dataset.data_id,
-                write,
-                &extension,
-            );
-            Item::written_at(key, datasets)
-        }
+    let mut item = if let Some(location) = planned.content.existing() {
+        Item::existing(location, datasets)
+    } else {
+        let dataset_type = &first.dataset.dataset_type;
+        let extension = planned.content.extension();
+        let extension =
+            extension.as_deref().unwrap_or_else(|| dataset_type.storage_class.extension());
+        let data_id = &first.dataset.data_id;
+        let key = key::dataset_key(prefix, &dataset_type.name, data_id, write, extension);
+        Item::written_at(key, datasets)
     };
     item.source = planned.content.source().map(|source| Box::new(source.clone()));
     item.expected = planned.expected;
@@ -136,7 +148,7 @@ pub(super) fn decode<R: Role>(
     row: &TransactionRow,
 ) -> Result<Storing<R>, StoreError> {
     if row.kind != R::KIND {
-        return Err(StoreError::OtherWork { name: row.name.clone() });
+        return Err(StoreError::OtherWork { row: Box::new(row.clone()) });
     }
     let manifest = butler.registry().read(|reader| reader.manifest(row.opening))?;
     let decoded = Storing::decode(&row.data, &manifest);
@@ -147,11 +159,11 @@ pub(super) fn decode<R: Role>(
 /// work: the same datasets in the same artifacts, from files that have not changed. The
 /// folder of the files may have moved; the dataset ids are those of the transaction.
 pub(super) fn adopt<'a, R: Role>(
-    name: &TransactionName,
+    row: &TransactionRow,
     left: &mut Storing<R>,
     planned: Vec<Planned<'a>>,
 ) -> Result<Vec<Planned<'a>>, StoreError> {
-    let other = || StoreError::OtherWork { name: name.clone() };
+    let other = || StoreError::OtherWork { row: Box::new(row.clone()) };
     let mut by_label: HashMap<String, Planned<'a>> =
         planned.into_iter().map(|planned| (planned.label(), planned)).collect();
     let mut adopted = Vec::with_capacity(by_label.len());

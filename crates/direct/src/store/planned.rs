@@ -85,7 +85,7 @@ impl PlannedContent<'_> {
     /// Where it comes from, in words.
     pub(crate) fn describe(&self) -> String {
         match self {
-            Self::Bytes(bytes) => format!("{} bytes", bytes.len()),
+            Self::Bytes(bytes) => format!("content of {} bytes", bytes.len()),
             Self::Record(_, record, _) => record.location.to_string(),
             Self::File(source, _) | Self::InPlace(_, source) | Self::Direct(_, source) => {
                 source.path.to_string()

@@ -7,7 +7,8 @@ use std::{
 
 use pantler_butler::request::{IngestFile, NewDataset};
 use pantler_core::{
-    DataId, DimensionGroup, DimensionRecord, Element, ElementName, Universe, changes::Change,
+    DataId, DimensionGroup, DimensionRecord, Element, ElementName, Universe,
+    changes::{Change, Changes},
 };
 
 use super::StoreError;
@@ -16,6 +17,18 @@ use crate::DirectButler;
 /// Registers, in one database transaction, the dataset types that files need and the
 /// dimension records that can be made from their keys.
 pub(super) fn register(butler: &DirectButler, files: &[IngestFile]) -> Result<(), StoreError> {
+    let changes = changes(butler, files)?;
+    let now = butler.environment().clock.now();
+    butler.registry().write(|writer| writer.apply(&changes, now))?;
+    pantler_seam::step("ingest.prepared");
+    Ok(())
+}
+
+/// The same as changes.
+pub(super) fn changes(
+    butler: &DirectButler,
+    files: &[IngestFile],
+) -> Result<Changes, StoreError> {
     let mut changes = Vec::new();
     let mut seen = BTreeSet::new();
     for NewDataset { dataset_type, .. } in datasets(files).map(|(_, dataset)| dataset) {
@@ -27,10 +40,7 @@ pub(super) fn register(butler: &DirectButler, files: &[IngestFile]) -> Result<()
     if !records.is_empty() {
         changes.push(Change::EnsureDimensionRecords(records));
     }
-    let now = butler.environment().clock.now();
-    butler.registry().write(|writer| writer.apply(&changes, now))?;
-    pantler_seam::step("ingest.prepared");
-    Ok(())
+    Ok(changes)
 }
 
 fn datasets(files: &[IngestFile]) -> impl Iterator<Item = (&IngestFile, &NewDataset)> {
@@ -39,7 +49,7 @@ fn datasets(files: &[IngestFile]) -> impl Iterator<Item = (&IngestFile, &NewData
 
 /// The dimension records that the files need and the database does not have, as
 /// far as they can be made from their keys.
-pub(super) fn missing(
+fn missing(
     butler: &DirectButler,
     files: &[IngestFile],
 ) -> Result<Vec<DimensionRecord>, StoreError> {

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use super::{
     StoreError,
     planned::{Planned, PlannedDataset, wanted},
+    write::chain,
 };
 use crate::{ButlerError, DirectButler};
 
@@ -29,6 +30,8 @@ pub(crate) struct Sorted<'a> {
     pub(crate) lost: Vec<DatasetId>,
     /// The ids of all that was asked for, in order.
     pub(crate) ids: Vec<DatasetId>,
+    /// What cannot be stored, in words, with the reason; empty unless it is to keep going.
+    pub(crate) failed: Vec<(String, String)>,
 }
 
 type Key = (CollectionName, DatasetTypeName, DataId);
@@ -106,11 +109,13 @@ fn by_type<'p>(
 }
 
 /// Sorts what is asked for. Datasets in `mine`, which an open transaction of the caller
-/// manages, count as new.
+/// manages, count as new. If it is to keep going, what is wrong with one does not keep
+/// the others.
 pub(crate) fn sort<'a>(
     butler: &DirectButler,
     all: Vec<Planned<'a>>,
     mine: &BTreeSet<DatasetId>,
+    keep_going: bool,
 ) -> Result<Sorted<'a>, StoreError> {
     let existing = Existing::read(butler, &all)?;
     let mut sorted = Sorted::default();
@@ -128,7 +133,13 @@ pub(crate) fn sort<'a>(
                 });
             }
         }
-        let standing = standing?;
+        let standing = match standing {
+            Err(error) if keep_going => {
+                sorted.failed.push((planned.label(), chain(&error)));
+                continue;
+            }
+            standing => standing?,
+        };
         for dataset in &mut planned.datasets {
             if let (Some(row), false) = (existing.of(dataset), standing == Standing::New) {
                 dataset.dataset.id = row.dataset.id;

@@ -67,8 +67,10 @@ pub(super) fn write_all<R: Role>(
             return Err(WriteFailure::Stopped);
         }
         let written = write_item(datastore, &batch, item, planned, &writes, attempt);
-        if let Ok((_, content)) = &written {
-            progress.copied(content.size);
+        match &written {
+            Ok((_, content)) => progress.copied(content.size),
+            // It may be staged in full, and not be what was asked for.
+            Err(_) => key_of(item, &writes).iter().for_each(|key| batch.withdraw(key)),
         }
         written
     };
@@ -102,7 +104,10 @@ pub(super) fn write_all<R: Role>(
                 outcome.bytes += written.1.size;
                 item.written = Some(written);
             }
-            Err(error) => outcome.failed.push((item.label().to_owned(), chain(&error))),
+            Err(error) => {
+                item.failed = true;
+                outcome.failed.push((item.label().to_owned(), chain(&error)));
+            }
         }
     }
     Ok(outcome)
@@ -164,7 +169,7 @@ fn write_item(
     if let Some(kept) = left_by_earlier(datastore, item, planned, writes, attempt)? {
         return Ok(kept);
     }
-    let key = || match writes.first().and_then(|write| item.location.key()?.at(write)) {
+    let key = || match key_of(item, writes) {
         Some(key) => Ok(key),
         None => Err(StoreError::Butler(ButlerError::Config {
             path: Utf8PathBuf::from(item.location.as_str()),
@@ -189,6 +194,11 @@ fn write_item(
         return Err(WriteFailure::NotAsRecorded { location });
     }
     Ok((attempt, content))
+}
+
+/// The key of an item at the newest attempt.
+fn key_of(item: &Item, writes: &[WriteId]) -> Option<ArtifactKey> {
+    writes.first().and_then(|write| item.location.key()?.at(write))
 }
 
 fn of(written: Written) -> Content {

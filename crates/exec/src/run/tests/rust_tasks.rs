@@ -201,3 +201,30 @@ fn many_quanta_run_each_once() -> Result {
     assert_eq!(fixture.artifacts()?, 3000);
     Ok(())
 }
+
+#[test]
+fn a_quantum_is_a_limited_butler() -> Result {
+    use pantler_butler::{AccessError, LimitedButler as _};
+
+    let mut fixture = squares()?;
+    fixture.tasks.register_fn("square", |quantum| {
+        let universe = Arc::new(Universe::from_yaml(UNIVERSE)?);
+        let input = quantum.input_ids("n").remove(0);
+        let (_, output) = quantum.output_refs().remove(0);
+        let butler = quantum.butler(universe);
+        let n: i64 = String::from_utf8(butler.get(input)?)?.parse()?;
+        assert_eq!(butler.get_deferred(input)?.size(), 2);
+        assert!(butler.stored(input)? && !butler.stored(output.id)?);
+        assert!(matches!(butler.get(output.id), Err(AccessError::Refused { .. })));
+        let not_mine = pantler_core::DatasetRef { id: input, ..output.clone() };
+        assert!(matches!(butler.put(&not_mine, b""), Err(AccessError::Refused { .. })));
+        butler.put(&output, (n * n).to_string().as_bytes())?;
+        assert!(butler.put(&output, b"again").is_err());
+        Ok(())
+    });
+    let graph = fixture.graph(SQUARES)?;
+    assert!(fixture.run(&graph)?.is_complete());
+    let outputs = fixture.outputs(&graph)?;
+    assert_eq!(outputs["sum {} s"], "item=1: 100\nitem=2: 400\nitem=3: 900\n");
+    Ok(())
+}

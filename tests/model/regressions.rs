@@ -1,0 +1,1 @@
+//! Sequences that once failed, as short as they can be.

@@ -1,0 +1,3 @@
+//! What the verbs say to input that they cannot use.
+
+use super::*;

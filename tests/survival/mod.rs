@@ -1,0 +1,138 @@
+//! Every operation survives what can happen to it: one harness, one line an operation.
+//!
+//! For each line of [`operations`]:
+//!
+//! - *killed* (`kill.rs`): SIGKILL at every step that it reaches;
+//! - *failing* (`fail.rs`): every call that can fail does, this time or from this time on;
+//! - *power lost* (`disk.rs`, `power.rs`): killed at every step, and what was not flushed
+//!   is gone.
+//!
+//! Afterwards (`settle.rs`) `check` must find nothing new, the list of transactions must be
+//! true, what was good before must be good; on copies, a revert gives what was before and
+//! an abandon ends it; and the same command again comes to what it would have come to.
+//!
+//! `PANTLER_SURVIVAL=name` takes only operations whose names contain `name`,
+//! `PANTLER_SURVIVAL_ALL=1` every turn and every way of failing, `PANTLER_SEED` draws
+//! again what was drawn.
+
+mod arms;
+mod disk;
+mod fail;
+mod kill;
+mod operation;
+mod power;
+mod settle;
+mod stages;
+mod state;
+
+use operation::{Operation, operation};
+use stages::{
+    RUN, bare, damaged, fresh, in_place, indexed, ingested, killed, littered, nothing, prepared,
+    ran, rotten, running, shared, stored, tagged, two, types, unstored, vanished,
+};
+
+const PUT: &str = "put {project}/data/a.txt number item=a --run lab";
+const INGEST: &str = "ingest --type number --run lab data/{item}.txt";
+const TRANSFER: &str = "transfer {project}/source --type number --collections lab";
+const COMMIT: &str = "transaction commit {open}";
+const REVERT: &str = "transaction revert {open}";
+const ABANDON: &str = "transaction abandon {open}";
+
+/// Every operation: name, stage, command; and what is special about it.
+#[rustfmt::skip]
+fn operations() -> Vec<Operation> {
+    vec![
+        operation("init", nothing, "init {repo} --universe {project}/universe.yaml").in_parts(),
+        operation("put", types, PUT),
+        operation("put again", stored, PUT),
+        operation("put what is registered only", unstored, PUT),
+        operation("put what rotted", rotten, PUT).mends(),
+        operation("put what vanished", vanished, PUT).mends(),
+        operation("put after a kill", killed(types, PUT, "datastore.rename:1"), PUT),
+        operation("ingest: copy", types, "ingest --type number --run lab --transfer copy data/{item}.txt"),
+        operation("ingest: move", types, "ingest --type number --run lab --transfer move data/{item}.txt"),
+        operation("ingest: hardlink", types, "ingest --type number --run lab --transfer hardlink data/{item}.txt"),
+        operation("ingest: symlink", types, "ingest --type number --run lab --transfer symlink data/{item}.txt"),
+        operation("ingest: direct", types, "ingest --type number --run lab --transfer direct data/{item}.txt"),
+        operation("ingest: in place", in_place, "ingest --type number --run lab --transfer in-place repo/artifacts/mine/{item}.txt"),
+        operation("ingest: registering", bare, "ingest --type number --run lab --register --dimensions item --storage-class Text data/{item}.txt").registers(),
+        operation("ingest: several in a file", indexed, "ingest --type number --run lab --index {project}/all.csv"),
+        operation("ingest: keep going", types, "ingest --type number --run lab --keep-going data/{item}.txt").in_parts(),
+        operation("ingest after a kill", killed(types, INGEST, "datastore.rename:2"), INGEST),
+        operation("restore", unstored, "restore {a} {project}/data/a.txt"),
+        operation("remove", stored, "remove {a}").takes(),
+        operation("remove one of several in a file", shared, "remove {a}").takes(),
+        operation("remove: purge", stored, "remove {a} --purge").takes(),
+        operation("remove-run", stored, "remove-run lab").takes(),
+        operation("transfer: copy", two, "transfer {project}/source --type number --collections lab --mode copy"),
+        operation("transfer: direct", two, "transfer {project}/source --type number --collections lab --mode direct"),
+        operation("commit: put", killed(types, PUT, "close.storage.done:1"), COMMIT),
+        operation("revert: put", killed(types, PUT, "datastore.rename:1"), REVERT),
+        operation("abandon: put", killed(types, PUT, "close.storage.done:1"), ABANDON),
+        operation("commit: ingest", killed(types, INGEST, "close.storage.done:1"), COMMIT),
+        operation("revert: ingest", killed(types, INGEST, "datastore.rename:2"), REVERT),
+        operation("abandon: ingest", killed(types, INGEST, "datastore.rename:2"), ABANDON),
+        operation("commit: remove", killed(stored, "remove {a} {b}", "datastore.delete:2"), COMMIT).takes(),
+        operation("revert: remove", killed(stored, "remove {a} {b}", "datastore.delete:1"), REVERT).takes(),
+        operation("abandon: remove", killed(stored, "remove {a} {b}", "datastore.delete:2"), ABANDON).takes(),
+        operation("commit: purge", killed(stored, "remove {a} {b} --purge", "datastore.delete:2"), COMMIT).takes(),
+        operation("revert: purge", killed(stored, "remove {a} {b} --purge", "datastore.delete:1"), REVERT).takes(),
+        operation("abandon: purge", killed(stored, "remove {a} {b} --purge", "datastore.delete:2"), ABANDON).takes(),
+        operation("commit: remove-run", killed(stored, "remove-run lab", "datastore.delete:2"), COMMIT).takes(),
+        operation("revert: remove-run", killed(stored, "remove-run lab", "datastore.delete:1"), REVERT).takes(),
+        operation("abandon: remove-run", killed(stored, "remove-run lab", "datastore.delete:2"), ABANDON).takes(),
+        operation("commit: transfer", killed(two, TRANSFER, "close.storage.done:1"), COMMIT),
+        operation("revert: transfer", killed(two, TRANSFER, "datastore.rename:2"), REVERT),
+        operation("abandon: transfer", killed(two, TRANSFER, "datastore.rename:2"), ABANDON),
+        operation("collection tag", tagged, "collection tag best {a}"),
+        operation("run", fresh, RUN).in_parts().makes("toy"),
+        operation("run: ingest", prepared, RUN).until("close.rows.committed").makes("toy"),
+        operation("run: ingest after a kill", killed(prepared, RUN, "datastore.rename:2"), RUN).until("close.rows.committed").makes("toy"),
+        operation("run: workspace", ingested, RUN).makes("toy"),
+        operation("commit: workspace", ran, "workspace commit {open}"),
+        operation("revert: workspace", running, "workspace revert {open}"),
+        operation("abandon: workspace", running, "workspace abandon {open}"),
+        operation("check --repair", damaged, "check --repair").mends(),
+        operation("vacuum", littered, "vacuum").in_parts(),
+    ]
+}
+
+/// The operations that this run is about.
+fn chosen() -> Vec<Operation> {
+    let part = std::env::var("PANTLER_SURVIVAL").unwrap_or_default();
+    let mut all = operations();
+    all.retain(|operation| operation.name.contains(&part));
+    all
+}
+
+/// Does it for every operation, and says of all that fail why, not of the first only.
+fn each(test: impl Fn(&Operation) + Send + Sync) {
+    let failed: Vec<&str> = chosen()
+        .iter()
+        .filter_map(|operation| {
+            let tested = std::panic::AssertUnwindSafe(|| test(operation));
+            std::panic::catch_unwind(tested).is_err().then_some(operation.name)
+        })
+        .collect();
+    assert!(failed.is_empty(), "{failed:?}");
+}
+
+#[test]
+fn killed_at_every_step() {
+    each(|operation| drop(kill::kill_everywhere(operation)));
+}
+
+#[test]
+fn every_step_fails() {
+    each(fail::fail_everywhere);
+}
+
+#[test]
+fn power_is_lost_at_every_step() {
+    each(power::lose_power_everywhere);
+}
+
+#[test]
+fn a_loss_of_power_without_flushes_is_seen() {
+    power::without_flushes_something_is_lost(&operation("put", types, PUT));
+}

@@ -1,0 +1,119 @@
+//! T6: power lost at every step.
+
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use super::{
+    arms::{beside, draw, seed, turns, was_killed},
+    disk::{Loss, lose_power},
+    kill::reached,
+    operation::{Copy, Operation, has_repository},
+    settle::{Trial, open},
+    state::findings,
+};
+
+/// How much of what was not flushed is lost.
+#[derive(Debug, Clone, Copy)]
+enum Extent {
+    /// All of it.
+    All,
+    /// The data of files; every entry is there.
+    Data,
+    /// The data, and the entries from some moment on.
+    Since,
+}
+
+/// Loses power at every step of an operation, in three ways; each time everything must
+/// hold, and the same command again must finish it.
+pub(crate) fn lose_power_everywhere(operation: &Operation) {
+    let since = Instant::now();
+    let seed = seed();
+    let trial = Trial::of(operation);
+    let reached = reached(&trial);
+    let (turns, _) = turns(reached.iter().map(String::as_str));
+    let losses: Vec<_> = [Extent::All, Extent::Data, Extent::Since]
+        .into_iter()
+        .flat_map(|extent| turns.iter().map(move |turn| (extent, *turn)))
+        .collect();
+    let lost: Vec<Loss> = losses
+        .par_iter()
+        .map(|(extent, (step, count))| {
+            let copy = trial.stage.copy();
+            let at = format!(
+                "{}: power lost ({extent:?}, PANTLER_SEED={seed}) at {step}:{count}",
+                operation.name
+            );
+            let (lost, trace) =
+                lose(&trial, &copy, &format!("{step}:{count}"), &|trace| match extent {
+                    Extent::All => 0,
+                    Extent::Data => trace,
+                    Extent::Since => draw(seed, &at, trace + 1),
+                });
+            let at = format!("{at}: {lost:?}\n{}\n", trace.join("\n"));
+            trial.check(&copy, &at);
+            if has_repository(&copy.project) && !open(&copy.project).is_empty() {
+                // In place of all copies that a kill is followed by.
+                let abandoned = copy.duplicate();
+                for name in open(&abandoned.project) {
+                    let ran = abandoned.run(&format!("transaction abandon {name}"), &[]);
+                    assert_eq!(ran.code(), Some(0), "{at}: abandon: {}", ran.stderr);
+                }
+                trial.check(&abandoned, &format!("{at}, abandoned"));
+            }
+            trial.finish(&copy, &at);
+            lost
+        })
+        .collect();
+    println!(
+        "{}: power lost {} times, and with it {} entries and {} contents of files, seed {seed}, {:.1} s",
+        operation.name,
+        lost.len(),
+        lost.iter().map(|loss| loss.entries).sum::<usize>(),
+        lost.iter().map(|loss| loss.files).sum::<usize>(),
+        since.elapsed().as_secs_f64()
+    );
+}
+
+/// Kills at a step, and takes away what was not flushed. `cut` is given the length of the
+/// trace, and says up to where entries are kept.
+fn lose(
+    trial: &Trial<'_>,
+    copy: &Copy,
+    crash: &str,
+    cut: &dyn Fn(usize) -> usize,
+) -> (Loss, Vec<String>) {
+    let trace = traced(trial, copy, crash);
+    let (path, before) = (copy.project.path(), trial.stage.project.path());
+    (lose_power(&path, &before, &trace, cut(trace.len())), trace)
+}
+
+/// Kills at a step, and returns the trace of what was done to files.
+fn traced(trial: &Trial<'_>, copy: &Copy, crash: &str) -> Vec<String> {
+    let trace = beside(&copy.project, "trace");
+    let variables = [("PANTLER_CRASH", crash), ("PANTLER_TRACE", trace.as_str())];
+    let ran = copy.run(trial.operation.command, &variables);
+    let ended = ran.code() == Some(trial.code);
+    assert!(was_killed(&ran) || ended, "{crash}: {:?} {}", ran.status, ran.stderr);
+    let text = std::fs::read_to_string(&trace).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Without the flushes, what was committed is lost: the test would see it.
+pub(crate) fn without_flushes_something_is_lost(operation: &Operation) {
+    const AT: &str = "close.rows.committed:1";
+    let trial = Trial::of(operation);
+    let flushed = trial.stage.copy();
+    let (_, trace) = lose(&trial, &flushed, AT, &|_| 0);
+    assert!(trace.iter().any(|line| line.starts_with("sync")), "{trace:?}");
+    assert_eq!(findings(&flushed.project), [""; 0]);
+
+    for (cut, code) in [(0, "artifact-missing"), (usize::MAX, "artifact-size")] {
+        let copy = trial.stage.copy();
+        let mut trace = traced(&trial, &copy, AT);
+        trace.retain(|line| !line.starts_with("sync"));
+        lose_power(&copy.project.path(), &trial.stage.project.path(), &trace, cut);
+        let found = findings(&copy.project);
+        assert!(found.iter().any(|finding| finding.starts_with(code)), "{found:?}");
+    }
+}

@@ -1,0 +1,3 @@
+-- On repository-v1, gives: foreign-key
+PRAGMA foreign_keys = OFF;
+DELETE FROM element_country;

@@ -1,0 +1,2 @@
+# On repository-v1, gives: foreign
+mkfifo artifacts/fifo
