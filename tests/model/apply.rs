@@ -18,8 +18,8 @@ use pantler::{
     },
     datastore::key,
     direct::{
-        CloseOptions, Closed, DirectButler, StoreError, TransferError,
-        check::CheckOptions, repair, vacuum,
+        CloseOptions, Closed, DirectButler, StoreError, TransferError, check::CheckOptions, repair,
+        vacuum,
     },
     registry::DatasetQuery,
 };

@@ -223,10 +223,6 @@ impl Seen {
         }
         Ok(())
     }
-
-    pub(super) fn begun(&self, name: &str) -> Option<Option<Closing>> {
-        self.transactions.iter().find(|row| row.name.as_str() == name).map(|row| row.closing)
-    }
 }
 
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, model: &T, seen: &T) -> Result<(), String> {

@@ -212,6 +212,11 @@ impl Model {
         for run in &open.inserting {
             self.runs.insert(*run);
         }
+        if let Work::Storing { items, .. } = &open.work {
+            for place in items.iter().filter_map(|item| item.place.as_ref()) {
+                self.strays.remove(place);
+            }
+        }
         for cell in &open.cells {
             self.set(*cell, State::Managed(name.to_owned()));
         }

@@ -50,7 +50,7 @@ fn operations() -> Vec<Operation> {
         operation("put what vanished", vanished, PUT).mends(),
         operation("put after a kill", killed(types, PUT, "datastore.rename:1"), PUT),
         operation("ingest: copy", types, "ingest --type number --run lab --transfer copy data/{item}.txt"),
-        operation("ingest: move", types, "ingest --type number --run lab --transfer move data/{item}.txt"),
+        operation("ingest: move", types, "ingest --type number --run lab --transfer move data/{item}.txt").notes(),
         operation("ingest: hardlink", types, "ingest --type number --run lab --transfer hardlink data/{item}.txt"),
         operation("ingest: symlink", types, "ingest --type number --run lab --transfer symlink data/{item}.txt"),
         operation("ingest: direct", types, "ingest --type number --run lab --transfer direct data/{item}.txt"),

@@ -128,11 +128,10 @@ pub(crate) struct Operation {
     pub(crate) in_parts: bool,
     /// It takes datasets of the RUN `lab` away: they need not be good afterwards.
     pub(crate) takes: bool,
+    /// Exit status 0 may leave something that the same command does again, and says so.
+    pub(crate) notes: bool,
     /// It is about artifacts that are lost: until it is done, they are.
     pub(crate) mends: bool,
-    /// The same command again is refused while the transaction is open, and names it:
-    /// that one is committed then.
-    pub(crate) commit_finishes: bool,
     /// The chain whose content is compared, if RUNs are named after the time.
     pub(crate) chain: Option<&'static str>,
 }
@@ -152,7 +151,7 @@ pub(crate) fn operation(
         in_parts: false,
         takes: false,
         mends: false,
-        commit_finishes: false,
+        notes: false,
         chain: None,
     }
 }
@@ -173,14 +172,14 @@ impl Operation {
         Self { undone: Undone::AtOtherKeys, takes: true, ..self }
     }
 
+    /// See [`Operation::notes`].
+    pub(crate) fn notes(self) -> Self {
+        Self { notes: true, ..self }
+    }
+
     /// See [`Operation::mends`].
     pub(crate) fn mends(self) -> Self {
         Self { mends: true, ..self.in_parts() }
-    }
-
-    /// See [`Operation::commit_finishes`].
-    pub(crate) fn commit_finishes(self) -> Self {
-        Self { commit_finishes: true, ..self }
     }
 
     /// See [`Operation::until`].

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use pantler_core::{CollectionName, TransactionName};
+use pantler_core::{DatasetId, TransactionName};
 use pantler_registry::DatasetRow;
 
 /// What a dataset is at the moment.
@@ -12,20 +12,20 @@ pub(crate) enum State<'a> {
     Stored,
     /// It is registered only.
     Registered,
-    /// An open transaction is at work on its RUN, and it has no record (yet, or any more).
+    /// An open transaction manages it, and it has no record (yet, or any more).
     Managed(&'a TransactionName),
 }
 
 impl<'a> State<'a> {
-    /// The state of a dataset, where `managers` are the transactions at work on RUNs.
+    /// The state of a dataset, where `managers` are the transactions that manage some.
     pub(crate) fn of(
         row: &DatasetRow,
-        managers: &'a HashMap<CollectionName, TransactionName>,
+        managers: &'a HashMap<DatasetId, TransactionName>,
     ) -> Self {
         if !row.records.is_empty() {
             return Self::Stored;
         }
-        managers.get(&row.dataset.run).map_or(Self::Registered, Self::Managed)
+        managers.get(&row.dataset.id).map_or(Self::Registered, Self::Managed)
     }
 
     /// The word for it in tables and documents.

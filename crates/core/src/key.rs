@@ -81,15 +81,21 @@ impl ArtifactKey {
     /// The key that the same dataset gets at another writing: everything but the
     /// write id stays. `None` if this key carries no write id.
     pub fn at(&self, write: &WriteId) -> Option<Self> {
-        let (stem, rest) = self.0.rsplit_once('~')?;
-        // A write id has no dot; an extension may have several.
-        let (_, extension) = rest.split_once('.')?;
+        let (stem, extension) = self.around_write_id()?;
         Self::new(format!("{stem}~{write}.{extension}")).ok()
     }
 
-    /// Whether [`Self::at`] gives a key.
+    /// Whether Pantler wrote it: whether it carries a write id.
     pub fn has_write_id(&self) -> bool {
-        self.0.rsplit_once('~').is_some_and(|(_, rest)| rest.contains('.'))
+        self.around_write_id().is_some()
+    }
+
+    /// What stands before and behind the write id.
+    pub fn around_write_id(&self) -> Option<(&str, &str)> {
+        let (stem, rest) = self.0.rsplit_once('~')?;
+        // A write id has no dot; an extension may have several.
+        let (write, extension) = rest.split_once('.')?;
+        (WriteId::is_one(write) && !extension.contains('/')).then_some((stem, extension))
     }
 }
 
@@ -135,6 +141,22 @@ impl WriteId {
         Self(format!("{}-r{runner}-{attempt}", &hex[8..]))
     }
 
+    /// Whether `text` is one that was made here: the opening, then attempts and parts.
+    fn is_one(text: &str) -> bool {
+        let mut parts = text.split('-');
+        let opening = parts.next().unwrap_or_default();
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        let number = |part: &str| {
+            let digits = part.strip_prefix('r').unwrap_or(part);
+            !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+        };
+        let mut rest = parts.peekable();
+        opening.len() == 24
+            && opening.bytes().all(hex)
+            && rest.peek().is_some()
+            && rest.all(number)
+    }
+
     /// The id as it stands in a key.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -167,9 +189,13 @@ mod tests {
         let write = WriteId::of_opening(opening, 2);
         let at = |key: &str| ArtifactKey::new(key).ok().and_then(|k| k.at(&write));
         let expected = format!("r@1/t/n=1~{write}.fits.gz");
-        assert_eq!(at("r@1/t/n=1~abc-1.fits.gz").map(String::from), Some(expected));
+        assert_eq!(at("r@1/t/n=1~0190aaaa0000700080000000-1.fits.gz").map(String::from), Some(expected));
         assert_eq!(at("r@1/t/n=1.csv"), None);
-        assert_eq!(at("r@1/t/n=1~abc-1"), None);
+        assert_eq!(at("r@1/t/n=1~0190aaaa0000700080000000-1"), None);
+        // A file that somebody called so.
+        for other in ["d/a~1.csv", "d/a~backup.old.csv", "a~0190aaaa0000700080000000.csv"] {
+            assert_eq!(at(other), None, "{other}");
+        }
     }
 
     #[test]

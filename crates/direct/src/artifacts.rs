@@ -81,10 +81,19 @@ impl Artifacts for DatastoreView<'_> {
     }
 
     fn discard_unfinished(&self, keys: &[ArtifactKey]) -> Result<(), ArtifactError> {
+        let mut discarded = Vec::new();
         for key in keys {
-            self.0.storage().discard(key).map_err(failed(format!("deleting {key}.tmp")))?;
+            let discard = self.0.storage().discard(key);
+            if discard.map_err(failed(format!("deleting {key}.tmp")))? {
+                discarded.push(key.clone());
+            }
         }
-        Ok(())
+        if discarded.is_empty() {
+            return Ok(());
+        }
+        // A power loss must not bring them back when nobody owns them any more.
+        let flush = || self.0.storage().flusher()?.flush_removals(&discarded);
+        flush().map_err(failed("flushing deletions"))
     }
 
     fn prune(&self, prefix: &str) -> Result<(), ArtifactError> {

@@ -121,7 +121,7 @@ impl DirectButler {
         }
     }
 
-    fn close_row(
+    pub(crate) fn close_row(
         &self,
         row: &TransactionRow,
         transaction: &dyn ArtifactTransaction,
@@ -130,6 +130,12 @@ impl DirectButler {
         options: CloseOptions,
     ) -> Result<Closed, CloseError> {
         let name = &row.name;
+        let current = self.datastore().config().version;
+        if row.config_version != current {
+            // This client was opened before the configuration changed.
+            let given = row.config_version;
+            return Err(RegistryError::ConfigVersion { current, given }.into());
+        }
         let duty = decide(row.closing, closing, holds, transaction.commit_deletes())
             .map_err(|source| CloseError::Door { name: name.clone(), source })?;
         let locks = transaction.locks();
@@ -168,8 +174,11 @@ impl DirectButler {
         let claim = Holding { butler: self, opening: row.opening, attempt, run };
         let (changes, guards) = match self.storage_work(transaction, closing, facts, &claim) {
             Ok(parts) => parts,
-            Err(KindError::Superseded) => return self.superseded(row, closing),
+            // It may have failed because another process closed it meanwhile.
             Err(source) => {
+                if matches!(source, KindError::Superseded) || self.is_overtaken(row, attempt) {
+                    return self.superseded(row, closing);
+                }
                 return Err(CloseError::StillOpen {
                     name: name.clone(),
                     closing,
@@ -294,6 +303,12 @@ impl DirectButler {
             Ok(_) => Err(CloseError::Superseded(name)),
             Err(_) => Err(CloseError::Unknown { name, closing, source }),
         }
+    }
+
+    /// Whether another process is known to have claimed or closed what `attempt` held.
+    fn is_overtaken(&self, row: &TransactionRow, attempt: u32) -> bool {
+        let now = self.registry().read(|reader| reader.opening(row.opening));
+        now.is_ok_and(|now| now.is_none_or(|now| now.attempt != attempt))
     }
 
     fn superseded(&self, row: &TransactionRow, closing: Closing) -> Result<Closed, CloseError> {

@@ -81,7 +81,8 @@ impl DirectButler {
             return Ok(RemoveReport::default());
         }
         if let Some((left, row)) = self.left::<Removal>(request.name.as_ref())? {
-            return self.go_on_removing(&row, &left, left.is_asked_for_by(request));
+            let is_same = left.is_asked_for_by(request);
+            return self.go_on_removing(&row, &left, &left, is_same);
         }
         let opening = self.environment().new_opening();
         let own = own_name("remove", opening);
@@ -92,6 +93,29 @@ impl DirectButler {
         })?;
         let report = report_of(open.transaction());
         self.finish_removal(open, report)
+    }
+
+    /// Unstores datasets whose artifacts were seen to be lost. One whose records are not
+    /// the ones that were seen any more is left: somebody else has stored it again.
+    pub(crate) fn unstore_seen(
+        &self,
+        name: Option<&TransactionName>,
+        seen: &[(DatasetId, Vec<FileRecord>)],
+    ) -> Result<(), RemoveError> {
+        let opening = self.environment().new_opening();
+        let own = own_name("remove", opening);
+        let write = WriteId::of_opening(opening, 1);
+        let name = name.unwrap_or(&own);
+        let open = self.begin_with(name, opening, Some(Closing::Commit), |writer| {
+            let ids = Some(seen.iter().map(|(id, _)| *id).collect());
+            let mut rows = writer.datasets(&DatasetQuery { ids, ..DatasetQuery::default() })?;
+            let seen: HashMap<DatasetId, &Vec<FileRecord>> =
+                seen.iter().map(|(id, records)| (*id, records)).collect();
+            rows.retain(|row| seen.get(&row.dataset.id).is_some_and(|s| **s == row.records));
+            removal_of(writer, rows, Extent::Unstore, true, &write, BTreeSet::new())
+        })?;
+        let report = report_of(open.transaction());
+        self.finish_removal(open, report).map(drop)
     }
 
     /// Says what [`Self::remove_datasets`] would do, and changes nothing.
@@ -127,8 +151,9 @@ impl DirectButler {
         force: bool,
     ) -> Result<RemoveReport, RemoveError> {
         if let Some((left, row)) = self.left::<RunRemoval>(name)? {
-            let left = left.removal();
-            return self.go_on_removing(&row, left, left.runs() == std::slice::from_ref(run));
+            let removal = left.removal();
+            let is_same = removal.runs() == std::slice::from_ref(run);
+            return self.go_on_removing(&row, &left, removal, is_same);
         }
         let opening = self.environment().new_opening();
         let own = own_name("remove-run", opening);
@@ -196,11 +221,13 @@ impl DirectButler {
     fn go_on_removing(
         &self,
         row: &TransactionRow,
+        transaction: &dyn ArtifactTransaction,
         left: &Removal,
         is_same: bool,
     ) -> Result<RemoveReport, RemoveError> {
         let report = resumed(row, left, is_same)?;
-        match self.close(&row.name, Closing::Commit, CloseOptions::default()) {
+        // By the row that was read: the name may be another opening's by now.
+        match self.close_row(row, transaction, false, Closing::Commit, CloseOptions::default()) {
             Ok(_) => Ok(report),
             Err(error) => Err(RemoveError::NotClosed { source: Box::new(error) }),
         }
@@ -346,6 +373,7 @@ fn removal_of(
         }
     }
     drop(positions);
+    part_survivors(&mut artifacts);
     for artifact in &mut artifacts {
         let users = reader.datasets_at(&artifact.location)?;
         if users.iter().any(|user| !removed.contains(user)) {
@@ -353,6 +381,22 @@ fn removal_of(
         }
     }
     Ok(Removal::new(runs.into_iter().collect(), extent, datasets, artifacts))
+}
+
+/// Gives each artifact a key of its own to survive at: those that differ in their write
+/// id alone (parts of a log) would meet.
+fn part_survivors(artifacts: &mut [RemovedArtifact]) {
+    let mut seen: HashMap<ArtifactKey, u32> = HashMap::new();
+    for artifact in artifacts {
+        let Some(key) = &artifact.survivor else { continue };
+        let count = seen.entry(key.clone()).or_insert(0);
+        if *count > 0
+            && let Some((stem, rest)) = key.as_str().rsplit_once('~')
+        {
+            artifact.survivor = ArtifactKey::new(format!("{stem}.{count}~{rest}")).ok();
+        }
+        *count += 1;
+    }
 }
 
 /// The open workspace that reads from a RUN.

@@ -28,7 +28,9 @@ use crate::{
     expand::expand,
     store::{
         Work,
-        planned::{FileMode, Planned, PlannedContent, PlannedDataset, RecordMode},
+        planned::{
+            FileMode, Planned, PlannedContent, PlannedDataset, RecordMode, measure_file,
+        },
     },
 };
 
@@ -55,7 +57,7 @@ pub enum TransferError {
     },
     /// A mode that makes no sense between repositories.
     #[error(
-        "datasets of another repository cannot be transferred {0}: take copy, hardlink, symlink or direct"
+        "datasets of another repository cannot be transferred by {0}: take copy, hardlink, symlink or direct"
     )]
     Mode(TransferMode),
     /// The other repository cannot be read.
@@ -208,7 +210,9 @@ fn planned<'a>(
             && let Some(offset) = record.offset
         {
             dataset.slice = Some((offset, content));
-            expected = None;
+            if let Location::Direct(uri) = &record.location {
+                expected = Some(measure_file(uri.path())?);
+            }
         }
         planned.push(Planned {
             datasets: vec![dataset],

@@ -122,9 +122,11 @@ impl Removal {
         doomed.filter_map(|artifact| artifact.location.key().cloned()).collect()
     }
 
+    /// Removes directories that are empty now; those of files in place are the user's.
     fn prune(keys: &[ArtifactKey], context: &CloseContext<'_>) -> Result<(), KindError> {
+        let own = keys.iter().filter(|key| key.has_write_id());
         let prefixes: BTreeSet<&str> =
-            keys.iter().filter_map(|key| Some(key.as_str().split_once('/')?.0)).collect();
+            own.filter_map(|key| Some(key.as_str().split_once('/')?.0)).collect();
         for prefix in prefixes {
             context.artifacts().prune(prefix)?;
         }
@@ -133,6 +135,11 @@ impl Removal {
 
     fn delete(&self, context: &CloseContext<'_>) -> Result<(), KindError> {
         let doomed = self.doomed();
+        if doomed.iter().any(|key| !key.has_write_id()) {
+            // The place of a file that was ingested in place can be used again, when another
+            // closer has finished this removal.
+            context.confirm()?;
+        }
         context.artifacts().unstore(&doomed)?;
         pantler_seam::step("removal.deleted");
         Self::prune(&doomed, context)
@@ -147,7 +154,14 @@ impl Removal {
         for artifact in &self.artifacts {
             match &artifact.survivor {
                 Some(survivor) => waiting.push((artifact, survivor)),
-                None => rescued.records.extend(artifact.records.iter().cloned()),
+                None => {
+                    let size = context.artifacts().size_at(&artifact.location)?;
+                    if size.is_some_and(|size| artifact.fits(size)) {
+                        rescued.records.extend(artifact.records.iter().cloned());
+                    } else {
+                        rescued.lost.push(artifact.location.to_string());
+                    }
+                }
             }
         }
         // A deleter that woke up may take one away between look and move, and another
@@ -163,7 +177,11 @@ impl Removal {
                         moves.push((at.clone(), places[0].clone()));
                         moving.push((artifact, survivor));
                     }
-                    None => rescued.lost.push(artifact.location.to_string()),
+                    None => {
+                        rescued.lost.push(artifact.location.to_string());
+                        // Not a file of the user's that was ingested in place.
+                        rescued.remains.extend(places.into_iter().filter(ArtifactKey::has_write_id));
+                    }
                 }
             }
             context.artifacts().rekey(&moves)?;
@@ -184,6 +202,8 @@ impl Removal {
 
     fn abandon(&self, context: &mut CloseContext<'_>) -> Result<(), KindError> {
         let rescued = self.rescue(context)?;
+        // What does not fit its records is of no use to anybody, and nobody owns it now.
+        context.artifacts().unstore(&rescued.remains)?;
         context.insert_records(rescued.records);
         Ok(())
     }
@@ -193,7 +213,10 @@ impl Removal {
 #[derive(Debug, Default)]
 struct Rescued {
     records: Vec<FileRecord>,
+    /// What does not survive, in words.
     lost: Vec<String>,
+    /// Where something of it may be left.
+    remains: Vec<ArtifactKey>,
 }
 
 impl Rescued {

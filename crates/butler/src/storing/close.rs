@@ -32,14 +32,14 @@ pub(super) fn commit<R: Role>(
     storing: &Storing<R>,
     context: &mut CommitContext<'_>,
 ) -> Result<(), KindError> {
-    let (settled, missing) = settle(&storing.items, context)?;
+    let (mut settled, missing) = settle(&storing.items, context)?;
     if !missing.is_empty() && !context.facts().partial {
         return Err(KindError::Incomplete(missing.iter().map(|i| i.label().to_owned()).collect()));
     }
     let attempt = context.facts().attempt;
     let all_mine = settled.iter().all(|s| s.item.written.is_some());
     if !all_mine || attempt > 1 || !missing.is_empty() {
-        make_sure(&storing.items, &settled, context)?;
+        make_sure(&storing.items, &mut settled, context)?;
     }
     if !missing.is_empty() {
         let new = missing.iter().flat_map(|item| item.datasets.iter()).filter(|d| !d.registered);
@@ -61,8 +61,8 @@ pub(super) fn abandon<R: Role>(
         context.artifacts().unstore(&written)?;
         return Ok(());
     }
-    let (settled, _) = settle(&storing.items, context)?;
-    make_sure(&storing.items, &settled, context)?;
+    let (mut settled, _) = settle(&storing.items, context)?;
+    make_sure(&storing.items, &mut settled, context)?;
     insert(settled, context);
     Ok(())
 }
@@ -95,12 +95,14 @@ fn find(
         return Ok(None);
     }
     if let Some((attempt, content)) = item.written {
-        let location = match key_at(item, &context.write_id(attempt)) {
-            Some(key) => Location::Artifact(key),
-            None => item.location.clone(),
-        };
-        let there = context.artifacts().size_at(&location)? == Some(content.size);
-        return Ok(there.then_some((location, content)));
+        // Where it was written, or where an earlier try of this closing moved it.
+        for write in [context.write_id(attempt), context.write_id(context.facts().attempt)] {
+            let location = key_at(item, &write).map_or(item.location.clone(), Location::Artifact);
+            if context.artifacts().size_at(&location)? == Some(content.size) {
+                return Ok(Some((location, content)));
+            }
+        }
+        return Ok(None);
     }
     for location in item.candidates(writes) {
         if let Some(content) = context.artifacts().measure_at(&location)?
@@ -112,16 +114,20 @@ fn find(
     Ok(None)
 }
 
-/// Flushes what is kept, and deletes what attempts left beside it: unfinished forms,
-/// and artifacts of older attempts than the one that is kept. A newer one that is not
-/// kept is not what it must be.
+/// Moves what is kept to the keys of this attempt, flushes it, and deletes what attempts
+/// left beside it: unfinished forms, and other artifacts. One that is not kept although
+/// it is whole is not what it must be.
+///
+/// No closer of a lower attempt has a key of this one in its delete list, so one that was
+/// paused cannot delete what is entered here; a writer that wakes up leaves an orphan.
 fn make_sure(
     items: &[Item],
-    settled: &[Settled<'_>],
+    settled: &mut [Settled<'_>],
     context: &CloseContext<'_>,
 ) -> Result<(), KindError> {
-    let keys = |s: &Settled<'_>| s.location.key().filter(|_| s.item.is_written()).cloned();
-    context.artifacts().flush(&settled.iter().filter_map(keys).collect::<Vec<_>>())?;
+    take_to_own_keys(settled, context)?;
+    let keys: Vec<ArtifactKey> = settled.iter().filter_map(|s| s.location.key().cloned()).collect();
+    context.artifacts().flush(&keys)?;
     let writes = context.write_ids();
     let mut kept = settled.iter().map(|s| (std::ptr::from_ref(s.item), &s.location)).peekable();
     let mut superfluous = Vec::new();
@@ -143,12 +149,50 @@ fn make_sure(
     Ok(())
 }
 
+fn take_to_own_keys(
+    settled: &mut [Settled<'_>],
+    context: &CloseContext<'_>,
+) -> Result<(), KindError> {
+    let writes = context.write_ids();
+    let own = context.write_id(context.facts().attempt);
+    loop {
+        let mut moves = Vec::new();
+        let mut moving = Vec::new();
+        for (position, settled) in settled.iter().enumerate() {
+            let target = key_at(settled.item, &own);
+            match (settled.location.key(), target) {
+                (Some(from), Some(to)) if *from != to => {
+                    moves.push((from.clone(), to));
+                    moving.push(position);
+                }
+                _ => {}
+            }
+        }
+        if moves.is_empty() {
+            return Ok(());
+        }
+        let moved = context.artifacts().rekey(&moves)?;
+        pantler_seam::step("storing.moved");
+        for ((position, (_, to)), moved) in moving.into_iter().zip(moves).zip(moved) {
+            let settled = &mut settled[position];
+            if moved {
+                settled.location = to.into();
+            } else if let Some((location, content)) = find(settled.item, &writes, context)? {
+                // Another closer was faster: looked at again.
+                (settled.location, settled.content) = (location, content);
+            } else {
+                return Err(KindError::Incomplete(vec![settled.item.label().to_owned()]));
+            }
+        }
+    }
+}
+
 fn insert(settled: Vec<Settled<'_>>, context: &mut CloseContext<'_>) {
     let mut records: Vec<FileRecord> = Vec::with_capacity(settled.len());
     let mut in_place = Vec::new();
     for Settled { item, location, content } in settled {
         records.extend(item.records(&location, content));
-        if !item.is_written() {
+        if !item.is_written() && location.key().is_some() {
             in_place.push(location);
         }
     }

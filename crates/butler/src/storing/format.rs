@@ -10,8 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::{Item, ItemDataset, Role, Source, Storing, StoringRun, format_ingest_v1};
 use crate::{artifacts::Content, transaction::DecodeError};
 
-/// Up to how many artifacts stand in the object itself.
+/// Up to how many datasets stand in the object itself.
 const FEW: usize = 8;
+
+fn is_few(items: &[Item]) -> bool {
+    items.iter().map(|item| item.datasets.len()).sum::<usize>() <= FEW
+}
 
 const INGEST: &str = "ingest";
 
@@ -124,7 +128,7 @@ impl<'a> ItemData<'a> {
 }
 
 pub(super) fn data<R: Role>(storing: &Storing<R>, manifest: &[u8]) -> String {
-    let few = storing.items.len() <= FEW;
+    let few = is_few(&storing.items);
     let run = |run: &StoringRun| RunData {
         name: run.name.clone(),
         made: run.made,
@@ -141,7 +145,7 @@ pub(super) fn data<R: Role>(storing: &Storing<R>, manifest: &[u8]) -> String {
 }
 
 pub(super) fn manifest(items: &[Item]) -> Option<Vec<u8>> {
-    if items.len() <= FEW {
+    if is_few(items) {
         return None;
     }
     let mut text = Vec::with_capacity(items.len() * 220);

@@ -11,8 +11,8 @@ use std::{
 
 use camino::Utf8Path;
 use pantler_core::{
-    ArtifactKey, CollectionName, DatasetId, DatasetRef, DatasetType, DimensionRecord, FileRecord,
-    Location, OpeningId, WriteId,
+    ArtifactKey, CollectionName, CollectionType, DatasetId, DatasetRef, DatasetType,
+    DimensionRecord, FileRecord, Location, OpeningId, WriteId,
     changes::{Change, Changes},
 };
 
@@ -217,7 +217,7 @@ impl DerefMut for RevertContext<'_> {
 }
 
 /// What [`commit`](super::ArtifactTransaction::commit) may do: also register what
-/// could not be known at opening, and edit chains.
+/// could not be known at opening, edit chains, and tag datasets.
 #[derive(Debug)]
 pub struct CommitContext<'a>(RevertContext<'a>);
 
@@ -249,6 +249,16 @@ impl<'a> CommitContext<'a> {
     /// Registers new datasets.
     pub fn insert_datasets(&mut self, datasets: Vec<DatasetRef>) {
         self.0.0.changes.push(Change::InsertDatasets(datasets));
+    }
+
+    /// Makes sure that a collection of this type exists, see [`Change::EnsureCollection`].
+    pub fn ensure_collection(&mut self, name: CollectionName, collection_type: CollectionType) {
+        self.0.0.changes.push(Change::EnsureCollection { name, collection_type });
+    }
+
+    /// Puts datasets into a TAGGED collection, see [`Change::Associate`].
+    pub fn associate(&mut self, collection: CollectionName, datasets: Vec<DatasetId>) {
+        self.0.0.changes.push(Change::Associate { collection, datasets });
     }
 
     /// Puts a RUN at the head of a chain, see [`Change::ExtendChain`].

@@ -290,7 +290,7 @@ fn create(error: &CreateError) -> Sorted {
 
 fn store(error: &StoreError) -> Sorted {
     match error {
-        StoreError::Managed { transaction, .. } => {
+        StoreError::Managed { transaction, .. } | StoreError::KeyTaken { transaction, .. } => {
             Sorted::unchanged().then(Next::command(format_args!("transaction show {transaction}")))
         }
         StoreError::Differs { existing, .. } => Sorted::unchanged().then(Next::one_of([
@@ -317,13 +317,25 @@ fn store(error: &StoreError) -> Sorted {
             _ => Sorted::open(name),
         },
         StoreError::NotClosed { source, .. } => close(source),
+        StoreError::Unstored { count, source, .. } => Sorted {
+            state: format!("{count} datasets are registered only; nothing else was changed"),
+            next: Some(Next::plain("the same command again")),
+            ..store(source)
+        },
+        StoreError::ClosedWithout { .. } => Sorted {
+            state: "the transaction is closed; the files are where they were".to_owned(),
+            next: Some(Next::plain("the same command again")),
+            ..Sorted::unchanged()
+        },
         StoreError::Butler(source) => butler(source),
         StoreError::MissingRecord { element, .. } => Sorted::unchanged()
             .then(Next::command(format_args!("record insert {element} KEY=VALUE…"))),
         StoreError::Source { .. }
         | StoreError::NoDataset { .. }
         | StoreError::NotInPlace { .. }
-        | StoreError::InTheStorage { .. }
+        | StoreError::OfARun { .. }
+        | StoreError::InTheRepository { .. }
+        | StoreError::Overlap { .. }
         | StoreError::Twice { .. }
         | StoreError::Mixed { .. } => Sorted::unchanged(),
     }

@@ -1,7 +1,8 @@
 //! What can go wrong when datasets are stored.
 
 use camino::Utf8PathBuf;
-use pantler_core::{CollectionName, DatasetId, TransactionName, transaction::TransactionRow};
+use pantler_butler::request::TransferMode;
+use pantler_core::{ArtifactKey, CollectionName, DatasetId, TransactionName, transaction::TransactionRow};
 use pantler_registry::RegistryError;
 
 use crate::{ButlerError, CloseError};
@@ -31,11 +32,58 @@ pub enum StoreError {
         /// The storage.
         root: Utf8PathBuf,
     },
-    /// A file that should lie outside of the storage.
-    #[error("{path} lies in the storage: ingest it in place, or copy it")]
-    InTheStorage {
+    /// A file that cannot be ingested where it lies.
+    #[error(
+        "{path} is an artifact, or lies in the directory of a RUN: copy it, or put it elsewhere in the storage"
+    )]
+    OfARun {
         /// The file.
         path: Utf8PathBuf,
+    },
+    /// A file of the repository that should be taken away or leaned on.
+    #[error("{path} lies in the repository, which may need or remove it: it cannot be ingested by {mode}; copy it")]
+    InTheRepository {
+        /// The file.
+        path: Utf8PathBuf,
+        /// How it was to be ingested.
+        mode: TransferMode,
+    },
+    /// Two datasets with the same bytes of a file.
+    #[error("in {path}, the bytes of {first} and {second} overlap")]
+    Overlap {
+        /// The file.
+        path: Utf8PathBuf,
+        /// A dataset.
+        first: String,
+        /// Another.
+        second: String,
+    },
+    /// A file that an open transaction has to do with.
+    #[error("{key} belongs to the open transaction {transaction}")]
+    KeyTaken {
+        /// The file's key.
+        key: ArtifactKey,
+        /// The transaction.
+        transaction: TransactionName,
+    },
+    /// Artifacts that had vanished or changed are unstored, and were not stored again.
+    #[error("{what} failed; {count} datasets whose artifacts were lost are registered only now")]
+    Unstored {
+        /// What failed.
+        what: &'static str,
+        /// How many datasets.
+        count: usize,
+        /// Why.
+        #[source]
+        source: Box<Self>,
+    },
+    /// Another process committed the transaction, and not all of it.
+    #[error("another process committed {what}, without {missing} of its datasets")]
+    ClosedWithout {
+        /// What it was.
+        what: &'static str,
+        /// How many datasets are not stored.
+        missing: usize,
     },
     /// Two files for one dataset.
     #[error("{first} and {second} are both {dataset}")]

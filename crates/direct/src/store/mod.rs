@@ -22,16 +22,17 @@ use std::collections::{BTreeSet, HashMap};
 
 use camino::Utf8Path;
 use pantler_butler::{
+    removal::Removal,
     request::{
-        IdScheme, IngestRequest, NewDataset, NoProgress, PutItem, PutRequest, RemoveRequest,
+        IdScheme, IngestRequest, NewDataset, NoProgress, PutItem, PutRequest,
         RestoreContent, RestoreItem, StoreOptions, StoreProgress, StoreReport,
     },
-    storing::{IngestRole, Item, PutRole, RestoreRole, Role, Storing},
-    transaction::Open,
+    storing::{IngestRole, Item, PutRole, RestoreRole, Role, Source, Storing},
+    transaction::{Open, TransactionKind as _},
 };
 use pantler_core::{
-    ArtifactKey, CollectionName, DataId, DatasetId, DatasetRef, DatasetTypeName, TransactionName,
-    WriteId,
+    ArtifactKey, CollectionName, DataId, DatasetId, DatasetRef, DatasetTypeName, DirectUri,
+    FileRecord, Location, TransactionName, WriteId,
     transaction::{Closing, TransactionRow},
 };
 use pantler_datastore::{SourceRemoval, SourceState};
@@ -41,7 +42,7 @@ use rayon::prelude::*;
 pub(crate) use self::opening::own_name;
 use self::planned::{FileMode, Planned, PlannedContent, PlannedDataset};
 pub use self::{error::StoreError, records::record_from_key};
-use crate::{ButlerError, CloseOptions, DirectButler};
+use crate::{ButlerError, CloseOptions, Closed, DirectButler};
 
 /// What is to be stored, under what name.
 pub(crate) struct Work<'a> {
@@ -106,6 +107,7 @@ impl DirectButler {
         if let Some(row) = self.open_row(work.name)? {
             return self.go_on::<PutRole>(&work, &row, planned());
         }
+        self.finish_unstoring(&work)?;
         // Optimistic: the opening itself says so if a data ID is taken.
         let all = planned();
         let ids = all.iter().flat_map(|p| p.datasets.iter().map(PlannedDataset::id)).collect();
@@ -123,7 +125,13 @@ impl DirectButler {
     }
 
     fn planned_put<'r>(&self, request: &'r PutRequest<'_>) -> Vec<Planned<'r>> {
-        let planned = |item: &'r PutItem<'_>| Planned {
+        // Whoever closes it can then tell whether what is there is what was put.
+        let contents: Vec<_> = match &request.items[..] {
+            // A pool of threads is no use for one.
+            [item] => vec![planned::of_bytes(&item.content)],
+            items => items.par_iter().map(|item| planned::of_bytes(&item.content)).collect(),
+        };
+        let planned = |(item, content): (&'r PutItem<'_>, _)| Planned {
             datasets: vec![PlannedDataset::new(
                 self,
                 &item.dataset,
@@ -131,9 +139,9 @@ impl DirectButler {
                 IdScheme::Unique,
             )],
             content: PlannedContent::Bytes(&item.content),
-            expected: None,
+            expected: Some(content),
         };
-        request.items.iter().map(planned).collect()
+        request.items.iter().zip(contents).map(planned).collect()
     }
 
     /// Ingests files into a RUN.
@@ -212,9 +220,10 @@ impl DirectButler {
 
     /// Refuses datasets that an open transaction manages.
     fn expect_unmanaged(&self, planned: &[Planned<'_>]) -> Result<(), StoreError> {
+        let managers = standing::Managers::new(self);
         for artifact in planned {
             for PlannedDataset { dataset, .. } in &artifact.datasets {
-                if let Some(transaction) = standing::manager(self, &dataset.run, dataset.id)? {
+                if let Some(transaction) = managers.of(&dataset.run, dataset.id)? {
                     return Err(StoreError::Managed {
                         run: dataset.run.clone(),
                         dataset: Self::label(dataset),
@@ -232,8 +241,16 @@ impl DirectButler {
         items: &'r [RestoreItem<'_>],
     ) -> Result<Vec<Planned<'r>>, StoreError> {
         let ids: Vec<DatasetId> = items.iter().map(|item| item.dataset).collect();
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = ids.iter().find(|id| !seen.insert(**id)) {
+            return Err(StoreError::Twice {
+                dataset: twice.to_string(),
+                first: "one item".to_owned(),
+                second: "another".to_owned(),
+            });
+        }
         let rows = self.rows_of(&ids)?;
-        let mut planned = Vec::with_capacity(items.len());
+        let mut restored = Vec::with_capacity(items.len());
         for (item, row) in items.iter().zip(rows) {
             let content = match &item.content {
                 RestoreContent::Bytes(bytes) => PlannedContent::Bytes(bytes),
@@ -244,10 +261,14 @@ impl DirectButler {
                     PlannedContent::File(source, FileMode::Copy)
                 }
             };
+            let expected = match &content {
+                PlannedContent::Bytes(bytes) => Some(planned::of_bytes(bytes)),
+                _ => None,
+            };
             let dataset = PlannedDataset::existing(row.dataset, true);
-            planned.push(Planned { datasets: vec![dataset], content, expected: None });
+            restored.push(Planned { datasets: vec![dataset], content, expected });
         }
-        Ok(planned)
+        Ok(restored)
     }
 
     /// The rows of datasets, in the order of the ids.
@@ -282,17 +303,7 @@ impl DirectButler {
         work: &Work<'_>,
         planned: Vec<Planned<'_>>,
     ) -> Result<StoreReport, StoreError> {
-        // What a killed call left of taking lost artifacts away.
-        if let Some(name) = name_of_unstoring(work.name)
-            && self.open_row(Some(&name))?.is_some()
-        {
-            let options = CloseOptions { take_over: work.options.take_over, partial: false };
-            let closed = self.close(&name, Closing::Commit, options);
-            closed.map_err(|error| StoreError::NotClosed {
-                what: work.what,
-                source: Box::new(error),
-            })?;
-        }
+        self.finish_unstoring(work)?;
         let sorted = standing::sort(self, planned, &BTreeSet::new(), work.options.keep_going)?;
         let report = StoreReport {
             skipped: sorted.skipped,
@@ -301,23 +312,55 @@ impl DirectButler {
             failed: sorted.failed,
             ..StoreReport::default()
         };
-        if !sorted.lost.is_empty() {
-            self.unstore_lost(work, sorted.lost)?;
+        let mut report = report;
+        remove_sources_of_same(self, &sorted.moved, &mut report);
+        let unstored = sorted.lost.len();
+        if unstored > 0 {
+            self.unstore_lost(work, &sorted.lost)?;
         }
         if sorted.to_store.is_empty() {
             return Ok(report);
         }
-        let open = opening::open::<R>(self, work.name, &sorted.to_store)?;
-        self.write_and_commit(work, open, &sorted.to_store, report)
+        let stored = opening::open::<R>(self, work.name, &sorted.to_store)
+            .and_then(|open| self.write_and_commit(work, open, &sorted.to_store, report));
+        stored.map_err(|error| match error {
+            // These say what is open.
+            StoreError::LeftOpen { .. } | StoreError::NotClosed { .. } => error,
+            error if unstored > 0 => StoreError::Unstored {
+                what: work.what,
+                count: unstored,
+                source: Box::new(error),
+            },
+            error => error,
+        })
+    }
+
+    /// Finishes what a killed call left of taking lost artifacts away.
+    fn finish_unstoring(&self, work: &Work<'_>) -> Result<(), StoreError> {
+        let Some(name) = name_of_unstoring(work.name) else { return Ok(()) };
+        match self.open_row(Some(&name))? {
+            Some(row) if row.kind == Removal::KIND => {}
+            _ => return Ok(()),
+        }
+        let options = CloseOptions { take_over: work.options.take_over, partial: false };
+        match self.close(&name, Closing::Commit, options) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                Err(StoreError::NotClosed { what: work.what, source: Box::new(error) })
+            }
+        }
     }
 
     /// Takes the records of artifacts that vanished or rotted away, and what is left of
     /// the artifacts: their datasets are registered only, until they are stored again.
-    fn unstore_lost(&self, work: &Work<'_>, lost: Vec<DatasetId>) -> Result<(), StoreError> {
+    fn unstore_lost(
+        &self,
+        work: &Work<'_>,
+        lost: &[(DatasetId, Vec<FileRecord>)],
+    ) -> Result<(), StoreError> {
         let (what, name) = (work.what, name_of_unstoring(work.name));
-        let request = RemoveRequest { name, datasets: lost, purge: false, force: true };
-        match self.remove_datasets(&request) {
-            Ok(_) => Ok(()),
+        match self.unstore_seen(name.as_ref(), lost) {
+            Ok(()) => Ok(()),
             Err(crate::RemoveError::Butler(error)) => Err(error.into()),
             Err(crate::RemoveError::NotClosed { source }) => {
                 Err(StoreError::NotClosed { what, source })
@@ -349,6 +392,14 @@ impl DirectButler {
         self.write_and_commit(work, open, &planned, report)
     }
 
+    /// How many of these are not stored.
+    fn unstored_of(&self, datasets: &[DatasetId]) -> Result<usize, StoreError> {
+        let query = DatasetQuery { ids: Some(datasets.to_vec()), ..DatasetQuery::default() };
+        let rows = self.query_datasets(&query)?;
+        let stored = rows.iter().filter(|row| !row.records.is_empty()).count();
+        Ok(datasets.len() - stored)
+    }
+
     pub(crate) fn write_and_commit<R: Role>(
         &self,
         work: &Work<'_>,
@@ -363,23 +414,29 @@ impl DirectButler {
         let failure: Box<dyn std::error::Error + Send + Sync> = match written {
             Err(error) => error,
             Ok(outcome) => {
-                let of = |of: fn(&PlannedDataset) -> bool| {
-                    let stored = |p: &&Planned<'_>| {
-                        !outcome.failed.iter().any(|(label, _)| *label == p.label())
-                    };
-                    let all = planned.iter().filter(stored);
-                    all.flat_map(|p| p.datasets.iter()).filter(|d| of(d)).count()
+                let stored = || {
+                    let items = open.transaction().items().iter().filter(|item| !item.failed);
+                    items.flat_map(|item| item.datasets.iter())
                 };
-                report.stored = of(|_| true);
-                report.restored = of(|dataset| dataset.registered);
+                report.stored = stored().count();
+                report.restored = stored().filter(|dataset| dataset.registered).count();
+                let stored: Vec<DatasetId> = stored().map(|dataset| dataset.id).collect();
                 report.bytes = outcome.bytes;
                 let partial = !outcome.failed.is_empty();
                 report.failed.extend(outcome.failed);
                 let moved = moved(&open);
                 let options = CloseOptions { partial, ..CloseOptions::default() };
                 match self.close_open(open, Closing::Commit, options) {
-                    Ok(_) => {
+                    Ok(Closed::Now) => {
                         remove_sources(self, planned, &moved, &mut report);
+                        return Ok(report);
+                    }
+                    // By somebody else, who may have dropped a part: the files stay.
+                    Ok(Closed::Before) => {
+                        let missing = self.unstored_of(&stored)?;
+                        if missing > 0 {
+                            return Err(StoreError::ClosedWithout { what, missing });
+                        }
                         return Ok(report);
                     }
                     Err(failure) => match failure.open {
@@ -441,16 +498,50 @@ fn remove_sources(
 ) {
     for planned in planned {
         let PlannedContent::File(source, FileMode::Move) = &planned.content else { continue };
-        let path = Utf8Path::new(&*source.path);
-        pantler_seam::step("store.source.remove");
-        let state = SourceState { size: source.size, modified: source.modified, inode: None };
-        let Some(key) = stored.get(path.as_str()) else { continue };
-        let left = match butler.datastore().remove_source(path, &state, key) {
-            Ok(SourceRemoval::Removed | SourceRemoval::Missing) => continue,
-            Ok(SourceRemoval::Changed) => "it changed while it was being stored".to_owned(),
-            Ok(SourceRemoval::Needed) => "the artifact needs it".to_owned(),
-            Err(error) => write::chain(&error),
-        };
-        report.sources_left.push((path.to_owned(), left));
+        if let Some(key) = stored.get(&*source.path) {
+            remove_source(butler, source, key, report);
+        }
     }
+}
+
+/// Removes the files that a killed call had moved, and not removed yet.
+fn remove_sources_of_same(
+    butler: &DirectButler,
+    moved: &[(Source, ArtifactKey)],
+    report: &mut StoreReport,
+) {
+    for (source, key) in moved {
+        remove_source(butler, source, key, report);
+    }
+}
+
+fn remove_source(
+    butler: &DirectButler,
+    source: &Source,
+    key: &ArtifactKey,
+    report: &mut StoreReport,
+) {
+    let path = Utf8Path::new(&*source.path);
+    pantler_seam::step("store.source.remove");
+    let left = match needed_by(butler, path) {
+        Err(error) => write::chain(&error),
+        Ok(Some(dataset)) => format!("dataset {dataset} is read from there"),
+        Ok(None) => {
+            let state = SourceState { size: source.size, modified: source.modified, inode: None };
+            match butler.datastore().remove_source(path, &state, key) {
+                Ok(SourceRemoval::Removed | SourceRemoval::Missing) => return,
+                Ok(SourceRemoval::Changed) => "it changed while it was being stored".to_owned(),
+                Ok(SourceRemoval::Needed) => "the artifact needs it".to_owned(),
+                Err(error) => write::chain(&error),
+            }
+        }
+    };
+    report.sources_left.push((path.to_owned(), left));
+}
+
+/// A dataset that stays outside of the storage, at this path.
+fn needed_by(butler: &DirectButler, path: &Utf8Path) -> Result<Option<DatasetId>, StoreError> {
+    let Ok(uri) = DirectUri::of_path(path.as_str()) else { return Ok(None) };
+    let users = butler.registry().read(|reader| reader.datasets_at(&Location::Direct(uri)))?;
+    Ok(users.into_iter().next())
 }

@@ -1,13 +1,13 @@
 //! Opening a storing transaction, or taking over the one that a dead process left.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use pantler_butler::{
     storing::{Item, ItemDataset, Role, Source, Storing, StoringRun},
     transaction::{Open, TransactionKind as _},
 };
 use pantler_core::{
-    CollectionName, OpeningId, TransactionName, WriteId, changes::Change,
+    ArtifactKey, CollectionName, OpeningId, TransactionName, WriteId, changes::Change,
     transaction::TransactionRow,
 };
 use pantler_datastore::{RunPrefix, key};
@@ -90,8 +90,31 @@ fn describe<R: Role>(
         let prefix = &runs[&first.dataset.run].prefix;
         items.push(item(artifact, first, prefix, &write));
     }
+    expect_free(butler, writer, &items)?;
     let runs = runs.into_values().map(|run| run.run).collect();
     Ok(Storing::new(runs, items, new))
+}
+
+/// Refuses files in place that a record or an open transaction names: one that is being
+/// removed would go, and its new record stay. From here on they are this transaction's.
+fn expect_free(butler: &DirectButler, writer: &Writer, items: &[Item]) -> Result<(), StoreError> {
+    let in_place = items.iter().filter(|item| !item.is_written());
+    let keys: BTreeSet<&ArtifactKey> = in_place.filter_map(|item| item.location.key()).collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    for row in writer.transactions()? {
+        let manifest = writer.manifest(row.opening)?;
+        // One that cannot be decoded was made by another program, of other keys.
+        let Ok(open) = butler.kinds().decode(&row.kind, &row.data, &manifest) else { continue };
+        if let Some(key) = open.managed().keys.iter().find(|key| keys.contains(key)) {
+            let (key, transaction) = (key.clone(), row.name);
+            return Err(StoreError::KeyTaken { key, transaction });
+        }
+    }
+    let locations = keys.into_iter().map(|key| key.clone().into()).collect();
+    let now = butler.environment().clock.now();
+    Ok(writer.apply(&[Change::ExpectUnnamed(locations)], now)?)
 }
 
 fn ensure_run(
@@ -164,6 +187,11 @@ pub(super) fn adopt<'a, R: Role>(
     planned: Vec<Planned<'a>>,
 ) -> Result<Vec<Planned<'a>>, StoreError> {
     let other = || StoreError::OtherWork { row: Box::new(row.clone()) };
+    let runs: BTreeSet<&CollectionName> = left.runs().iter().map(|run| &run.name).collect();
+    let wanted = planned.iter().flat_map(|planned| planned.datasets.iter());
+    if !wanted.map(|dataset| &dataset.dataset.run).all(|run| runs.contains(run)) {
+        return Err(other());
+    }
     let mut by_label: HashMap<String, Planned<'a>> =
         planned.into_iter().map(|planned| (planned.label(), planned)).collect();
     let mut adopted = Vec::with_capacity(by_label.len());

@@ -11,7 +11,7 @@ use pantler_butler::{
 use pantler_core::{
     ArtifactKey, CollectionName, DatasetId, DatasetRef, DirectUri, FileRecord, Location,
 };
-use pantler_datastore::Datastore;
+use pantler_datastore::{Datastore, RunPrefix};
 
 use super::StoreError;
 use crate::DirectButler;
@@ -190,6 +190,9 @@ pub(super) fn of_file(
     ids: IdScheme,
 ) -> Result<Planned<'static>, StoreError> {
     let failed = |source| StoreError::Source { path: file.source.clone(), source };
+    if mode == TransferMode::Move && file.source.is_symlink() {
+        return Err(failed(std::io::Error::other("it is a symbolic link, which cannot be moved")));
+    }
     let path = file.source.canonicalize_utf8().map_err(failed)?;
     let source = look_at(&path).map_err(failed)?;
     let mut datasets = Vec::with_capacity(file.datasets.len());
@@ -204,8 +207,32 @@ pub(super) fn of_file(
     if datasets.is_empty() {
         return Err(StoreError::NoDataset { path: file.source.clone() });
     }
+    // The checksums of slices are those of the file as it is now: whoever commits must find
+    // the same file.
+    let mut expected = None;
+    if datasets.iter().any(|dataset| dataset.slice.is_some()) {
+        expect_apart(&file.source, &datasets)?;
+        expected = Some(measure_file(path.as_str())?);
+    }
     let content = content_of(butler, &path, source, mode)?;
-    Ok(Planned { datasets, content, expected: None })
+    Ok(Planned { datasets, content, expected })
+}
+
+/// Refuses datasets of one file whose bytes overlap.
+fn expect_apart(path: &Utf8Path, datasets: &[PlannedDataset]) -> Result<(), StoreError> {
+    let mut slices: Vec<(u64, u64, &str)> = Vec::with_capacity(datasets.len());
+    for dataset in datasets {
+        let (start, size) = dataset.slice.map_or((0, u64::MAX), |(start, own)| (start, own.size));
+        slices.push((start, start.saturating_add(size), &dataset.label));
+    }
+    slices.sort_unstable();
+    for pair in slices.windows(2) {
+        if pair[1].0 < pair[0].1 {
+            let (first, second) = (pair[0].2.to_owned(), pair[1].2.to_owned());
+            return Err(StoreError::Overlap { path: path.to_owned(), first, second });
+        }
+    }
+    Ok(())
 }
 
 fn content_of(
@@ -216,27 +243,33 @@ fn content_of(
 ) -> Result<PlannedContent<'static>, StoreError> {
     let mode = match mode {
         TransferMode::Auto => match key_of(butler, path) {
-            Some(_) => TransferMode::InPlace,
-            None => TransferMode::Copy,
+            Some(key) if is_free(&key) => TransferMode::InPlace,
+            _ => TransferMode::Copy,
         },
         mode => mode,
     };
     let file = |mode| Ok(PlannedContent::File(source.clone(), mode));
     match mode {
         TransferMode::Auto | TransferMode::Copy => file(FileMode::Copy),
-        TransferMode::Move => file(FileMode::Move),
         TransferMode::Hardlink => file(FileMode::Hardlink),
+        // These would take a file away, or lean on one, that belongs to the repository.
+        TransferMode::Move | TransferMode::Symlink | TransferMode::Direct
+            if is_inside(butler, path) =>
+        {
+            Err(StoreError::InTheRepository { path: path.to_owned(), mode })
+        }
+        TransferMode::Move => file(FileMode::Move),
         TransferMode::Symlink => file(FileMode::Symlink),
         TransferMode::InPlace => match key_of(butler, path) {
-            Some(key) => Ok(PlannedContent::InPlace(key, source)),
+            Some(key) if is_free(&key) => Ok(PlannedContent::InPlace(key, source)),
+            Some(_) => Err(StoreError::OfARun { path: path.to_owned() }),
             None => Err(StoreError::NotInPlace {
                 path: path.to_owned(),
                 root: butler.root().join(&butler.datastore().config().root),
             }),
         },
         TransferMode::Direct => match DirectUri::of_path(path.as_str()) {
-            Ok(uri) if key_of(butler, path).is_none() => Ok(PlannedContent::Direct(uri, source)),
-            Ok(_) => Err(StoreError::InTheStorage { path: path.to_owned() }),
+            Ok(uri) => Ok(PlannedContent::Direct(uri, source)),
             Err(error) => Err(StoreError::Source {
                 path: path.to_owned(),
                 source: std::io::Error::other(error),
@@ -249,6 +282,18 @@ fn content_of(
 fn key_of(butler: &DirectButler, path: &Utf8Path) -> Option<ArtifactKey> {
     let root = butler.root().join(&butler.datastore().config().root).canonicalize_utf8().ok()?;
     ArtifactKey::new(path.strip_prefix(root).ok()?.as_str()).ok()
+}
+
+/// Whether a file may be ingested where it lies: not an artifact that Pantler wrote, and
+/// not in the directory of a RUN, where a workspace deletes what it does not know.
+fn is_free(key: &ArtifactKey) -> bool {
+    !key.has_write_id() && RunPrefix::of_key(key).is_none()
+}
+
+/// Whether a path lies in the repository, whose clean-ups may remove it.
+fn is_inside(butler: &DirectButler, path: &Utf8Path) -> bool {
+    let root = butler.root().canonicalize_utf8();
+    root.is_ok_and(|root| path.starts_with(root)) || key_of(butler, path).is_some()
 }
 
 /// What a file is now.
@@ -279,6 +324,11 @@ fn read_slice(path: &Utf8Path, offset: u64, size: u64) -> std::io::Result<Conten
     }
 }
 
+/// Size and checksum of bytes in memory.
+pub(super) fn of_bytes(bytes: &[u8]) -> Content {
+    Content { size: bytes.len() as u64, checksum: pantler_core::Checksum::of(bytes) }
+}
+
 /// Size in bytes and checksum of all that a reader gives.
 pub(crate) fn measure(reader: &mut dyn std::io::Read) -> std::io::Result<Content> {
     let mut hasher = pantler_core::ChecksumHasher::new();
@@ -307,9 +357,7 @@ pub(crate) fn wanted(planned: &Planned<'_>) -> Result<Content, StoreError> {
         return Ok(expected);
     }
     match &planned.content {
-        PlannedContent::Bytes(bytes) => {
-            Ok(Content { size: bytes.len() as u64, checksum: pantler_core::Checksum::of(bytes) })
-        }
+        PlannedContent::Bytes(bytes) => Ok(of_bytes(bytes)),
         PlannedContent::Record(_, record, _) => {
             Ok(Content { size: record.size, checksum: record.checksum })
         }

@@ -110,7 +110,8 @@ impl DirectButler {
         if let Some((mut left, row)) = left {
             opening::adopt(&row, &mut left, sorted.to_store)?;
         } else if !sorted.to_store.is_empty() {
-            prepare.push(Change::DiscardRecords(sorted.lost));
+            let lost = sorted.lost.into_iter().map(|(dataset, _)| dataset).collect();
+            prepare.push(Change::DiscardRecords(lost));
             opening::attempt::<R>(self, name, &sorted.to_store, &prepare)?;
         }
         Ok(plan)

@@ -7,7 +7,7 @@ use pantler_butler::{
     storing::{Item, Role, Source, Storing},
     transaction::Open,
 };
-use pantler_core::{ArtifactKey, FileRecord, WriteId};
+use pantler_core::{ArtifactKey, FileRecord, Location, WriteId};
 use pantler_datastore::{Datastore, DatastoreError, LinkKind, WriteBatch, Written};
 use rayon::prelude::*;
 
@@ -96,7 +96,7 @@ pub(super) fn write_all<R: Role>(
         }
     };
     batch.publish()?;
-    flush_links(datastore, items, planned, &writes)?;
+    flush_others(datastore, items, planned, &writes)?;
     let mut outcome = Outcome::default();
     for (item, result) in open.transaction_mut().items_mut().iter_mut().zip(results) {
         match result {
@@ -128,8 +128,8 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A link stands at its key at once; only its directory entry needs flushing.
-fn flush_links(
+/// A link stands at its key at once, and a file in place was written by somebody else.
+fn flush_others(
     datastore: &Datastore,
     items: &[Item],
     planned: &[Planned<'_>],
@@ -137,7 +137,11 @@ fn flush_links(
 ) -> Result<(), DatastoreError> {
     let Some(write) = writes.first() else { return Ok(()) };
     let linked = |(item, planned): (&Item, &Planned<'_>)| {
-        is_linked(&planned.content).then(|| item.location.key()?.at(write)).flatten()
+        match &planned.content {
+            PlannedContent::InPlace(key, _) => Some(key.clone()),
+            content if is_linked(content) => item.location.key()?.at(write),
+            _ => None,
+        }
     };
     let keys: Vec<ArtifactKey> = items.iter().zip(planned).filter_map(linked).collect();
     let mut there = Vec::with_capacity(keys.len());
@@ -260,8 +264,11 @@ fn store_record(
     key: &dyn Fn() -> Result<ArtifactKey, StoreError>,
 ) -> Result<Content, WriteFailure> {
     if mode == RecordMode::Direct {
-        let mut content = std::io::sink();
-        return Ok(of(from.copy_to(record, &mut content)?));
+        // The file may hold others too: whoever commits looks at the whole of it.
+        return match &record.location {
+            Location::Direct(uri) => Ok(measure_file(uri.path())?),
+            Location::Artifact(_) => Ok(of(from.copy_to(record, &mut std::io::sink())?)),
+        };
     }
     let key = key()?;
     if let (RecordMode::Link(mode), None, Some(path)) =

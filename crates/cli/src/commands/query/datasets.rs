@@ -53,12 +53,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         find_first: args.find_first,
         ids: None,
     };
-    let (rows, managers) = butler.registry().read(|reader| {
-        let rows = reader.datasets(&query)?;
-        let unstored = rows.iter().filter(|row| row.records.is_empty());
-        let managers = reader.managers(unstored.map(|row| &row.dataset.run))?;
-        Ok::<_, RegistryError>((rows, managers))
-    })?;
+    let (rows, managers) = butler.query_datasets_and_managers(&query)?;
     if args.json {
         let document = |row| json::dataset(&butler, row, State::of(row, &managers));
         let rows: Vec<_> = rows.iter().map(document).collect();
