@@ -420,6 +420,7 @@ fn a_missing_record_is_named() {
     made the repository <project>/repo
     error: <project>/data/a.txt needs the record item item=a, which has required metadata: insert it first, or name a record file in the project
     now: the repository is made; nothing else has changed
+    next: pantler record insert item KEY=VALUE… --repo <project>/repo
     "#);
 }
 
@@ -427,9 +428,11 @@ fn a_missing_record_is_named() {
 fn other_bytes_for_a_data_id() {
     let project = toy_that_ran();
     project.write("data/b.txt", "7\n");
-    insta::assert_snapshot!(said(&project, &project.run(&[])), @r#"
+    let rows = crate::toy::datasets(&project, &["number", "item=b"]);
+    let text = said(&project, &project.run(&[]));
+    insta::assert_snapshot!(text.replace(rows[0]["id"].as_str().unwrap(), "<uuid>"), @r#"
     exit 1
-    error: <project>/data/b.txt differs from what toy/raw has as number item=b: a dataset never changes
+    error: <project>/data/b.txt differs from what toy/raw has as number item=b (<uuid>): a dataset never changes
     now: nothing has changed
     next: give the changed file another data ID
       or: give the project another `name`: it then ingests into a RUN of its own

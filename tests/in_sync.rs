@@ -1,4 +1,4 @@
-//! LaminDB's page on data and metadata that stay in sync, scenario by scenario: what it
+//! The page of `LaminDB` on data and metadata that stay in sync, scenario by scenario: what it
 //! promises, and what was seen to go wrong there. `docs/consistency.md` has the table.
 
 mod bulk;
@@ -53,7 +53,8 @@ fn pages() -> Project {
 
 /// Lines enough for a page that is not read at once.
 fn large(word: &str) -> String {
-    (0..2000).map(|n| format!("{word} {n}\n")).collect()
+    let lines: Vec<String> = (0..2000).map(|n| format!("{word} {n}")).collect();
+    lines.join("\n") + "\n"
 }
 
 fn page(butler: &DirectButler) -> Arc<DatasetType> {
@@ -79,7 +80,12 @@ fn request<'a>(
         dataset: NewDataset::new(page(butler), data_id(butler, item)),
         content: (*content).into(),
     };
-    PutRequest { name: None, run: collection(run), items: pages.iter().map(item).collect(), options }
+    PutRequest {
+        name: None,
+        run: collection(run),
+        items: pages.iter().map(item).collect(),
+        options,
+    }
 }
 
 /// Puts pages into a RUN: all or nothing.

@@ -376,7 +376,13 @@ pub(crate) struct Player {
 
 fn player_command(repo: &Utf8Path, orders: &[Order]) -> Command {
     let orders: Vec<&Value> = orders.iter().map(|order| &order.0).collect();
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    // This very file, also if it has been built anew since.
+    let this = Utf8PathBuf::from("/proc/self/exe");
+    let mut command = Command::new(if this.exists() {
+        this.into_std_path_buf()
+    } else {
+        std::env::current_exe().unwrap()
+    });
     command.args(["--exact", "players::a_player_follows_its_orders", "--nocapture"]);
     command.env_clear().env(ORDERS, json!({"repo": repo, "orders": orders}).to_string());
     // One artifact after the other: then a step is reached with all before it done.

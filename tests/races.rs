@@ -138,7 +138,7 @@ fn of_four_that_put_the_same_bytes_all_get_the_same_dataset_or_wait_for_it() {
                 }
                 // It came while the winner was still writing.
                 Err(told) => {
-                    assert!(told.contains(&id) && told.contains("is open on it"), "{told}")
+                    assert!(told.contains(&id) && told.contains("is open on it"), "{told}");
                 }
             }
         }

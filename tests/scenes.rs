@@ -89,9 +89,8 @@ impl Scene {
             after.extend(contents.map(|(item, content)| (item.into(), Some(content.into()))));
         };
         match (kind, closing) {
-            (_, Closing::Revert) => {}
-            // An abandon keeps what is whole, and so does one of a removal.
-            ("remove" | "purge" | "remove-run", Closing::Abandon) => {}
+            // An abandon keeps what is whole: of a removal, all.
+            (_, Closing::Revert) | ("remove" | "purge" | "remove-run", Closing::Abandon) => {}
             ("put", _) => whole(&mut after, [("i0004", "four"), ("i0005", "five")]),
             ("ingest", _) => whole(&mut after, [("i0004", "ingested"), ("i0005", "ingested")]),
             ("restore", _) => whole(&mut after, [("i0002", "again 2"), ("i0003", "again 3")]),

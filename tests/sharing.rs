@@ -94,7 +94,7 @@ fn registered_only_and_managed_datasets_are_visible_as_such() {
 fn what_is_not_stored_is_tagged_only_where_nobody_is_at_work() {
     let scene = Scene::killed_at("put", "close.storage.done:1");
     let depot = &scene.depot;
-    depot.pantler(&["collection", "create", "best", "--tagged"]).expect(0);
+    depot.pantler(&["collection", "create", "best"]).expect(0);
     let rows = depot.rows("r");
     let tag =
         |n: usize| depot.pantler(&["collection", "tag", "best", &rows[n].dataset.id.to_string()]);
@@ -121,7 +121,7 @@ fn what_is_tagged_is_not_purged_and_nothing_is_touched() {
     let depot = Depot::new(10);
     let tagged = depot.put("r", "i0000", "zero");
     let other = depot.put("r", "i0001", "one");
-    depot.pantler(&["collection", "create", "best", "--tagged"]).expect(0);
+    depot.pantler(&["collection", "create", "best"]).expect(0);
     depot.pantler(&["collection", "tag", "best", &tagged.to_string()]).expect(0);
     let picture = depot.picture();
     for order in [Order::purge(&[other, tagged]), Order::remove_run("r")] {

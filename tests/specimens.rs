@@ -181,6 +181,70 @@ fn an_open_ingest_can_be_ended() {
 }
 
 #[test]
+fn an_open_transaction_of_each_kind_can_be_ended() {
+    let open = repository(&specimen("open-kinds-v1"));
+    open.check();
+    let rows = open.pantler(&["transaction", "list", "--json"]).expect(0).json();
+    let mut kinds: Vec<(String, String)> = Vec::new();
+    for row in rows.as_array().unwrap() {
+        let text = |field: &str| row[field].as_str().unwrap().to_owned();
+        kinds.push((text("kind"), text("name")));
+    }
+    kinds.sort();
+    let names: Vec<&str> = kinds.iter().map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!(
+        names,
+        ["ingest", "put", "remove", "remove", "remove-run", "restore", "transfer"],
+        "{kinds:?}"
+    );
+    let close = |project: &Project, verb: &str, name: &str| {
+        project.pantler(&["transaction", verb, name, "--take-over"])
+    };
+    for (kind, name) in &kinds {
+        open.pantler(&["transaction", "show", name]).expect(0);
+        // What was deleted cannot come back, what was not written cannot be committed.
+        let reverted = open.duplicate();
+        let ran = close(&reverted, "revert", name);
+        let purged = reverted.pantler(&["transaction", "show", name]).text().contains("purged");
+        let gone = kind == "remove" && purged;
+        assert_eq!(ran.code(), Some(if gone { 4 } else { 0 }), "{name}: {}", ran.stderr);
+        reverted.check();
+
+        let committed = open.duplicate();
+        let ran = close(&committed, "commit", name);
+        let unwritten = ["put", "ingest", "transfer"].contains(&kind.as_str());
+        assert_eq!(ran.code(), Some(if unwritten { 4 } else { 0 }), "{name}: {}", ran.stderr);
+        committed.check();
+
+        close(&open, "abandon", name).expect(0);
+        open.check();
+    }
+    assert_eq!(open_names(&open, "transaction"), [""; 0]);
+    // Abandoned, what is whole is stored, and the rest is registered only.
+    let rows = open.pantler(&["query", "datasets", "--json"]).expect(0).json();
+    let mut states: BTreeMap<(String, bool), usize> = BTreeMap::new();
+    for row in rows.as_array().unwrap() {
+        let run = row["run"].as_str().unwrap().split('/').next().unwrap().to_owned();
+        *states.entry((run, row["state"] == "stored")).or_default() += 1;
+    }
+    let states: Vec<_> = states.iter().map(|((run, s), n)| (run.as_str(), *s, *n)).collect();
+    assert_eq!(
+        states,
+        [
+            ("dropped", true, 2),
+            ("elsewhere", false, 1),
+            ("ingested", false, 2),
+            ("ingested", true, 8),
+            ("purged", false, 2),
+            ("put", false, 1),
+            ("restored", true, 2),
+            ("specimen", true, 18),
+            ("unstored", true, 2),
+        ]
+    );
+}
+
+#[test]
 fn a_half_run_workspace_is_run_on_and_committed() {
     let project = repository(&specimen("internal-v1"));
     let name = the_workspace(&project);

@@ -1,9 +1,14 @@
 //! Storing and removing from the command line: put, get, ingest, restore, remove,
 //! remove-run, transfer.
 
-use std::{collections::BTreeMap, io::Write as _, os::unix::process::ExitStatusExt as _, process::Stdio};
+use std::{
+    collections::BTreeMap,
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::process::ExitStatusExt as _,
+    process::Stdio,
+};
 
-use pantler_testkit::{Program, Project, Ran};
+use pantler_testkit::{Project, Ran};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -404,16 +409,16 @@ fn each_transfer_mode_does_what_it_says_to_the_file() {
     // A file in the storage that no record names is an orphan until it is ingested.
     let project = climate();
     put(&project, "one.csv", "month=1");
-    project.write("repo/artifacts/raw@1/mine/2.csv", "22\n");
+    project.write("repo/artifacts/mine/2.csv", "22\n");
     let pattern = "repo/artifacts/*/mine/{month}.csv";
     let refused =
         pantler(&project, &["ingest", "--type", "daily", "--run", "raw", pattern]).expect(2);
     assert!(refused.stderr.contains("it has no `{city}`"), "{}", refused.stderr);
-    project.write("index.csv", "file,city,month\nrepo/artifacts/raw@1/mine/2.csv,oslo,2\n");
+    project.write("index.csv", "file,city,month\nrepo/artifacts/mine/2.csv,oslo,2\n");
     let args = ["ingest", "--type", "daily", "--run", "raw", "--index", "index.csv"];
     assert_eq!(done(&project, &args), "ingested 1 dataset (3 B)");
     let path = path_of(&row_of(&project, "city=oslo", "month=2"));
-    assert_eq!(path, project.path().join("repo/artifacts/raw@1/mine/2.csv"));
+    assert_eq!(path, project.path().join("repo/artifacts/mine/2.csv"));
 }
 
 #[test]
@@ -485,15 +490,9 @@ fn several_datasets_are_read_into_a_folder() {
     );
 
     let refused = |args: &[&str]| tidy(&project, &pantler(&project, args).stderr);
-    insta::assert_snapshot!(refused(&["get", &one, &two]), @r#"
-    error: several datasets go into a folder: name it with -d DIR
-    "#);
-    insta::assert_snapshot!(refused(&["get", &one, "daily", "--collections", "raw"]), @r#"
-    error: name datasets by UUID or by their type, not both
-    "#);
-    insta::assert_snapshot!(refused(&["get", "city=oslo"]), @r#"
-    error: values go with a dataset type and --collections
-    "#);
+    insta::assert_snapshot!(refused(&["get", &one, &two]), @"error: several datasets go into a folder: name it with -d DIR");
+    insta::assert_snapshot!(refused(&["get", &one, "daily", "--collections", "raw"]), @"error: name datasets by UUID or by their type, not both");
+    insta::assert_snapshot!(refused(&["get", "city=oslo"]), @"error: values go with a dataset type and --collections");
     // What is registered only is said before anything is written.
     done(&project, &["remove", &two]);
     pantler(&project, &["get", &one, &two, "-d", "none"]).expect(1);
@@ -574,25 +573,31 @@ fn being_interrupted_reverts() {
     for month in 1..=2 {
         project.write(&format!("data/oslo/{month}.csv"), format!("{month}\n"));
     }
-    for (signal, step) in
-        [(Signal::INT, "open.row.committed:1"), (Signal::TERM, "registry.begin:1")]
-    {
+    let args = ["ingest", "--type", "daily", "--run", "raw", "data/{city}/{month}.csv"];
+    for signal in [Signal::INT, Signal::TERM] {
         let before = project.picture();
-        let args = ["ingest", "--type", "daily", "--run", "raw", "data/{city}/{month}.csv"];
+        // The opening waits until the test lets go of the database.
+        let database = rusqlite::Connection::open(project.repo().join("registry.sqlite3")).unwrap();
+        database.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let log = project.path().join(format!("steps-{}", signal.as_raw()));
         let mut command = command(&project, &args);
-        command.env("PANTLER_PAUSE", step).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = command.spawn().unwrap();
-        let pid = Pid::from_child(&child);
-        until("it is paused", || is_paused(&child));
-        kill_process(pid, signal).unwrap();
-        kill_process(pid, Signal::CONT).unwrap();
-        let ran = Ran::finish(child).expect(130);
-        insta::allow_duplicates! {
-            insta::assert_snapshot!(ran.stderr, @r#"
-            error: the ingest was stopped and undone
-            now: the repository is as it was before
-            "#);
-        }
+        command.env("PANTLER_CRASH_LOG", &log).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let waits = || std::fs::read_to_string(&log).is_ok_and(|s| s.contains("registry.begin"));
+        until("it opens its transaction", waits);
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert_eq!(
+            lines.next().unwrap().unwrap(),
+            "stopping, and undoing what was begun; once more ends at once"
+        );
+        database.execute_batch("ROLLBACK").unwrap();
+        let rest: Vec<String> = lines.map(Result::unwrap).collect();
+        assert_eq!(
+            rest,
+            ["error: the ingest was stopped and undone", "now: the repository is as it was before"]
+        );
+        Ran::finish(child).expect(130);
         before.assert_same(&project.picture(), "after what was interrupted");
         assert_eq!(open_names(&project, "transaction"), Vec::<String>::new());
     }

@@ -218,13 +218,15 @@ fn replacing_with_a_failing_upload_keeps_the_old_artifact() {
     assert_eq!(std::fs::read(old).unwrap(), OLD);
 }
 
+type Damage = fn(&camino::Utf8Path);
+
 /// What vanished, was cut or rotted is stored again by the same call, which says so.
 #[test]
 fn saving_again_repairs_what_vanished_or_rotted() {
     let project = pages();
     let butler = butler(&project);
     put(&butler, "second", &SIX).unwrap();
-    let damages: [(&str, fn(&camino::Utf8Path)); 3] = [
+    let damages: [(&str, Damage); 3] = [
         ("vanished", |path| std::fs::remove_file(path).unwrap()),
         ("cut", |path| {
             use std::os::unix::fs::PermissionsExt as _;

@@ -65,15 +65,22 @@ fn a_killed_save_is_listed_with_what_is_missing_and_the_same_command_finishes_it
     }
 }
 
-/// P4, second case: the content has changed when it is saved again. No version of it is
-/// left broken, since none was stored.
+/// P4, second case: the content has changed when it is saved again. That is other work,
+/// and the open transaction is named; when it is reverted, the new content is stored, and
+/// of the old one nothing is left.
 #[test]
 fn a_killed_save_of_what_changed_meanwhile_leaves_no_broken_version() {
     for at in ["datastore.write.half:1", "datastore.rename:1", "close.storage.done:1"] {
         let project = pages();
         let args = put_file(&project, "a", "second");
         kill(&project, &args, at);
+        let name = open_names(&project, "transaction").remove(0);
+        let left = project.picture();
         project.write("new.txt", large("changed"));
+        let refused = run(&project, &args).expect(4);
+        assert!(refused.stderr.contains(&format!("transaction revert {name}")), "{at}");
+        left.assert_same(&project.picture(), at);
+        project.pantler(&["transaction", "revert", &name]).expect(0);
         run(&project, &args).expect(0);
         let rows = datasets(&project, &["page", "item=a"]);
         assert_eq!(rows.len(), 1, "{at}: {rows:?}");

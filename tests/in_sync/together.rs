@@ -130,7 +130,7 @@ fn the_loser_of_the_database_lock_waits() {
     let mut waiter = armed(&project, &second, "PANTLER_CRASH_LOG", log.as_str());
     let mut waiter = waiter.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let began = || std::fs::read_to_string(&log).unwrap_or_default().contains("registry.begin\n");
-    until("it is about to write", || began());
+    until("it is about to write", began);
     // It sleeps and tries again, and again.
     let tries = |pid: u32| -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();

@@ -1,10 +1,14 @@
 //! Does an operation to the repository and to the model, and compares.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+};
 
 use camino::Utf8PathBuf;
 use pantler::{
     butler::{
+        artifacts::Content,
         request::{
             IngestDataset, IngestFile, IngestRequest, NewDataset, NoProgress, PutItem, PutRequest,
             RemoveRequest, RestoreContent, RestoreItem, Slice, StoreOptions, StoreReport,
@@ -13,7 +17,7 @@ use pantler::{
         storing::{Item as StoredItem, ItemDataset, Put, StoringRun},
     },
     core::{
-        CollectionName, CollectionType, DatasetId, DatasetRef, StorageClass, WriteId,
+        Checksum, CollectionName, CollectionType, DatasetId, DatasetRef, StorageClass, WriteId,
         changes::Change, transaction::Closing,
     },
     datastore::key,
@@ -39,7 +43,11 @@ pub(super) struct Twin<'a> {
     model: Model,
     /// A rule that is wrong on purpose, to see that this is found.
     wrong: bool,
+    tally: &'a Tally,
 }
+
+/// How often each operation ended how.
+pub(super) type Tally = Mutex<BTreeMap<String, u64>>;
 
 /// What was asked for, so that the answer can be compared.
 struct Asked {
@@ -55,8 +63,13 @@ impl Asked {
 }
 
 impl<'a> Twin<'a> {
-    pub(super) fn new(template: &world::Template, source: &'a DirectButler, wrong: bool) -> Self {
-        Self { world: World::new(template), source, model: Model::default(), wrong }
+    pub(super) fn new(
+        template: &world::Template,
+        source: &'a DirectButler,
+        tally: &'a Tally,
+        wrong: bool,
+    ) -> Self {
+        Self { world: World::new(template), source, model: Model::default(), wrong, tally }
     }
 
     /// One step, on both.
@@ -116,6 +129,7 @@ impl<'a> Twin<'a> {
         let died = self.world.heal(death);
         let Some(Asked { said, plan, report }) = asked else { return Ok(()) };
         let failed_for = format!("{said:?}, {}", if died { "died" } else { "lives" });
+        *self.tally.lock().unwrap().entry(tallied(&step.op, &said, died)).or_default() += 1;
         let faultless = matches!(step.fault, Fault::None);
         let mut nothing = vec![before.clone()];
         nothing.extend(plan.undone.iter().cloned());
@@ -162,10 +176,16 @@ impl<'a> Twin<'a> {
         if *mode == Mode::InPlace {
             return Ok(());
         }
-        for (path, content) in sources {
+        let Op::Ingest { run, files, .. } = op else { return Ok(()) };
+        for file in files {
+            let (path, _) = self.source_of(*run, file, *mode, how.name);
+            let (path, content) = (&path, &sources[&path]);
             let now = std::fs::read(path).ok();
             let there = now.as_ref() == Some(content) && moment(path) == moments[path];
-            let may_go = *mode == Mode::Move && matches!(said, Said::Done | Said::Unclear(_));
+            let stored = |(city, _): &(u8, u8)| {
+                matches!(self.model.state((*run, *city)), Some(State::Stored(_)))
+            };
+            let may_go = *mode == Mode::Move && file.iter().all(stored);
             let must_go = *mode == Mode::Move
                 && *said == Said::Done
                 && !how.keep_going
@@ -206,8 +226,13 @@ impl<'a> Twin<'a> {
             if !path.exists() {
                 world::replace(&path, &content);
                 if let Some(place) = place {
-                    self.model.strays.insert(place.clone());
-                    placed.push(place);
+                    if self.model.is_named(&place, &BTreeSet::new()) {
+                        // Put back what somebody had deleted.
+                        self.found_at(&place, Some(&content));
+                    } else if !self.model.is_managed(&place) {
+                        self.model.strays.insert(place.clone());
+                        placed.push(place);
+                    }
                 }
             }
             sources.insert(path.clone(), std::fs::read(path).unwrap());
@@ -300,7 +325,7 @@ impl<'a> Twin<'a> {
             offset: None,
             registered: false,
         });
-        let wanted = wanted("put", how, parts.map(single).collect());
+        let wanted = wanted("put", how, parts.map(known).collect());
         let items = items.iter().map(|(city, number)| PutItem {
             dataset: self.new_dataset(*city),
             content: world::content(*number).into(),
@@ -346,7 +371,9 @@ impl<'a> Twin<'a> {
                 Mode::Direct => Some(format!("file://{path}")),
                 _ => None,
             };
-            items.push(Item { parts, place, source: moment(&path), expected: None });
+            // The checksums of slices are those of the file as it is now.
+            let expected = (file.len() > 1).then(|| whole.clone());
+            items.push(Item { parts, place, source: moment(&path), expected });
             request.push(IngestFile { source: path, datasets });
         }
         let wanted = wanted("ingest", how, items);
@@ -370,7 +397,7 @@ impl<'a> Twin<'a> {
             offset: None,
             registered: true,
         });
-        let wanted = wanted("restore", how, parts.map(single).collect());
+        let wanted = wanted("restore", how, parts.map(known).collect());
         let items: Vec<RestoreItem<'_>> = cells
             .iter()
             .filter_map(|cell| self.model.id(*cell))
@@ -396,12 +423,11 @@ impl<'a> Twin<'a> {
             rows.into_iter().map(|row| (world::cell(&row.dataset), row)).collect();
         let items = cells.iter().map(|cell| {
             let content = world::source_content(*cell);
-            let part =
-                Part { cell: *cell, content: content.clone(), offset: None, registered: false };
+            let part = Part { cell: *cell, content, offset: None, registered: false };
             let key = rows[cell].records[0].location.as_str();
             let place = self.source.root().join("artifacts").join(key);
             let place = (mode == Mode::Direct).then(|| format!("file://{place}"));
-            Item { place, expected: Some(content), ..single(part) }
+            Item { place, ..known(part) }
         });
         let mut wanted = wanted("transfer", how, items.collect());
         let ids: Vec<DatasetId> = cells.iter().map(|cell| rows[cell].dataset.id).collect();
@@ -565,7 +591,11 @@ impl<'a> Twin<'a> {
                 slice: None,
                 registered: false,
             };
-            items.push(StoredItem::written_at(key, vec![dataset]));
+            let mut item = StoredItem::written_at(key, vec![dataset]);
+            let content = world::content(0);
+            let (size, checksum) = (content.len() as u64, Checksum::of(&content));
+            item.expected = Some(Content { size, checksum });
+            items.push(item);
             new.push(DatasetRef { id, dataset_type, data_id, run: run.clone() });
         }
         let put =
@@ -726,6 +756,21 @@ impl<'a> Twin<'a> {
     }
 }
 
+fn tallied(op: &Op, said: &Said, died: bool) -> String {
+    let op = match op {
+        Op::Close { closing, .. } => closing.verb().to_owned(),
+        op => format!("{op:?}").split(' ').next().unwrap_or_default().to_lowercase(),
+    };
+    let said = match said {
+        Said::Done => "done",
+        _ if died => "died",
+        Said::Failed(_) => "failed",
+        Said::LeftOpen(_) => "left open",
+        Said::Unclear(_) => "unclear",
+    };
+    format!("{op}: {said}")
+}
+
 fn wanted(kind: &'static str, how: Storing, items: Vec<Item>) -> Wanted {
     Wanted {
         kind,
@@ -737,8 +782,10 @@ fn wanted(kind: &'static str, how: Storing, items: Vec<Item>) -> Wanted {
     }
 }
 
-fn single(part: Part) -> Item {
-    Item { parts: vec![part], place: None, source: None, expected: None }
+/// An artifact of one dataset whose content is known before it is written.
+fn known(part: Part) -> Item {
+    let expected = Some(part.content.clone());
+    Item { parts: vec![part], place: None, source: None, expected }
 }
 
 fn options(how: Storing) -> StoreOptions {

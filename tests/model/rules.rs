@@ -115,11 +115,24 @@ impl Model {
         {
             return self.go_on(here, wanted, name, open);
         }
+        let unstoring = wanted.name.as_ref().map(|name| format!("{name}/unstore"));
+        if let Some(name) = &unstoring
+            && !restore
+            && self.open.get(name).is_some_and(|open| open.kind == "remove")
+        {
+            // What a killed call left of taking lost artifacts away is finished first.
+            let first = self.close(here, name, Closing::Commit, wanted.take_over);
+            let Some(after) = first.done.first() else { return Plan::refused() };
+            let mut plan = after.store(here, wanted);
+            plan.undone.extend(first.undone);
+            plan.undone.push(after.clone());
+            plan.open.extend(first.open);
+            return plan;
+        }
         if wanted.kind == "put" && parts().any(|part| self.locks(part.cell.0).modified) {
             return Plan::refused();
         }
         let (mut to_store, mut lost) = (Vec::new(), BTreeSet::new());
-        let mut skipped = 0;
         for item in &wanted.items {
             let standing = if restore {
                 // Nothing is compared: it must be registered only.
@@ -132,10 +145,7 @@ impl Model {
             match standing {
                 None if wanted.keep_going && !restore => continue,
                 None => return Plan::refused(),
-                Some(Standing::Same) => {
-                    skipped += 1;
-                    continue;
-                }
+                Some(Standing::Same) => continue,
                 Some(Standing::New) => {}
                 Some(Standing::Registered) => {
                     item.parts.iter_mut().for_each(|part| part.registered = true);
@@ -147,7 +157,6 @@ impl Model {
             }
             to_store.push(item);
         }
-        let _ = skipped;
         let mut plan = Plan::default();
         let mut before = self.clone();
         if !lost.is_empty() {
@@ -156,7 +165,7 @@ impl Model {
             }
             let removal = self.removal(&lost, Extent::Unstore, here.process);
             let mut left = self.clone();
-            left.insert_open(UNNAMED, removal.clone());
+            left.insert_open(unstoring.as_deref().unwrap_or(UNNAMED), removal.clone());
             plan.open.push(left);
             before = self.removed(&removal);
             plan.undone.push(before.clone());
@@ -168,15 +177,12 @@ impl Model {
         let open = before.storing(wanted.kind, &to_store, here.process);
         let locked = open.modified.iter().any(|run| before.locks(*run).any())
             || open.inserting.iter().any(|run| before.locks(*run).modified);
-        if locked {
+        if locked || to_store.iter().any(|item| before.is_place_taken(item)) {
             return plan;
         }
         let mut left = before.clone();
         left.insert_open(wanted.name.as_deref().unwrap_or(UNNAMED), open);
         plan.open.push(left);
-        if to_store.iter().any(|item| before.is_place_taken(item)) {
-            return plan;
-        }
         plan.done.push(before.with(&to_store));
         if wanted.keep_going {
             for chosen in 0..(1_u32 << to_store.len()) - 1 {
@@ -270,10 +276,14 @@ impl Model {
         let mut all = None;
         for part in &item.parts {
             let this = self.standing_of(part, wanted, mine)?;
-            if all.is_some_and(|all| all != this) {
-                return None;
-            }
-            all = Some(this);
+            all = match (all, this) {
+                (None, this) => Some(this),
+                (Some(other), this) if other == this => Some(this),
+                (Some(Standing::Same | Standing::Lost), Standing::Same | Standing::Lost) => {
+                    Some(Standing::Lost)
+                }
+                _ => return None,
+            };
         }
         all
     }
@@ -302,13 +312,19 @@ impl Model {
         let Some(place) = item.place.as_deref().filter(|place| !place.starts_with("file:")) else {
             return false;
         };
-        let doomed = self.open.values().any(|open| match &open.work {
+        self.is_managed(place) || self.is_named(place, &BTreeSet::new())
+    }
+
+    /// Whether an open transaction stores or deletes what lies there.
+    pub(super) fn is_managed(&self, place: &str) -> bool {
+        self.open.values().any(|open| match &open.work {
             Work::Removal { artifacts, .. } => {
                 artifacts.iter().any(|a| a.doomed && a.location == place)
             }
-            Work::Storing { .. } => false,
-        });
-        doomed || self.is_named(place, &BTreeSet::new())
+            Work::Storing { items, .. } => {
+                items.iter().any(|other| other.place.as_deref() == Some(place))
+            }
+        })
     }
 
     fn storing(&self, kind: &'static str, items: &[Item], process: &Process) -> Open {
@@ -363,10 +379,15 @@ impl Model {
     /// Opens a put that nobody writes for.
     pub(super) fn begin(&self, process: &Process, name: &str, cells: &BTreeSet<Cell>) -> Plan {
         let item = |cell: &Cell| Item {
-            parts: vec![Part { cell: *cell, content: Vec::new(), offset: None, registered: false }],
+            parts: vec![Part {
+                cell: *cell,
+                content: super::world::content(0),
+                offset: None,
+                registered: false,
+            }],
             place: None,
             source: None,
-            expected: None,
+            expected: Some(super::world::content(0)),
         };
         let items: Vec<Item> = cells.iter().map(item).collect();
         let open = self.storing("put", &items, process);
@@ -433,10 +454,25 @@ impl Model {
         extent: Extent,
         run: Option<u8>,
     ) -> Plan {
+        if let Some((name, open)) = name.and_then(|name| Some((name, self.open.get(name)?))) {
+            // The same again finishes it.
+            let same = match &open.work {
+                Work::Removal { extent: of, .. } if *of == extent => match run {
+                    Some(run) => open.modified.contains(&run),
+                    None => open.cells == *cells,
+                },
+                _ => false,
+            };
+            let here = &Here { process, disk: &BTreeMap::new(), outside: &|_| None };
+            return if same {
+                self.close(here, name, Closing::Commit, false)
+            } else {
+                Plan::refused()
+            };
+        }
         let mut runs: BTreeSet<u8> = cells.iter().map(|(run, _)| *run).collect();
         runs.extend(run);
-        let refused = name.is_some_and(|name| self.open.contains_key(name))
-            || runs.iter().any(|run| self.locks(*run).any())
+        let refused = runs.iter().any(|run| self.locks(*run).any())
             || extent != Extent::Unstore && cells.iter().any(|cell| self.is_tagged(*cell))
             || run.is_some_and(|run| self.is_chained(run) || !self.runs.contains(&run));
         if refused {
@@ -470,15 +506,10 @@ impl Model {
     /// unless somebody else has it.
     fn orphan(&mut self, items: &[Item]) {
         for place in items.iter().filter_map(|item| item.place.clone()) {
-            let others = self.open.values().any(|open| match &open.work {
-                Work::Storing { items, .. } => {
-                    items.iter().any(|item| item.place.as_ref() == Some(&place))
-                }
-                Work::Removal { artifacts, .. } => {
-                    artifacts.iter().any(|artifact| artifact.location == place)
-                }
-            });
-            if !place.starts_with("file:") && !others && !self.is_named(&place, &BTreeSet::new()) {
+            if !place.starts_with("file:")
+                && !self.is_managed(&place)
+                && !self.is_named(&place, &BTreeSet::new())
+            {
                 self.strays.insert(place);
             }
         }
@@ -534,13 +565,6 @@ impl Model {
         let mut lost = Vec::new();
         for item in items {
             let places: Vec<(String, Vec<u8>)> = match &item.place {
-                Some(place) if self.is_place_taken(item) => {
-                    if closing == Closing::Commit {
-                        return None;
-                    }
-                    let _ = place;
-                    Vec::new()
-                }
                 Some(place) => here.at(place).map(|now| (place.clone(), now)).into_iter().collect(),
                 None => {
                     let written = here.written(open, item.parts[0].cell);
@@ -553,8 +577,9 @@ impl Model {
             for part in &item.parts {
                 let state = match &found {
                     None => State::Registered,
-                    Some((location, now)) => State::Stored(Stored {
-                        location: Some(location.clone()),
+                    Some((_, now)) => State::Stored(Stored {
+                        // What it wrote is moved to a key of the closing's own.
+                        location: item.place.clone(),
                         offset: part.offset,
                         content: match part.offset {
                             None => now.clone(),
@@ -593,13 +618,19 @@ impl Model {
             let fits =
                 |now: &Vec<u8>| artifact.stored.iter().all(|(_, stored)| stored.fits(now.len()));
             let first = first_cell(artifact);
-            let found: Option<(Option<String>, Vec<u8>)> = if artifact.doomed {
+            let found: Option<Vec<u8>> = if artifact.doomed {
                 let mut places: Vec<Vec<u8>> =
                     here.written(open, first).into_iter().map(|(_, now)| now.clone()).collect();
                 places.extend(here.at(&artifact.location));
-                places.into_iter().find(fits).map(|now| (None, now))
+                places.into_iter().find(fits)
             } else {
                 let now = here.at(&artifact.location);
+                if !now.as_ref().is_some_and(fits) {
+                    if closing == Closing::Revert {
+                        return None;
+                    }
+                    continue;
+                }
                 for (cell, stored) in &artifact.stored {
                     self.set(*cell, State::Stored(Stored { now: now.clone(), ..stored.clone() }));
                 }
@@ -607,14 +638,17 @@ impl Model {
             };
             match found {
                 None if closing == Closing::Revert => return None,
-                None => {}
-                Some((location, now)) => {
+                None => {
+                    // A file of the user's that was ingested in place, and damaged.
+                    let place = &artifact.location;
+                    if !place.contains('~') && here.at(place).is_some() {
+                        self.strays.insert(place.clone());
+                    }
+                }
+                Some(now) => {
                     for (cell, stored) in &artifact.stored {
-                        let state = Stored {
-                            location: location.clone(),
-                            now: Some(now.clone()),
-                            ..stored.clone()
-                        };
+                        let state =
+                            Stored { location: None, now: Some(now.clone()), ..stored.clone() };
                         self.set(*cell, State::Stored(state));
                     }
                 }

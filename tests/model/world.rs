@@ -321,6 +321,11 @@ fn failing(butler: DirectButler) -> (Life, Arc<FailingStorage>, Faults, DirectBu
     (life, storage, faults, butler)
 }
 
+/// Whether an earlier closing, or another holder, was in the way.
+fn is_refusal(error: &CloseError) -> bool {
+    matches!(error, CloseError::Held { .. } | CloseError::Door { .. })
+}
+
 /// What an operation says that it did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Said {
@@ -338,6 +343,7 @@ impl Said {
         let text = chain(error);
         match error {
             StoreError::LeftOpen { source, .. } if source.stays_open() => Self::LeftOpen(text),
+            StoreError::NotClosed { source, .. } if is_refusal(source) => Self::Failed(text),
             StoreError::LeftOpen { .. } | StoreError::NotClosed { .. } => Self::Unclear(text),
             StoreError::Butler(error) => Self::of_butler(error),
             _ => Self::Failed(text),
@@ -347,6 +353,7 @@ impl Said {
     pub(super) fn of_remove(error: &RemoveError) -> Self {
         let text = chain(error);
         match error {
+            RemoveError::NotClosed { source } if is_refusal(source) => Self::Failed(text),
             RemoveError::NotClosed { source } if source.stays_open() => Self::LeftOpen(text),
             RemoveError::NotClosed { .. } => Self::Unclear(text),
             RemoveError::Butler(error) => Self::of_butler(error),

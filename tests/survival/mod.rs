@@ -25,11 +25,15 @@ mod settle;
 mod stages;
 mod state;
 
+use std::collections::BTreeSet;
+
 use operation::{Operation, operation};
 use stages::{
     RUN, bare, damaged, fresh, in_place, indexed, ingested, killed, littered, nothing, prepared,
     ran, rotten, running, shared, stored, tagged, two, types, unstored, vanished,
 };
+
+use crate::crash;
 
 const PUT: &str = "put {project}/data/a.txt number item=a --run lab";
 const INGEST: &str = "ingest --type number --run lab data/{item}.txt";
@@ -106,20 +110,26 @@ fn chosen() -> Vec<Operation> {
 }
 
 /// Does it for every operation, and says of all that fail why, not of the first only.
-fn each(test: impl Fn(&Operation) + Send + Sync) {
-    let failed: Vec<&str> = chosen()
-        .iter()
-        .filter_map(|operation| {
-            let tested = std::panic::AssertUnwindSafe(|| test(operation));
-            std::panic::catch_unwind(tested).is_err().then_some(operation.name)
-        })
-        .collect();
+fn each<T>(test: impl Fn(&Operation) -> T) -> Vec<T> {
+    let mut done = Vec::new();
+    let mut failed = Vec::new();
+    for operation in chosen() {
+        let tested = std::panic::AssertUnwindSafe(|| test(&operation));
+        match std::panic::catch_unwind(tested) {
+            Ok(value) => done.push(value),
+            Err(_) => failed.push(operation.name),
+        }
+    }
     assert!(failed.is_empty(), "{failed:?}");
+    done
 }
 
 #[test]
 fn killed_at_every_step() {
-    each(|operation| drop(kill::kill_everywhere(operation)));
+    let reached: BTreeSet<String> = each(kill::kill_everywhere).into_iter().flatten().collect();
+    if chosen().len() == operations().len() {
+        crash::assert_all_are_reached(reached);
+    }
 }
 
 #[test]

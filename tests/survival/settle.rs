@@ -166,13 +166,13 @@ impl<'o> Trial<'o> {
         }
     }
 
-    /// Nothing that was there before was deleted.
+    /// Nothing that was there before, and before what had been left open, was deleted.
     pub(crate) fn assert_nothing_deleted(&self, copy: &Copy, at: &str) {
-        let (now, before) = (picture(&copy.project), picture(&self.stage.project));
         if self.operation.takes || self.operation.mends {
             return;
         }
-        for path in before.files.keys().filter(|path| path.starts_with("artifacts/")) {
+        let now = picture(&copy.project);
+        for path in self.stage.ground.files.keys().filter(|path| path.starts_with("artifacts/")) {
             assert!(now.files.contains_key(path), "{at}: {path} was deleted");
         }
     }
@@ -186,7 +186,7 @@ impl<'o> Trial<'o> {
             let left = open(&copy.project);
             assert!(left.is_empty() && self.end(&copy.project) == self.expected, "{said}");
         }
-        self.assert_finished(copy, at);
+        self.assert_finished(copy, &format!("{at}, again\n{}\n", ran.stderr));
     }
 
     /// The same command again, or the closing that it names as the way on, and then the
@@ -201,8 +201,7 @@ impl<'o> Trial<'o> {
     }
 
     fn assert_finished(&self, copy: &Copy, at: &str) {
-        let at = format!("{at}, again");
-        self.assert_expected(copy, &at);
+        self.assert_expected(copy, at);
         let found = findings(&copy.project);
         assert_eq!(found, self.expected_findings, "{at}: check finds something");
     }

@@ -18,7 +18,10 @@ use pantler_exec::{
     signals::{SignalGuard, stop_at_signals},
 };
 
-use crate::error::{CommandError, Status};
+use crate::{
+    error::{CommandError, Status},
+    output::Output,
+};
 
 const BEFORE: u8 = 0;
 const RUNNING: u8 = 1;
@@ -40,6 +43,13 @@ impl Phase {
     }
 }
 
+/// What is said about requests.
+#[derive(Debug)]
+struct Messages {
+    first: Option<&'static str>,
+    end: String,
+}
+
 /// Watches for requests to stop while it lives.
 #[derive(Debug)]
 pub(crate) struct Interrupts {
@@ -53,8 +63,19 @@ pub(crate) struct Interrupts {
 impl Interrupts {
     /// Installs the handlers. `message` is said when the process ends at once.
     pub(crate) fn watch(message: String) -> Result<Self, CommandError> {
-        let stop = StopFlag::new();
+        Self::watch_from(Phase::default(), Messages { first: None, end: message })
+    }
+
+    /// The same for work that only a second request breaks off; `first` is said at the
+    /// first.
+    pub(crate) fn watch_work(first: &'static str, end: String) -> Result<Self, CommandError> {
         let phase = Phase::default();
+        phase.after();
+        Self::watch_from(phase, Messages { first: Some(first), end })
+    }
+
+    fn watch_from(phase: Phase, messages: Messages) -> Result<Self, CommandError> {
+        let stop = StopFlag::new();
         let done = Arc::new(AtomicBool::new(false));
         let failed = |source| CommandError::failed(InterruptError(source));
         let signals = stop_at_signals(&stop).map_err(failed)?;
@@ -62,7 +83,7 @@ impl Interrupts {
             let (stop, phase, done) = (stop.clone(), phase.clone(), Arc::clone(&done));
             std::thread::Builder::new()
                 .name("interrupts".to_owned())
-                .spawn(move || watch(&stop, &phase, &done, &message))
+                .spawn(move || watch(&stop, &phase, &done, messages))
                 .map_err(failed)?
         };
         Ok(Self { stop, phase, done, watcher: Some(watcher), _signals: signals })
@@ -98,10 +119,16 @@ struct InterruptError(#[source] std::io::Error);
     clippy::exit,
     reason = "what the main thread does cannot be told to stop, and survives a kill"
 )]
-fn watch(stop: &StopFlag, phase: &Phase, done: &AtomicBool, message: &str) {
+fn watch(stop: &StopFlag, phase: &Phase, done: &AtomicBool, messages: Messages) {
+    let Messages { mut first, end } = messages;
     while !done.load(Ordering::SeqCst) {
+        if stop.is_set()
+            && let Some(first) = first.take()
+        {
+            Output::default().note(first);
+        }
         if ends_now(phase.0.load(Ordering::SeqCst), stop.requests()) {
-            crate::output::Output::default().note(message);
+            Output::default().note(&end);
             std::process::exit(i32::from(Status::Stopped.code()));
         }
         std::thread::park_timeout(Duration::from_millis(50));

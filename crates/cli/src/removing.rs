@@ -32,11 +32,14 @@ pub(crate) struct RemoveArgs {
 /// second ends the process.
 pub(crate) fn watched<T>(context: &Context, work: impl FnOnce() -> T) -> Result<T, CommandError> {
     let list = Next::command("transaction list").text(context.located());
-    let interrupts = Interrupts::watch(format!(
+    let end = format!(
         "stopped\nnow: the removal may be open; the same command goes on with it\nnext: {list}"
-    ))?;
-    interrupts.phase().after();
-    Ok(work())
+    );
+    let first = "a removal that has begun goes on to its end; once more ends at once";
+    let interrupts = Interrupts::watch_work(first, end)?;
+    let done = work();
+    drop(interrupts);
+    Ok(done)
 }
 
 /// What a removal did, in words behind `verb`.

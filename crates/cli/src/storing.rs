@@ -48,10 +48,11 @@ pub(crate) fn watched<T>(
     work: impl FnOnce(&StoreLines) -> T,
 ) -> Result<T, CommandError> {
     let again = Next::command("transaction list").text(context.located());
-    let interrupts = Interrupts::watch(format!(
+    let end = format!(
         "stopped\nnow: what was begun may be open; nothing that was stored is lost\nnext: {again}"
-    ))?;
-    interrupts.phase().after();
+    );
+    let first = "stopping, and undoing what was begun; once more ends at once";
+    let interrupts = Interrupts::watch_work(first, end)?;
     let lines = StoreLines::new(verb, interrupts.stop().clone());
     Ok(work(&lines))
 }
@@ -122,21 +123,21 @@ pub(crate) fn say_report(
     context: &Context,
     args: StoreArgs,
     done: &str,
-    report: StoreReport,
+    report: &StoreReport,
 ) -> CommandResult {
     let output = context.output();
     for (path, reason) in &report.sources_left {
         output.note(&format!("left {path}, which is stored: {reason}"));
     }
     if args.json {
-        output.json(&report_json(&report))?;
+        output.json(&report_json(report))?;
     } else {
-        output.say(&summary(done, &report));
+        output.say(&summary(done, report));
     }
     let stored = report.stored;
     finish(
         output,
-        report.failed,
+        &report.failed,
         &match stored {
             0 => "nothing else was stored".to_owned(),
             stored => format!("{} stored", count(stored, "other dataset")),
@@ -160,11 +161,11 @@ fn summary(done: &str, report: &StoreReport) -> String {
 }
 
 /// Lists what failed, if anything did.
-fn finish(output: &Output, failed: Vec<(String, String)>, rest: &str) -> CommandResult {
+fn finish(output: &Output, failed: &[(String, String)], rest: &str) -> CommandResult {
     if failed.is_empty() {
         return Ok(Status::Done);
     }
-    for (dataset, reason) in &failed {
+    for (dataset, reason) in failed {
         output.note(&format!("failed: {dataset}: {reason}"));
     }
     let number = failed.len();
@@ -186,11 +187,11 @@ pub(crate) fn say_plan(
     context: &Context,
     args: StoreArgs,
     would: &str,
-    plan: StorePlan,
+    plan: &StorePlan,
 ) -> CommandResult {
     let output = context.output();
     if args.json {
-        output.json(&plan_json(&plan))?;
+        output.json(&plan_json(plan))?;
     } else {
         if plan.resumes {
             output.line("would go on with what an open transaction of the same name began")?;
@@ -224,5 +225,5 @@ pub(crate) fn say_plan(
             output.line(&format!("would make {records} from keys"))?;
         }
     }
-    finish(output, plan.failed, "nothing has changed")
+    finish(output, &plan.failed, "nothing has changed")
 }

@@ -23,7 +23,10 @@ use pantler_core::{
 use pantler_datastore::key::run_prefix;
 use pantler_registry::{DatasetQuery, Reader, RegistryError};
 
-use crate::{ButlerError, CloseError, CloseOptions, Closed, DirectButler, TransactionFile, artifacts::DatastoreView};
+use crate::{
+    ButlerError, CloseError, CloseOptions, Closed, DirectButler, TransactionFile,
+    artifacts::DatastoreView,
+};
 
 /// How often the rows of a closing are tried before a serialization failure is reported.
 const ROW_TRIES: u32 = 8;
@@ -62,6 +65,7 @@ impl DirectButler {
         let decode = |source| CloseError::Decode { name: name.clone(), source };
         let transaction = self.kinds().decode(&row.kind, &row.data, &manifest).map_err(decode)?;
         self.close_row(&row, transaction.as_ref(), false, closing, options)
+            .map_err(|error| error.around(name, closing))
     }
 
     /// Closes a transaction that this process opened or took over.
@@ -91,6 +95,7 @@ impl DirectButler {
         match self.close_row(&row, open.transaction(), true, closing, options) {
             Ok(closed) => Ok(closed),
             Err(error) => {
+                let error = error.around(&row.name, closing);
                 let kept = error.stays_open().then(|| self.still_held(open)).flatten();
                 Err(CloseFailure { error: Box::new(error), open: kept })
             }
@@ -275,8 +280,8 @@ impl DirectButler {
         let mut tries = 0;
         let source = loop {
             let result = self.registry().write(|writer| {
-                writer.check_attempt(row.opening, attempt)?;
-                // The transaction's own locks go first: they must not keep its RUN.
+                // First, since it confirms the attempt, and the transaction's own locks
+                // must not keep its RUN.
                 writer.close_transaction(row.opening, attempt, closing, now)?;
                 writer.apply(changes, now)
             });

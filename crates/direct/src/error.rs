@@ -209,7 +209,18 @@ pub enum CloseError {
         #[source]
         source: RegistryError,
     },
-    /// Something around it failed before anything was changed.
+    /// Something around the closing of an open transaction failed.
+    #[error("transaction {name} stays open: it could not be {}", .closing.outcome())]
+    Around {
+        /// The transaction.
+        name: TransactionName,
+        /// What was tried.
+        closing: Closing,
+        /// Why.
+        #[source]
+        source: ButlerError,
+    },
+    /// It could not even be looked for.
     #[error(transparent)]
     Butler(#[from] ButlerError),
 }
@@ -221,6 +232,14 @@ impl From<RegistryError> for CloseError {
 }
 
 impl CloseError {
+    /// The same about an open transaction that is known by name.
+    pub(crate) fn around(self, name: &TransactionName, closing: Closing) -> Self {
+        match self {
+            Self::Butler(source) => Self::Around { name: name.clone(), closing, source },
+            other => other,
+        }
+    }
+
     /// Whether the transaction is known to be still open.
     pub fn stays_open(&self) -> bool {
         matches!(
@@ -230,6 +249,7 @@ impl CloseError {
                 | Self::Decode { .. }
                 | Self::StillOpen { .. }
                 | Self::Rows { .. }
+                | Self::Around { .. }
                 | Self::Butler(_)
         )
     }

@@ -229,7 +229,10 @@ impl DirectButler {
         // By the row that was read: the name may be another opening's by now.
         match self.close_row(row, transaction, false, Closing::Commit, CloseOptions::default()) {
             Ok(_) => Ok(report),
-            Err(error) => Err(RemoveError::NotClosed { source: Box::new(error) }),
+            Err(error) => {
+                let source = Box::new(error.around(&row.name, Closing::Commit));
+                Err(RemoveError::NotClosed { source })
+            }
         }
     }
 

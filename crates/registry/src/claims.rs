@@ -25,16 +25,14 @@ impl Writer {
         locks: &RunLocks,
         manifest: Option<&[u8]>,
     ) -> Result<(), RegistryError> {
-        if let Some(row) = self.transaction(&row.name)? {
-            return Err(RegistryError::TransactionExists { row: Box::new(row) });
-        }
         let current = self.datastore_config()?.version;
         if current != row.config_version {
             return Err(RegistryError::ConfigVersion { current, given: row.config_version });
         }
         let sql = "INSERT INTO artifact_transaction (name, kind, data, owner, opening_id, attempt,
             closing, host, boot_id, pid, opened_at, config_version)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+            ON CONFLICT (name) DO NOTHING";
         let params = rusqlite::params![
             row.name.as_str(),
             row.kind,
@@ -49,7 +47,13 @@ impl Writer {
             row.opened_at.as_nanos(),
             row.config_version,
         ];
-        self.db().execute(sql, params)?;
+        if self.db().execute(sql, params)? == 0 {
+            let there = self.transaction(&row.name)?.ok_or_else(|| {
+                let name = &row.name;
+                self.db().corrupt(format_args!("transaction {name} is there and cannot be found"))
+            })?;
+            return Err(RegistryError::TransactionExists { row: Box::new(there) });
+        }
         self.insert_locks(&row.name, locks)?;
         self.insert_manifest(row.opening, manifest.unwrap_or_default())
     }
@@ -116,10 +120,20 @@ impl Writer {
     /// # Errors
     /// [`RegistryError::Superseded`].
     pub fn check_attempt(&self, opening: OpeningId, attempt: u32) -> Result<(), RegistryError> {
-        match self.opening(opening)? {
-            Some(row) if row.attempt == attempt => Ok(()),
-            _ => Err(self.superseded(opening, attempt)),
-        }
+        self.name_of_attempt(opening, attempt).map(drop)
+    }
+
+    /// The name of the transaction of which `attempt` is the current one.
+    fn name_of_attempt(
+        &self,
+        opening: OpeningId,
+        attempt: u32,
+    ) -> Result<TransactionName, RegistryError> {
+        // Not the whole row: its data may be long.
+        let sql = "SELECT name FROM artifact_transaction WHERE opening_id = ?1 AND attempt = ?2";
+        let opening_bytes = &opening.as_uuid().as_bytes()[..];
+        let name = self.db().first(sql, (opening_bytes, attempt), |row| row.parsed(0))?;
+        name.ok_or_else(|| self.superseded(opening, attempt))
     }
 
     /// Closes a transaction: its row, locks and manifest go, and a line stays that
@@ -136,10 +150,7 @@ impl Writer {
         at: Tai,
     ) -> Result<(), RegistryError> {
         let opening_bytes = &opening.as_uuid().as_bytes()[..];
-        let name = match self.opening(opening)? {
-            Some(row) if row.attempt == attempt => row.name,
-            _ => return Err(self.superseded(opening, attempt)),
-        };
+        let name = self.name_of_attempt(opening, attempt)?;
         for sql in locks::DELETE {
             self.db().execute(sql, [name.as_str()])?;
         }

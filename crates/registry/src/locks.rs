@@ -19,6 +19,25 @@ pub enum LockKind {
     Input,
 }
 
+impl LockKind {
+    /// The statement that finds who holds a RUN so, by name.
+    pub(crate) const fn holders(self) -> &'static str {
+        match self {
+            Self::Modified => {
+                "SELECT transaction_name FROM artifact_transaction_modified_run WHERE run_name = ?1"
+            }
+            Self::InsertOnly => {
+                "SELECT transaction_name FROM artifact_transaction_insert_only_run
+                WHERE run_name = ?1 ORDER BY transaction_name"
+            }
+            Self::Input => {
+                "SELECT transaction_name FROM artifact_transaction_input_run
+                WHERE run_name = ?1 ORDER BY transaction_name"
+            }
+        }
+    }
+}
+
 impl fmt::Display for LockKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -67,22 +86,8 @@ impl Reader {
         run: &CollectionName,
     ) -> Result<Vec<(TransactionName, LockKind)>, RegistryError> {
         let mut locks = Vec::new();
-        for (kind, sql) in [
-            (
-                LockKind::Modified,
-                "SELECT transaction_name FROM artifact_transaction_modified_run WHERE run_name = ?1",
-            ),
-            (
-                LockKind::InsertOnly,
-                "SELECT transaction_name FROM artifact_transaction_insert_only_run
-                WHERE run_name = ?1 ORDER BY transaction_name",
-            ),
-            (
-                LockKind::Input,
-                "SELECT transaction_name FROM artifact_transaction_input_run
-                WHERE run_name = ?1 ORDER BY transaction_name",
-            ),
-        ] {
+        for kind in [LockKind::Modified, LockKind::InsertOnly, LockKind::Input] {
+            let sql = kind.holders();
             locks.extend(self.db().all(sql, [run.as_str()], |row| Ok((row.parsed(0)?, kind)))?);
         }
         Ok(locks)
@@ -133,12 +138,12 @@ impl Writer {
         run: &CollectionName,
         refused: &[LockKind],
     ) -> Result<(), RegistryError> {
-        let lock = self.locks_of_run(run)?.into_iter().find(|(_, kind)| refused.contains(kind));
-        match lock {
-            None => Ok(()),
-            Some((transaction, lock)) => {
-                Err(RegistryError::RunLocked { run: run.clone(), transaction, lock })
+        for &lock in refused {
+            let holder = self.db().first(lock.holders(), [run.as_str()], |row| row.parsed(0))?;
+            if let Some(transaction) = holder {
+                return Err(RegistryError::RunLocked { run: run.clone(), transaction, lock });
             }
         }
+        Ok(())
     }
 }

@@ -67,6 +67,9 @@ fn set_up(connection: &Connection, options: &OpenOptions) -> rusqlite::Result<()
     // A misspelt column in quotes is an error, not a string.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
+    // Plans do not depend on the values of parameters: otherwise a statement is planned
+    // again, and that means parsed, whenever other values are bound.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
     if journal != "wal" && !options.read_only {
         connection.pragma_update(None, "journal_mode", "wal")?;

@@ -132,25 +132,7 @@ impl Reader {
         Ok(counts)
     }
 
-    /// For each RUN that an open transaction modifies or inserts into, its name: the
-    /// modifying one, or the first by name. A dataset of such a RUN that has no record
-    /// counts as managed by it.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub fn managers<'r>(
-        &self,
-        runs: impl IntoIterator<Item = &'r CollectionName>,
-    ) -> Result<HashMap<CollectionName, TransactionName>, RegistryError> {
-        let mut managers: HashMap<&CollectionName, Option<TransactionName>> = HashMap::new();
-        for run in runs {
-            if !managers.contains_key(run) {
-                managers.insert(run, self.manager(run)?);
-            }
-        }
-        Ok(managers.into_iter().filter_map(|(run, name)| Some((run.clone(), name?))).collect())
-    }
-
+    /// The open transaction that modifies a RUN, or the first by name that inserts into it.
     fn manager(&self, run: &CollectionName) -> Result<Option<TransactionName>, RegistryError> {
         let locks = self.locks_of_run(run)?;
         Ok(locks.into_iter().find(|(_, kind)| *kind != LockKind::Input).map(|(name, _)| name))

@@ -74,8 +74,8 @@ enum GetError {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
-    let asked = asked(args)?;
     let butler = context.open_to_read()?;
+    let asked = asked(args)?;
     let many = args.directory.is_some() || args.uri;
     let rows = match asked {
         Asked::Ids(ids) => of_ids(&butler, &ids)?,
@@ -240,11 +240,13 @@ fn of_type(
         .registry()
         .read(|reader| reader.dataset_type(&name))?
         .ok_or_else(|| RegistryError::UnknownDatasetType { name: name.clone() })?;
-    let constraint = if many {
-        values(butler.universe(), given)?
+    let (constraint, wanted) = if many {
+        let given_texts = given.iter().map(|a| format!(" {}={}", a.key, a.value));
+        (values(butler.universe(), given)?, given_texts.collect::<Vec<_>>().concat())
     } else {
         let data_id = DataId::parse(butler.universe(), &dataset_type.dimensions, &texts(given)?)?;
-        data_id.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+        let values = data_id.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        (values, format!(" {data_id}"))
     };
     let rows = butler.query_datasets(&DatasetQuery {
         dataset_types: Some(vec![name.clone()]),
@@ -256,10 +258,9 @@ fn of_type(
     if rows.is_empty() {
         let names: Vec<_> = collections.iter().map(CollectionName::as_str).collect();
         let query = format!("query datasets {name} --collections {}", names.join(","));
-        let values = given.iter().map(|a| format!(" {}={}", a.key, a.value));
         return Err(CommandError::failed(GetError::NotFound {
             dataset_type: name,
-            values: values.collect::<Vec<_>>().concat(),
+            values: wanted,
             collections: names.join(", "),
         })
         .next(Next::command(query)));

@@ -128,10 +128,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     };
     if args.store.dry_run {
         let plan = butler.plan_ingest(&request)?;
-        return say_plan(context, args.store, "ingest", plan);
+        return say_plan(context, args.store, "ingest", &plan);
     }
     let report = watched(context, "ingest", |lines| butler.ingest(&request, lines))??;
-    say_report(context, args.store, "ingested", report)
+    say_report(context, args.store, "ingested", &report)
 }
 
 /// The same files under the same labels give the same name.
@@ -258,12 +258,11 @@ fn of_index(
             slice: slice.map(|(offset, size)| Slice { offset, size }),
         };
         let source = folder.join(file);
-        match positions.get(&source) {
-            Some(position) => files[*position].datasets.push(dataset),
-            None => {
-                positions.insert(source.clone(), files.len());
-                files.push(IngestFile { source, datasets: vec![dataset] });
-            }
+        if let Some(position) = positions.get(&source) {
+            files[*position].datasets.push(dataset);
+        } else {
+            positions.insert(source.clone(), files.len());
+            files.push(IngestFile { source, datasets: vec![dataset] });
         }
     }
     Ok(files)

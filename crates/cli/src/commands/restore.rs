@@ -44,7 +44,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let options = args.store.options(false);
     if args.store.dry_run {
         let plan = butler.plan_restore(Some(&name), &items)?;
-        return say_plan(context, args.store, "restore", plan);
+        return say_plan(context, args.store, "restore", &plan);
     }
     let report =
         watched(context, "restore", |lines| butler.restore(Some(&name), &items, options, lines))??;

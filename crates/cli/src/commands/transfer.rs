@@ -46,13 +46,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let source =
         open_butler(&context.absolute(&args.source), context.butler_environment(), &options)?;
     let datasets = source.registry().read(|reader| args.selection.datasets(reader, None, true))?;
-    let name = match &args.name {
-        Some(name) => name.clone(),
-        None => {
-            let mut texts: Vec<String> = datasets.iter().map(DatasetId::to_string).collect();
-            texts.sort_unstable();
-            name_of("transfer", texts.iter().map(String::as_str).chain([args.mode.name()]))?
-        }
+    let name = if let Some(name) = &args.name {
+        name.clone()
+    } else {
+        let mut texts: Vec<String> = datasets.iter().map(DatasetId::to_string).collect();
+        texts.sort_unstable();
+        name_of("transfer", texts.iter().map(String::as_str).chain([args.mode.name()]))?
     };
     let request = TransferRequest {
         name: Some(name),
@@ -62,9 +61,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     };
     if args.store.dry_run {
         let plan = butler.plan_transfer(&source, &request)?;
-        return say_plan(context, args.store, "transfer", plan);
+        return say_plan(context, args.store, "transfer", &plan);
     }
     let report =
         watched(context, "transfer", |lines| butler.transfer_from(&source, &request, lines))??;
-    say_report(context, args.store, "transferred", report)
+    say_report(context, args.store, "transferred", &report)
 }

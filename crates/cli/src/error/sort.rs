@@ -264,6 +264,11 @@ fn close(error: &CloseError) -> Sorted {
             ..Sorted::open(name)
         },
         CloseError::Unknown { name, .. } => Sorted::unknown(Some(name)),
+        // Whatever failed, it did not close it.
+        CloseError::Around { name, closing, source } => {
+            let again = || Next::command(format_args!("transaction {} {name}", closing.verb()));
+            Sorted::open(name).then(butler(source).next.unwrap_or_else(again))
+        }
         CloseError::Butler(source) => {
             let sorted = butler(source);
             if sorted.status == Status::Failed {

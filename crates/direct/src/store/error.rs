@@ -2,7 +2,9 @@
 
 use camino::Utf8PathBuf;
 use pantler_butler::request::TransferMode;
-use pantler_core::{ArtifactKey, CollectionName, DatasetId, TransactionName, transaction::TransactionRow};
+use pantler_core::{
+    ArtifactKey, CollectionName, DatasetId, TransactionName, transaction::TransactionRow,
+};
 use pantler_registry::RegistryError;
 
 use crate::{ButlerError, CloseError};
@@ -41,7 +43,9 @@ pub enum StoreError {
         path: Utf8PathBuf,
     },
     /// A file of the repository that should be taken away or leaned on.
-    #[error("{path} lies in the repository, which may need or remove it: it cannot be ingested by {mode}; copy it")]
+    #[error(
+        "{path} lies in the repository, which may need or remove it: it cannot be ingested by {mode}; copy it"
+    )]
     InTheRepository {
         /// The file.
         path: Utf8PathBuf,

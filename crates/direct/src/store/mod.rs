@@ -118,7 +118,13 @@ impl DirectButler {
             }
             Err(StoreError::Butler(ButlerError::Registry(RegistryError::Conflict { .. }))) => {
                 drop(all);
-                self.store::<PutRole>(&work, planned())
+                match self.store::<PutRole>(&work, planned()) {
+                    // Another process stored it between the look at it and the opening.
+                    Err(StoreError::Butler(ButlerError::Registry(RegistryError::Stored {
+                        ..
+                    }))) => self.store::<PutRole>(&work, planned()),
+                    stored => stored,
+                }
             }
             Err(error) => Err(error),
         }

@@ -1,4 +1,4 @@
-use pantler_registry::{DatasetQuery, RegistryError};
+use pantler_registry::DatasetQuery;
 
 use crate::{
     arguments::{Collections, Term, values},
