@@ -24,7 +24,7 @@ use pantler::core::{DatasetRef, FileRecord, KeyValue};
 use rayon::prelude::*;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::measure::Fault;
+use super::measure::Fault;
 
 /// The flush groups of a run: how many outputs at most, and how long the oldest waits.
 const GROUP: usize = 512;

@@ -12,7 +12,7 @@ use std::{error::Error, fs::File, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::bare;
+use super::bare;
 
 pub(crate) type Fault = Box<dyn Error + Send + Sync>;
 

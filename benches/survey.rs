@@ -19,7 +19,7 @@ use pantler::{
     workspace::open_butler,
 };
 
-use crate::{bare, measure::Fault};
+use super::{bare, measure::Fault};
 
 const UNIVERSE: &str = "
 version: 1

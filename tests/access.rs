@@ -2,14 +2,11 @@
 //! workspace and in a running quantum (the latter: `exec::run::tests`).
 
 use pantler::{
-    butler::{
-        AccessError, Butler, LimitedButler,
-        request::RemoveRequest,
-    },
+    butler::{AccessError, Butler, LimitedButler, request::RemoveRequest},
     core::{DatasetId, DatasetRef},
     direct::DirectButler,
     registry::DatasetQuery,
-    workspace::Workspaces,
+    workspace::Workspaces as _,
 };
 
 use crate::{
@@ -88,7 +85,7 @@ fn an_open_workspace_is_a_limited_butler() {
     let name = collection(open.name.as_str());
     let client = butler.make_workspace_client(&name).unwrap();
     let graph = client.graph().unwrap();
-    let reader = client.reader(&graph, butler.universe().clone()).unwrap();
+    let reader = client.reader(&graph, std::sync::Arc::clone(butler.universe())).unwrap();
     let all: Vec<DatasetRef> = graph
         .datasets()
         .map(|index| graph.dataset(index))

@@ -26,6 +26,7 @@ mod moved;
 mod players;
 mod races;
 mod reading;
+mod scale;
 mod scenes;
 mod sharing;
 mod specimens;

@@ -282,6 +282,8 @@ impl<'a> Twin<'a> {
             | Op::Chain { .. }
             | Op::RemoveChain { .. } => return self.collect(op),
             Op::Begin { run, cities, name } => return self.begin(here, *run, cities, *name),
+            // Not too often of nothing.
+            Op::Close { which, .. } if self.model.open.is_empty() && which % 4 != 0 => return None,
             Op::Close { which, closing, take_over } => {
                 self.close(here, *which, *closing, *take_over)
             }
@@ -386,8 +388,12 @@ impl<'a> Twin<'a> {
     }
 
     fn restore(&self, here: &Here<'_>, cells: &[Cell], content: u8, how: Storing) -> Option<Asked> {
-        let cells: Vec<Cell> =
+        let mut cells: Vec<Cell> =
             cells.iter().filter(|cell| self.model.datasets.contains_key(cell)).copied().collect();
+        let registered = |cell: &Cell| self.model.state(*cell) == Some(&State::Registered);
+        if content % 2 == 0 && cells.iter().any(registered) {
+            cells.retain(registered);
+        }
         if cells.is_empty() {
             return None;
         }

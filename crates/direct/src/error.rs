@@ -218,7 +218,7 @@ pub enum CloseError {
         closing: Closing,
         /// Why.
         #[source]
-        source: ButlerError,
+        source: Box<ButlerError>,
     },
     /// It could not even be looked for.
     #[error(transparent)]
@@ -235,7 +235,9 @@ impl CloseError {
     /// The same about an open transaction that is known by name.
     pub(crate) fn around(self, name: &TransactionName, closing: Closing) -> Self {
         match self {
-            Self::Butler(source) => Self::Around { name: name.clone(), closing, source },
+            Self::Butler(source) => {
+                Self::Around { name: name.clone(), closing, source: Box::new(source) }
+            }
             other => other,
         }
     }

@@ -152,16 +152,15 @@ impl Removal {
         let mut rescued = Rescued::default();
         let mut waiting = Vec::new();
         for artifact in &self.artifacts {
-            match &artifact.survivor {
-                Some(survivor) => waiting.push((artifact, survivor)),
-                None => {
-                    let size = context.artifacts().size_at(&artifact.location)?;
-                    if size.is_some_and(|size| artifact.fits(size)) {
-                        rescued.records.extend(artifact.records.iter().cloned());
-                    } else {
-                        rescued.lost.push(artifact.location.to_string());
-                    }
-                }
+            if let Some(survivor) = &artifact.survivor {
+                waiting.push((artifact, survivor));
+                continue;
+            }
+            let size = context.artifacts().size_at(&artifact.location)?;
+            if size.is_some_and(|size| artifact.fits(size)) {
+                rescued.records.extend(artifact.records.iter().cloned());
+            } else {
+                rescued.lost.push(artifact.location.to_string());
             }
         }
         // A deleter that woke up may take one away between look and move, and another

@@ -484,11 +484,12 @@ fn managed<R: Role>(storing: &Storing<R>) -> BTreeSet<DatasetId> {
     datasets.map(|dataset| dataset.id).collect()
 }
 
-/// Where the content of files was written, by path.
+/// Where the content of files is when this attempt has committed, by path.
 fn moved<R: Role>(open: &Open<Storing<R>>) -> HashMap<String, ArtifactKey> {
+    let write = WriteId::of_opening(open.opening(), open.attempt());
     let written = |item: &Item| {
-        let (attempt, _) = item.written?;
-        let write = WriteId::of_opening(open.opening(), attempt);
+        // What an earlier attempt wrote is kept at a key of this one.
+        item.written?;
         Some((item.source.as_ref()?.path.to_string(), item.location.key()?.at(&write)?))
     };
     open.transaction().items().iter().filter_map(written).collect()

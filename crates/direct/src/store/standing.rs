@@ -291,13 +291,12 @@ impl<'b> Managers<'b> {
         dataset: DatasetId,
     ) -> Result<Option<TransactionName>, ButlerError> {
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        let managers = match runs.get(run) {
-            Some(managers) => Arc::clone(managers),
-            None => {
-                let managers = Arc::new(self.read(run)?);
-                runs.insert(run.clone(), Arc::clone(&managers));
-                managers
-            }
+        let managers = if let Some(managers) = runs.get(run) {
+            Arc::clone(managers)
+        } else {
+            let managers = Arc::new(self.read(run)?);
+            runs.insert(run.clone(), Arc::clone(&managers));
+            managers
         };
         drop(runs);
         let found = managers.iter().find(|manager| manager.manages(dataset));
