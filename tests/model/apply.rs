@@ -82,7 +82,7 @@ impl<'a> Twin<'a> {
             Op::Vacuum => return self.vacuum(step.fault),
             _ => return self.change(step),
         }
-        self.compare(&[self.model.clone()], "it")
+        self.compare_again("it")
     }
 
     /// Closes all that is open, so that the end is a repository without transactions.
@@ -95,6 +95,12 @@ impl<'a> Twin<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Compares with the model as it is.
+    fn compare_again(&mut self, what: &str) -> Result<(), String> {
+        let model = self.model.clone();
+        self.compare(&[model], what)
     }
 
     fn compare(&mut self, allowed: &[Model], what: &str) -> Result<(), String> {
@@ -192,7 +198,7 @@ impl<'a> Twin<'a> {
                 && report.is_some_and(|(report, _)| {
                     report.sources_left.is_empty() && report.skipped == 0
                 });
-            if must_go && now.is_some() || !there && !(may_go && now.is_none()) {
+            if must_go && now.is_some() || !(there || may_go && now.is_none()) {
                 return Err(format!("{path} holds {now:?} after {said:?}"));
             }
         }
@@ -208,7 +214,7 @@ impl<'a> Twin<'a> {
                 taken = true;
             }
         }
-        if taken { self.compare(&[self.model.clone()], "taking a file away") } else { Ok(()) }
+        if taken { self.compare_again("taking a file away") } else { Ok(()) }
     }
 
     /// Makes the files that an ingest needs, and returns those that it put into the storage.
@@ -391,7 +397,7 @@ impl<'a> Twin<'a> {
         let mut cells: Vec<Cell> =
             cells.iter().filter(|cell| self.model.datasets.contains_key(cell)).copied().collect();
         let registered = |cell: &Cell| self.model.state(*cell) == Some(&State::Registered);
-        if content % 2 == 0 && cells.iter().any(registered) {
+        if content.is_multiple_of(2) && cells.iter().any(registered) {
             cells.retain(registered);
         }
         if cells.is_empty() {
@@ -749,11 +755,11 @@ impl<'a> Twin<'a> {
         self.strays_left();
         if matches!(fault, Fault::None) {
             vacuumed?;
-            if let Some(left) = self.model.strays.iter().find(|path| path.ends_with(".tmp")) {
+            if let Some(left) = self.model.strays.iter().find(|path| world::is_unfinished(path)) {
                 return Err(format!("a vacuum leaves {left}"));
             }
         }
-        self.compare(&[self.model.clone()], "the vacuum")
+        self.compare_again("the vacuum")
     }
 
     fn strays_left(&mut self) {

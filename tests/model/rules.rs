@@ -65,11 +65,9 @@ impl Here<'_> {
         for attempt in (1..=open.attempt).rev() {
             let write = pantler::core::WriteId::of_opening(opening, attempt);
             let ending = format!("~{write}.");
-            found.extend(
-                self.disk.iter().filter(|(key, _)| {
-                    of_run(key) && key.contains(&ending) && !key.ends_with(".tmp")
-                }),
-            );
+            found.extend(self.disk.iter().filter(|(key, _)| {
+                of_run(key) && key.contains(&ending) && !super::world::is_unfinished(key)
+            }));
         }
         found
     }
@@ -564,12 +562,11 @@ impl Model {
         let past_the_door = open.began == Some(Closing::Revert);
         let mut lost = Vec::new();
         for item in items {
-            let places: Vec<(String, Vec<u8>)> = match &item.place {
-                Some(place) => here.at(place).map(|now| (place.clone(), now)).into_iter().collect(),
-                None => {
-                    let written = here.written(open, item.parts[0].cell);
-                    written.into_iter().map(|(key, now)| (key.clone(), now.clone())).collect()
-                }
+            let places: Vec<(String, Vec<u8>)> = if let Some(place) = &item.place {
+                here.at(place).map(|now| (place.clone(), now)).into_iter().collect()
+            } else {
+                let written = here.written(open, item.parts[0].cell);
+                written.into_iter().map(|(key, now)| (key.clone(), now.clone())).collect()
             };
             let expected =
                 |now: &Vec<u8>| item.expected.as_ref().is_none_or(|expected| expected == now);

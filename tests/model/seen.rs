@@ -3,10 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pantler::{
-    core::{
-        Checksum, CollectionType, DatasetId, FileRecord,
-        transaction::{Closing, TransactionRow},
-    },
+    core::{Checksum, CollectionType, DatasetId, FileRecord, transaction::TransactionRow},
     direct::{
         DirectButler,
         check::{CheckOptions, check_with},

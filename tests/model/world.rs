@@ -108,6 +108,11 @@ pub(super) fn files(top: &Utf8Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
+/// Whether a file in the storage is the unfinished form of an artifact.
+pub(super) fn is_unfinished(path: &str) -> bool {
+    Utf8Path::new(path).extension() == Some("tmp")
+}
+
 /// Puts new content in the place of a file, as another file.
 pub(super) fn replace(path: &Utf8Path, content: &[u8]) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -183,7 +188,7 @@ impl Template {
 
 pub(super) fn source_content((run, city): Cell) -> Vec<u8> {
     // Mostly what others put there as well.
-    content(if (run + city) % 3 == 2 { 1 } else { 0 })
+    content(u8::from((run + city) % 3 == 2))
 }
 
 fn fill(butler: &DirectButler) {

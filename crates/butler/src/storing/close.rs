@@ -107,6 +107,7 @@ fn find(
     for location in item.candidates(writes) {
         if let Some(content) = context.artifacts().measure_at(&location)?
             && item.expected.is_none_or(|expected| expected == content)
+            && item.source.as_ref().is_none_or(|source| source.size == content.size)
         {
             return Ok(Some((location, content)));
         }
