@@ -87,3 +87,10 @@ fn a_file_outside_can_be_two_datasets() {
         (ingest(1, 3, Mode::Direct, 0), Fault::None),
     ]);
 }
+
+/// The database had committed, and the file stayed without a word about it.
+#[test]
+fn a_move_whose_commit_was_not_answered_takes_the_file_away() {
+    let fault = Fault::Database { at: Point::Commit, n: 0, how: How::Lost, persistent: true };
+    holds([(ingest(0, 0, Mode::Move, 0), fault)]);
+}

@@ -74,7 +74,7 @@ impl Here<'_> {
 }
 
 /// What is to be stored, and how.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Wanted {
     pub(super) kind: &'static str,
     pub(super) name: Option<String>,
@@ -96,6 +96,23 @@ enum Standing {
 impl Model {
     /// Put, ingest, restore and transfer.
     pub(super) fn store(&self, here: &Here<'_>, wanted: &Wanted) -> Plan {
+        let mut plan = self.store_all(here, wanted);
+        if wanted.keep_going && !plan.done.is_empty() {
+            // A fault keeps any of them from being looked at: it is left as it is.
+            for chosen in 0..(1_u32 << wanted.items.len()) - 1 {
+                let items = wanted.items.iter().enumerate();
+                let items = items.filter(|(n, _)| chosen & (1 << n) != 0);
+                let items: Vec<Item> = items.map(|(_, item)| item.clone()).collect();
+                let fewer = self.store_all(here, &Wanted { items, ..wanted.clone() });
+                plan.done.extend(fewer.done);
+                plan.undone.extend(fewer.undone);
+                plan.open.extend(fewer.open);
+            }
+        }
+        plan
+    }
+
+    fn store_all(&self, here: &Here<'_>, wanted: &Wanted) -> Plan {
         let restore = wanted.kind == "restore";
         let parts = || wanted.items.iter().flat_map(|item| &item.parts);
         if restore && !parts().all(|part| self.datasets.contains_key(&part.cell)) {

@@ -107,7 +107,7 @@ impl Disk {
                 let node = self.found(at);
                 self.unflushed.insert(node);
             }
-            ["rename", from, to] => self.renamed(from.into(), to.into()),
+            ["rename", from, to] => self.renamed(from, to),
             ["link", from, to] => {
                 // Another name, or a link whose whole content is its entry.
                 let symbolic = fs::symlink_metadata(to).is_ok_and(|there| there.is_symlink());
@@ -149,14 +149,14 @@ impl Disk {
         node
     }
 
-    fn renamed(&mut self, from: Utf8PathBuf, to: Utf8PathBuf) {
-        self.found(from.as_str());
+    fn renamed(&mut self, from: &str, to: &str) {
+        self.found(from);
         let moved: Vec<_> =
-            self.now.keys().filter(|name| name.starts_with(&from)).cloned().collect();
+            self.now.keys().filter(|name| name.starts_with(from)).cloned().collect();
         for name in moved {
             let node = self.now.remove(&name).unwrap();
-            let rest = name.strip_prefix(&from).unwrap();
-            let name = if rest == "" { to.clone() } else { to.join(rest) };
+            let rest = name.strip_prefix(from).unwrap();
+            let name = if rest == "" { to.into() } else { Utf8Path::new(to).join(rest) };
             self.now.insert(name, node);
         }
     }

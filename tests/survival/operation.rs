@@ -116,22 +116,29 @@ pub(crate) enum Undone {
     InParts,
 }
 
+/// What the harness must allow an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Special {
+    /// Exit status 1 of it may leave a part done, and says so.
+    InParts,
+    /// It takes datasets of the RUN `lab` away: they need not be good afterwards.
+    Takes,
+    /// Exit status 0 may leave something that the same command does again, and says so.
+    Notes,
+    /// It is about artifacts that are lost: until it is done, they are.
+    Mends,
+}
+
 /// One operation; see the table in `mod.rs`.
 pub(crate) struct Operation {
     pub(crate) name: &'static str,
     pub(crate) stage: Box<dyn Fn() -> Stage + Send + Sync>,
     pub(crate) command: &'static str,
     pub(crate) undone: Undone,
-    /// Only what comes up to this step is killed and made to fail.
+    /// Only what comes up to this step is killed, and nothing made to fail.
     pub(crate) until: Option<&'static str>,
-    /// Exit status 1 of it may leave a part done, and says so.
-    pub(crate) in_parts: bool,
-    /// It takes datasets of the RUN `lab` away: they need not be good afterwards.
-    pub(crate) takes: bool,
-    /// Exit status 0 may leave something that the same command does again, and says so.
-    pub(crate) notes: bool,
-    /// It is about artifacts that are lost: until it is done, they are.
-    pub(crate) mends: bool,
+    /// What is special about it.
+    pub(crate) special: Vec<Special>,
     /// The chain whose content is compared, if RUNs are named after the time.
     pub(crate) chain: Option<&'static str>,
 }
@@ -148,10 +155,7 @@ pub(crate) fn operation(
         command,
         undone: Undone::Exactly,
         until: None,
-        in_parts: false,
-        takes: false,
-        mends: false,
-        notes: false,
+        special: Vec::new(),
         chain: None,
     }
 }
@@ -164,22 +168,31 @@ impl Operation {
 
     /// It does one thing after the other, and what is done stays done.
     pub(crate) fn in_parts(self) -> Self {
-        Self { undone: Undone::InParts, in_parts: true, ..self }
+        Self { undone: Undone::InParts, ..self }.special(Special::InParts)
     }
 
-    /// It takes datasets of the RUN `lab` away.
+    /// See [`Special::Takes`].
     pub(crate) fn takes(self) -> Self {
-        Self { undone: Undone::AtOtherKeys, takes: true, ..self }
+        Self { undone: Undone::AtOtherKeys, ..self }.special(Special::Takes)
     }
 
-    /// See [`Operation::notes`].
+    /// See [`Special::Notes`].
     pub(crate) fn notes(self) -> Self {
-        Self { notes: true, ..self }
+        self.special(Special::Notes)
     }
 
-    /// See [`Operation::mends`].
+    /// See [`Special::Mends`].
     pub(crate) fn mends(self) -> Self {
-        Self { mends: true, ..self.in_parts() }
+        self.in_parts().special(Special::Mends)
+    }
+
+    fn special(mut self, special: Special) -> Self {
+        self.special.push(special);
+        self
+    }
+
+    pub(crate) fn is(&self, special: Special) -> bool {
+        self.special.contains(&special)
     }
 
     /// See [`Operation::until`].

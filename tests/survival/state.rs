@@ -166,7 +166,10 @@ pub(crate) fn findings(project: &Project) -> Vec<String> {
     report.findings.iter().map(|f| format!("{} {}", f.code, f.subject)).collect()
 }
 
-fn walk(top: &Utf8Path, at: &Utf8Path, visit: &mut dyn FnMut(&str, &dyn Fn() -> Vec<u8>)) {
+/// Told of a file: its path below the top, and how to read it.
+type Visit<'v> = &'v mut dyn FnMut(&str, &dyn Fn() -> Vec<u8>);
+
+fn walk(top: &Utf8Path, at: &Utf8Path, visit: Visit<'_>) {
     let Ok(entries) = at.read_dir_utf8() else { return };
     for entry in entries {
         let entry = entry.unwrap();

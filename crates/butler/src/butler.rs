@@ -93,8 +93,11 @@ pub trait Butler: LimitedButler {
     ///
     /// # Errors
     /// For the first that cannot be removed: those before it are gone.
-    fn remove_runs(&self, runs: &[CollectionName], force: bool)
-    -> Result<Vec<RemoveReport>, Self::Error>;
+    fn remove_runs(
+        &self,
+        runs: &[CollectionName],
+        force: bool,
+    ) -> Result<Vec<RemoveReport>, Self::Error>;
 
     /// The open transactions, by name.
     ///

@@ -448,8 +448,7 @@ elements:
             scheme.derive(&dataset_type, &data_id, &run).map(|id| id.to_string())
         };
         let first = [("instrument", "Cam1"), ("detector", "1")];
-        let filtered =
-            [("instrument", "Cam1"), ("detector", "2"), ("physical_filter", "Cam1-G")];
+        let filtered = [("instrument", "Cam1"), ("detector", "2"), ("physical_filter", "Cam1-G")];
         for (scheme, name, values, expected) in [
             (IdScheme::DataIdType, "d", &first[..], "157b58a9-f1e0-57db-89c3-9d5b169d59af"),
             (IdScheme::DataIdTypeRun, "d", &first, "d733116d-233f-5d89-9bd7-8aa474be9e81"),

@@ -18,10 +18,7 @@ pub(crate) enum State<'a> {
 
 impl<'a> State<'a> {
     /// The state of a dataset, where `managers` are the transactions that manage some.
-    pub(crate) fn of(
-        row: &DatasetRow,
-        managers: &'a HashMap<DatasetId, TransactionName>,
-    ) -> Self {
+    pub(crate) fn of(row: &DatasetRow, managers: &'a HashMap<DatasetId, TransactionName>) -> Self {
         if !row.records.is_empty() {
             return Self::Stored;
         }

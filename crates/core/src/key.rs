@@ -151,10 +151,7 @@ impl WriteId {
             !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
         };
         let mut rest = parts.peekable();
-        opening.len() == 24
-            && opening.bytes().all(hex)
-            && rest.peek().is_some()
-            && rest.all(number)
+        opening.len() == 24 && opening.bytes().all(hex) && rest.peek().is_some() && rest.all(number)
     }
 
     /// The id as it stands in a key.
@@ -189,7 +186,10 @@ mod tests {
         let write = WriteId::of_opening(opening, 2);
         let at = |key: &str| ArtifactKey::new(key).ok().and_then(|k| k.at(&write));
         let expected = format!("r@1/t/n=1~{write}.fits.gz");
-        assert_eq!(at("r@1/t/n=1~0190aaaa0000700080000000-1.fits.gz").map(String::from), Some(expected));
+        assert_eq!(
+            at("r@1/t/n=1~0190aaaa0000700080000000-1.fits.gz").map(String::from),
+            Some(expected)
+        );
         assert_eq!(at("r@1/t/n=1.csv"), None);
         assert_eq!(at("r@1/t/n=1~0190aaaa0000700080000000-1"), None);
         // A file that somebody called so.

@@ -81,7 +81,7 @@ impl DirectButler {
         let row = match self.registry().read(|reader| reader.transaction(open.name())) {
             Ok(row) => row,
             Err(error) => {
-                let error = Box::new(CloseError::from(error));
+                let error = Box::new(CloseError::from(error).around(open.name(), closing));
                 return Err(CloseFailure { error, open: Some(open) });
             }
         };

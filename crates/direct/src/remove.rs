@@ -301,9 +301,12 @@ fn describe(
 ) -> Result<Removal, RemoveError> {
     let query = DatasetQuery { ids: Some(request.datasets.clone()), ..DatasetQuery::default() };
     let rows = reader.datasets(&query)?;
-    let found: BTreeSet<DatasetId> = rows.iter().map(|row| row.dataset.id).collect();
-    if let Some(&dataset) = request.datasets.iter().find(|id| !found.contains(id)) {
-        return Err(RegistryError::UnknownDataset { dataset }.into());
+    if rows.len() < request.datasets.len() {
+        // Unless some were asked for twice.
+        let found: BTreeSet<DatasetId> = rows.iter().map(|row| row.dataset.id).collect();
+        if let Some(&dataset) = request.datasets.iter().find(|id| !found.contains(id)) {
+            return Err(RegistryError::UnknownDataset { dataset }.into());
+        }
     }
     let extent = if request.purge { Extent::Purge } else { Extent::Unstore };
     removal_of(reader, rows, extent, request.force, write, BTreeSet::new())
@@ -354,32 +357,33 @@ fn removal_of(
         }
     }
     let mut datasets = Vec::with_capacity(rows.len());
-    let mut removed = BTreeSet::new();
-    let mut positions: HashMap<Location, usize> = HashMap::new();
-    let mut artifacts: Vec<RemovedArtifact> = Vec::new();
+    // Positions of artifacts that several records name, and how many do.
+    let mut shared: HashMap<Location, (usize, u32)> = HashMap::new();
+    let mut artifacts: Vec<RemovedArtifact> = Vec::with_capacity(rows.len());
+    let mut counts = reader.record_counts()?;
     for row in rows {
         let DatasetRow { dataset, records, .. } = row;
-        removed.insert(dataset.id);
         datasets
             .push(RemovedDataset { id: dataset.id, label: DirectButler::label(&dataset).into() });
         for record in records {
-            let position = if let Some(position) = positions.get(&record.location) {
-                *position
-            } else {
-                let survivor = survivor(&record, &dataset, ids[&dataset.run], write);
-                let location = record.location.clone();
-                artifacts.push(RemovedArtifact { location, survivor, records: Vec::new() });
-                positions.insert(record.location.clone(), artifacts.len() - 1);
-                artifacts.len() - 1
-            };
-            artifacts[position].records.push(record);
+            if let Some((position, _)) = shared.get(&record.location) {
+                artifacts[*position].records.push(record);
+                continue;
+            }
+            let count = counts.of(&record.location)?;
+            if count > 1 {
+                shared.insert(record.location.clone(), (artifacts.len(), count));
+            }
+            let survivor = survivor(&record, &dataset, ids[&dataset.run], write);
+            let location = record.location.clone();
+            artifacts.push(RemovedArtifact { location, survivor, records: vec![record] });
         }
     }
-    drop(positions);
     part_survivors(&mut artifacts);
-    for artifact in &mut artifacts {
-        let users = reader.datasets_at(&artifact.location)?;
-        if users.iter().any(|user| !removed.contains(user)) {
+    for (position, count) in shared.into_values() {
+        let artifact = &mut artifacts[position];
+        // Others that are not removed need it as well.
+        if (artifact.records.len() as u64) < u64::from(count) {
             artifact.survivor = None;
         }
     }
@@ -389,16 +393,20 @@ fn removal_of(
 /// Gives each artifact a key of its own to survive at: those that differ in their write
 /// id alone (parts of a log) would meet.
 fn part_survivors(artifacts: &mut [RemovedArtifact]) {
-    let mut seen: HashMap<ArtifactKey, u32> = HashMap::new();
-    for artifact in artifacts {
+    let mut seen: HashMap<&str, u32> = HashMap::with_capacity(artifacts.len());
+    let mut parted = Vec::new();
+    for (position, artifact) in artifacts.iter().enumerate() {
         let Some(key) = &artifact.survivor else { continue };
-        let count = seen.entry(key.clone()).or_insert(0);
+        let count = seen.entry(key.as_str()).or_insert(0);
         if *count > 0
             && let Some((stem, rest)) = key.as_str().rsplit_once('~')
         {
-            artifact.survivor = ArtifactKey::new(format!("{stem}.{count}~{rest}")).ok();
+            parted.push((position, ArtifactKey::new(format!("{stem}.{count}~{rest}")).ok()));
         }
         *count += 1;
+    }
+    for (position, survivor) in parted {
+        artifacts[position].survivor = survivor;
     }
 }
 

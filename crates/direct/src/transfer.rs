@@ -28,9 +28,7 @@ use crate::{
     expand::expand,
     store::{
         Work,
-        planned::{
-            FileMode, Planned, PlannedContent, PlannedDataset, RecordMode, measure_file,
-        },
+        planned::{FileMode, Planned, PlannedContent, PlannedDataset, RecordMode, measure_file},
     },
 };
 

@@ -40,10 +40,7 @@ impl<'q, 'a> QuantumButler<'q, 'a> {
             dataset,
             reason: "it is not an input of this quantum",
         })?;
-        quantum
-            .run_context()
-            .record(&name, index)
-            .map_err(|_| AccessError::NotStored(dataset))
+        quantum.run_context().record(&name, index).map_err(|_| AccessError::NotStored(dataset))
     }
 
     fn deferred(&self, dataset: DatasetId) -> Result<DeferredRead, AccessError> {

@@ -1,11 +1,14 @@
 //! What must hold while a transaction is opened or closed, and who needs an artifact.
 
+use std::fmt;
+
 use pantler_core::{CollectionName, CollectionType, DatasetId, Location};
 
-use crate::{Reader, RegistryError, Writer};
+use crate::{Reader, RegistryError, Writer, sqlite::Bulk};
 
 pub(crate) const OF_LOCATION: &str = "SELECT d.uuid FROM file_datastore_record r
     JOIN dataset d ON d.id = r.dataset WHERE r.uri = ?1";
+pub(crate) const COUNT_AT: &str = "SELECT count(*) FROM file_datastore_record WHERE uri = ?1";
 pub(crate) const IS_STORED: &str = "SELECT EXISTS (SELECT 1 FROM file_datastore_record r
     WHERE r.dataset = d.id) FROM dataset d WHERE d.uuid = ?1";
 pub(crate) const CHAINS_OF: &str = "SELECT c.name FROM collection_child p
@@ -13,7 +16,36 @@ pub(crate) const CHAINS_OF: &str = "SELECT c.name FROM collection_child p
 pub(crate) const ANY_OF_RUN: &str = "SELECT uuid FROM dataset WHERE run = ?1 LIMIT 1";
 pub(crate) const DELETE_COLLECTION: &str = "DELETE FROM collection WHERE id = ?1";
 
+/// Counts the records that name locations, see [`Reader::record_counts`].
+pub struct RecordCounts<'r>(Bulk<'r>);
+
+impl RecordCounts<'_> {
+    /// How many records name a location.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn of(&mut self, location: &Location) -> Result<u32, RegistryError> {
+        self.0.bind(1, location.as_str())?;
+        let count = self.0.first(|row| row.get(0))?;
+        Ok(count.unwrap_or(0))
+    }
+}
+
+impl fmt::Debug for RecordCounts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordCounts").finish_non_exhaustive()
+    }
+}
+
 impl Reader {
+    /// To ask for many locations how many records name each.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn record_counts(&self) -> Result<RecordCounts<'_>, RegistryError> {
+        Ok(RecordCounts(self.db().bulk(COUNT_AT)?))
+    }
+
     /// The datasets whose records name a location.
     ///
     /// # Errors

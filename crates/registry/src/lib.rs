@@ -47,6 +47,7 @@ mod tests;
 
 pub use datasets::{DatasetQuery, DatasetRow};
 pub use error::{RegistryError, Standing};
+pub use expectations::RecordCounts;
 pub use locks::LockKind;
 pub use reader::Reader;
 pub use registry::{OpenOptions, Registry};

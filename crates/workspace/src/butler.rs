@@ -12,8 +12,10 @@ pub trait Workspaces {
     ///
     /// # Errors
     /// [`WorkspaceError::NotOpen`] if no workspace of that name is open.
-    fn make_workspace_client(&self, name: &CollectionName)
-    -> Result<WorkspaceClient, WorkspaceError>;
+    fn make_workspace_client(
+        &self,
+        name: &CollectionName,
+    ) -> Result<WorkspaceClient, WorkspaceError>;
 
     /// Removes the roots of closed workspaces; with `dry_run` only says which.
     ///

@@ -179,7 +179,9 @@ impl Removal {
                     None => {
                         rescued.lost.push(artifact.location.to_string());
                         // Not a file of the user's that was ingested in place.
-                        rescued.remains.extend(places.into_iter().filter(ArtifactKey::has_write_id));
+                        rescued
+                            .remains
+                            .extend(places.into_iter().filter(ArtifactKey::has_write_id));
                     }
                 }
             }

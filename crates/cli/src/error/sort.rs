@@ -269,19 +269,7 @@ fn close(error: &CloseError) -> Sorted {
             let again = || Next::command(format_args!("transaction {} {name}", closing.verb()));
             Sorted::open(name).then(butler(source).next.unwrap_or_else(again))
         }
-        CloseError::Butler(source) => {
-            let sorted = butler(source);
-            if sorted.status == Status::Failed {
-                // What failed around a closing leaves its transaction as it was: open.
-                Sorted {
-                    status: Status::LeftOpen,
-                    state: "the transaction is open as before".to_owned(),
-                    next: sorted.next.or_else(|| Some(Next::command("transaction list"))),
-                }
-            } else {
-                sorted
-            }
-        }
+        CloseError::Butler(source) => butler(source),
     }
 }
 
@@ -538,7 +526,10 @@ mod tests {
         assert_eq!(status(still_open(KindError::Unfinished(String::new()))), Status::QuantaFailed);
         assert_eq!(status(unknown()), Status::Unknown);
         let source = RegistryError::Full { path: "r".into() };
-        assert_eq!(status(CloseError::from(source)), Status::LeftOpen);
+        assert_eq!(status(CloseError::from(source)), Status::Failed);
+        let source = RegistryError::Full { path: "r".into() };
+        let around = CloseError::Around { name: name(), closing, source: source.into() };
+        assert_eq!(status(around), Status::LeftOpen);
     }
 
     #[test]

@@ -255,8 +255,7 @@ fn what_could_not_be_staged_or_was_withdrawn_is_not_published() {
         assert_eq!(written.collect::<Vec<_>>(), [true, false, true, true], "{operation:?}");
         batch.withdraw(&keys[3]);
         batch.publish().unwrap();
-        let whole: Vec<_> =
-            keys.iter().map(|key| datastore.size(key).unwrap().is_some()).collect();
+        let whole: Vec<_> = keys.iter().map(|key| datastore.size(key).unwrap().is_some()).collect();
         assert_eq!(whole, [true, false, true, false], "{operation:?}");
         datastore.discard_unfinished(&keys).unwrap();
         assert_eq!(datastore.list(&RunPrefix::parse("a@1").unwrap()).unwrap().len(), 2);

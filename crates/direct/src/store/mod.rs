@@ -24,8 +24,8 @@ use camino::Utf8Path;
 use pantler_butler::{
     removal::Removal,
     request::{
-        IdScheme, IngestRequest, NewDataset, NoProgress, PutItem, PutRequest,
-        RestoreContent, RestoreItem, StoreOptions, StoreProgress, StoreReport,
+        IdScheme, IngestRequest, NewDataset, NoProgress, PutItem, PutRequest, RestoreContent,
+        RestoreItem, StoreOptions, StoreProgress, StoreReport,
     },
     storing::{IngestRole, Item, PutRole, RestoreRole, Role, Source, Storing},
     transaction::{Open, TransactionKind as _},
@@ -332,11 +332,9 @@ impl DirectButler {
         stored.map_err(|error| match error {
             // These say what is open.
             StoreError::LeftOpen { .. } | StoreError::NotClosed { .. } => error,
-            error if unstored > 0 => StoreError::Unstored {
-                what: work.what,
-                count: unstored,
-                source: Box::new(error),
-            },
+            error if unstored > 0 => {
+                StoreError::Unstored { what: work.what, count: unstored, source: Box::new(error) }
+            }
             error => error,
         })
     }
@@ -351,9 +349,7 @@ impl DirectButler {
         let options = CloseOptions { take_over: work.options.take_over, partial: false };
         match self.close(&name, Closing::Commit, options) {
             Ok(_) => Ok(()),
-            Err(error) => {
-                Err(StoreError::NotClosed { what: work.what, source: Box::new(error) })
-            }
+            Err(error) => Err(StoreError::NotClosed { what: work.what, source: Box::new(error) }),
         }
     }
 
@@ -384,10 +380,10 @@ impl DirectButler {
     ) -> Result<StoreReport, StoreError> {
         let mut left = opening::decode::<R>(self, row)?;
         let sorted = standing::sort(self, planned, &managed(&left), work.options.keep_going)?;
-        let planned = opening::adopt(row, &mut left, sorted.to_store)?;
+        let adopted = opening::adopt(row, &mut left, sorted.to_store)?;
         let open = self.take_over(row, left, work.options.take_over)?;
         work.progress.resuming(row);
-        let ids = open.transaction().items().iter().flat_map(|i| i.datasets.iter().map(|d| d.id));
+        let ids = sorted.ids.iter().map(|id| *adopted.ids.get(id).unwrap_or(id));
         let report = StoreReport {
             skipped: sorted.skipped,
             failed: sorted.failed,
@@ -395,7 +391,7 @@ impl DirectButler {
             ids: ids.collect(),
             ..StoreReport::default()
         };
-        self.write_and_commit(work, open, &planned, report)
+        self.write_and_commit(work, open, &adopted.planned, report)
     }
 
     /// How many of these are not stored.
@@ -437,12 +433,14 @@ impl DirectButler {
                         remove_sources(self, planned, &moved, &mut report);
                         return Ok(report);
                     }
-                    // By somebody else, who may have dropped a part: the files stay.
+                    // By this call, if only the answer was lost; or by somebody else, who may
+                    // have dropped a part, or moved artifacts: then their files stay.
                     Ok(Closed::Before) => {
                         let missing = self.unstored_of(&stored)?;
                         if missing > 0 {
                             return Err(StoreError::ClosedWithout { what, missing });
                         }
+                        remove_sources(self, planned, &moved, &mut report);
                         return Ok(report);
                     }
                     Err(failure) => match failure.open {

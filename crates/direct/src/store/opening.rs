@@ -7,7 +7,7 @@ use pantler_butler::{
     transaction::{Open, TransactionKind as _},
 };
 use pantler_core::{
-    ArtifactKey, CollectionName, OpeningId, TransactionName, WriteId, changes::Change,
+    ArtifactKey, CollectionName, DatasetId, OpeningId, TransactionName, WriteId, changes::Change,
     transaction::TransactionRow,
 };
 use pantler_datastore::{RunPrefix, key};
@@ -178,6 +178,14 @@ pub(super) fn decode<R: Role>(
     Ok(decoded.map_err(|source| ButlerError::Decode { name: row.name.clone(), source })?)
 }
 
+/// Work that an open transaction does already.
+pub(super) struct Adopted<'a> {
+    /// In the order of its items.
+    pub(super) planned: Vec<Planned<'a>>,
+    /// Its ids, by those that were planned.
+    pub(super) ids: HashMap<DatasetId, DatasetId>,
+}
+
 /// Puts `planned` into the order of the items of an open transaction, if it is the same
 /// work: the same datasets in the same artifacts, from files that have not changed. The
 /// folder of the files may have moved; the dataset ids are those of the transaction.
@@ -185,7 +193,7 @@ pub(super) fn adopt<'a, R: Role>(
     row: &TransactionRow,
     left: &mut Storing<R>,
     planned: Vec<Planned<'a>>,
-) -> Result<Vec<Planned<'a>>, StoreError> {
+) -> Result<Adopted<'a>, StoreError> {
     let other = || StoreError::OtherWork { row: Box::new(row.clone()) };
     let runs: BTreeSet<&CollectionName> = left.runs().iter().map(|run| &run.name).collect();
     let wanted = planned.iter().flat_map(|planned| planned.datasets.iter());
@@ -195,15 +203,18 @@ pub(super) fn adopt<'a, R: Role>(
     let mut by_label: HashMap<String, Planned<'a>> =
         planned.into_iter().map(|planned| (planned.label(), planned)).collect();
     let mut adopted = Vec::with_capacity(by_label.len());
+    let mut ids = HashMap::with_capacity(by_label.len());
     for item in left.items_mut() {
         let planned = by_label.remove(item.label()).ok_or_else(other)?;
         if !is_same(item, &planned) {
             return Err(other());
         }
         item.source = planned.content.source().map(|source| Box::new(source.clone()));
+        let pairs = planned.datasets.iter().zip(&item.datasets);
+        ids.extend(pairs.map(|(planned, own)| (planned.id(), own.id)));
         adopted.push(planned);
     }
-    if by_label.is_empty() { Ok(adopted) } else { Err(other()) }
+    if by_label.is_empty() { Ok(Adopted { planned: adopted, ids }) } else { Err(other()) }
 }
 
 fn is_same(item: &Item, planned: &Planned<'_>) -> bool {

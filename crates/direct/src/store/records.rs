@@ -25,10 +25,7 @@ pub(super) fn register(butler: &DirectButler, files: &[IngestFile]) -> Result<()
 }
 
 /// The same as changes.
-pub(super) fn changes(
-    butler: &DirectButler,
-    files: &[IngestFile],
-) -> Result<Changes, StoreError> {
+pub(super) fn changes(butler: &DirectButler, files: &[IngestFile]) -> Result<Changes, StoreError> {
     let mut changes = Vec::new();
     let mut seen = BTreeSet::new();
     for NewDataset { dataset_type, .. } in datasets(files).map(|(_, dataset)| dataset) {

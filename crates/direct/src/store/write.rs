@@ -136,12 +136,10 @@ fn flush_others(
     writes: &[WriteId],
 ) -> Result<(), DatastoreError> {
     let Some(write) = writes.first() else { return Ok(()) };
-    let linked = |(item, planned): (&Item, &Planned<'_>)| {
-        match &planned.content {
-            PlannedContent::InPlace(key, _) => Some(key.clone()),
-            content if is_linked(content) => item.location.key()?.at(write),
-            _ => None,
-        }
+    let linked = |(item, planned): (&Item, &Planned<'_>)| match &planned.content {
+        PlannedContent::InPlace(key, _) => Some(key.clone()),
+        content if is_linked(content) => item.location.key()?.at(write),
+        _ => None,
     };
     let keys: Vec<ArtifactKey> = items.iter().zip(planned).filter_map(linked).collect();
     let mut there = Vec::with_capacity(keys.len());
