@@ -1,5 +1,7 @@
 //! Projects that stand just before an operation.
 
+use std::time::{Duration, SystemTime};
+
 use pantler_testkit::Project;
 
 use super::{
@@ -124,8 +126,8 @@ pub(crate) fn damaged() -> Stage {
     Stage::of(project)
 }
 
-/// Unfinished artifacts of a transaction that is closed, and the root of a workspace
-/// that is.
+/// Unfinished artifacts of a transaction that is closed, the root of a workspace that is,
+/// and an old unfinished file.
 pub(crate) fn littered() -> Stage {
     let stage = ingested();
     let copy = stage.copy();
@@ -141,6 +143,9 @@ pub(crate) fn littered() -> Stage {
     for number in 2..5 {
         std::fs::write(unfinished(number), "unfin").unwrap();
     }
+    let old = copy.project.repo().join("pantler.yaml.0.tmp");
+    let file = std::fs::File::create(old).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(7200)).unwrap();
     Stage::of(copy.project)
 }
 

@@ -1,6 +1,6 @@
 //! Keys of artifacts: checked relative paths inside the storage root.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ pub(crate) fn encode_component(text: &str) -> String {
 /// - never ends with `.tmp`: that name belongs to the artifact's unfinished form.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ArtifactKey(Box<str>);
+pub struct ArtifactKey(Arc<str>);
 
 /// A text that is not a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -114,7 +114,7 @@ impl TryFrom<String> for ArtifactKey {
 
 impl From<ArtifactKey> for String {
     fn from(key: ArtifactKey) -> Self {
-        key.0.into()
+        key.0.as_ref().to_owned()
     }
 }
 

@@ -6,7 +6,7 @@
 //!   part is empty, `.` or `..`, so a name can never leave a directory it is
 //!   written into.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -61,7 +61,7 @@ macro_rules! checked_name {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $type(Box<str>);
+        pub struct $type(Arc<str>);
 
         impl $type {
             /// Checks `text` and keeps it.
@@ -105,7 +105,7 @@ macro_rules! checked_name {
 
         impl From<$type> for String {
             fn from(name: $type) -> Self {
-                name.0.into()
+                name.0.as_ref().to_owned()
             }
         }
 

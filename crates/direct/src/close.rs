@@ -64,6 +64,8 @@ impl DirectButler {
         };
         let decode = |source| CloseError::Decode { name: name.clone(), source };
         let transaction = self.kinds().decode(&row.kind, &row.data, &manifest).map_err(decode)?;
+        // It may be long.
+        drop(manifest);
         self.close_row(&row, transaction.as_ref(), false, closing, options)
             .map_err(|error| error.around(name, closing))
     }

@@ -214,7 +214,7 @@ fn planned<'a>(
         }
         planned.push(Planned {
             datasets: vec![dataset],
-            content: PlannedContent::Record(source.datastore(), record, mode),
+            content: PlannedContent::Record(source.datastore(), Box::new(record), mode),
             expected,
         });
     }

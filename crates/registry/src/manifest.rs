@@ -17,11 +17,15 @@ impl Reader {
     /// # Errors
     /// [`RegistryError::Corrupt`], and what else the database says.
     pub fn manifest(&self, opening: OpeningId) -> Result<Vec<u8>, RegistryError> {
-        let mut manifest = Vec::new();
+        let opening_bytes = &opening.as_uuid().as_bytes()[..];
+        let sql = "SELECT count(*) FROM artifact_transaction_chunk WHERE opening_id = ?1";
+        let chunks = self.db().first(sql, [opening_bytes], |row| row.get::<u32>(0))?;
+        let mut manifest =
+            Vec::with_capacity(usize::try_from(chunks.unwrap_or(0)).unwrap_or(0) * CHUNK);
         let mut expected = 0;
         let sql =
             "SELECT seq, body FROM artifact_transaction_chunk WHERE opening_id = ?1 ORDER BY seq";
-        self.db().each(sql, [&opening.as_uuid().as_bytes()[..]], |row| {
+        self.db().each(sql, [opening_bytes], |row| {
             let seq: i64 = row.get(0)?;
             if seq != expected {
                 return Err(row.corrupt(format_args!(

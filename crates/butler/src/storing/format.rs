@@ -156,6 +156,16 @@ pub(super) fn manifest(items: &[Item]) -> Option<Vec<u8>> {
     Some(text)
 }
 
+fn lines(manifest: &[u8]) -> Result<Vec<Item>, String> {
+    let lines = || manifest.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+    let mut items = Vec::with_capacity(lines().count());
+    for line in lines() {
+        let item: ItemData<'_> = serde_json::from_slice(line).map_err(|e| e.to_string())?;
+        items.push(item.into_item()?);
+    }
+    Ok(items)
+}
+
 pub(super) fn decode<R: Role>(data: &str, manifest: &[u8]) -> Result<Storing<R>, DecodeError> {
     let damaged = |reason: String| DecodeError::Damaged { kind: R::KIND, reason };
     let found: VersionOnly = serde_json::from_str(data).map_err(|e| damaged(e.to_string()))?;
@@ -172,14 +182,7 @@ pub(super) fn decode<R: Role>(data: &str, manifest: &[u8]) -> Result<Storing<R>,
     let data: Data<'_> = serde_json::from_str(data).map_err(|e| damaged(e.to_string()))?;
     let items = match (data.items, data.manifest) {
         (Some(items), None) => items.into_iter().map(ItemData::into_item).collect(),
-        (None, Some(digest)) if digest == Checksum::of(manifest) => manifest
-            .split(|b| *b == b'\n')
-            .filter(|line| !line.is_empty())
-            .map(|line| {
-                let item: ItemData<'_> = serde_json::from_slice(line).map_err(|e| e.to_string())?;
-                item.into_item()
-            })
-            .collect(),
+        (None, Some(digest)) if digest == Checksum::of(manifest) => lines(manifest),
         (None, Some(_)) => Err("the manifest has another checksum".to_owned()),
         _ => Err("it must have either artifacts or a manifest".to_owned()),
     };

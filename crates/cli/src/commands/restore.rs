@@ -51,7 +51,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     if args.store.json {
         context.output().json(&report_json(&report))?;
     } else {
-        context.output().say(&format!("restored {id} ({})", bytes(report.bytes)));
+        let said = if report.stored == 0 {
+            format!("{id} is stored already, with that content")
+        } else {
+            format!("restored {id} ({})", bytes(report.bytes))
+        };
+        context.output().say(&said);
     }
     Ok(Status::Done)
 }

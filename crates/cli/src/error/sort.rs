@@ -2,7 +2,7 @@
 
 use pantler_butler::transaction::KindError;
 use pantler_core::{DataIdError, TransactionName};
-use pantler_datastore::{DatastoreError, StorageError};
+use pantler_datastore::{Corruption, DatastoreError, StorageError};
 use pantler_direct::{
     ButlerError, CloseError, CreateError, IndexFileError, RecordFileError, RemoveError, StoreError,
     TransferError, check::CheckError, repair::RepairError,
@@ -152,6 +152,9 @@ fn registry(error: &RegistryError) -> Sorted {
 
 fn datastore(error: &DatastoreError) -> Sorted {
     match error {
+        DatastoreError::Corrupt { reason: Corruption::Checksum { .. }, .. } => {
+            Sorted::unchanged().then(Next::command("check --checksum"))
+        }
         DatastoreError::Missing { .. } | DatastoreError::Corrupt { .. } => {
             Sorted::unchanged().then(Next::command("check"))
         }
@@ -238,7 +241,7 @@ fn close(error: &CloseError) -> Sorted {
                     [if *workspace {
                         Next::command(format_args!("workspace run {name}"))
                     } else {
-                        Next::plain("the same command again, which stores what is missing")
+                        Next::plain("the command that opened it, which stores what is missing")
                     }]
                     .into_iter()
                     .chain(
@@ -253,6 +256,8 @@ fn close(error: &CloseError) -> Sorted {
                         |(verb, flag)| Next::command(format_args!("workspace {verb} {name}{flag}")),
                     ),
                 )
+            } else if let KindError::Deleted(_) = source {
+                Next::command(format_args!("transaction abandon {name}"))
             } else {
                 Next::command(format_args!("transaction {} {name}", closing.verb()))
             })
@@ -290,7 +295,7 @@ fn store(error: &StoreError) -> Sorted {
             Next::command(format_args!("get {existing}")),
             Next::plain("another RUN or data ID for the new content"),
         ])),
-        StoreError::OtherId { existing, .. } | StoreError::AlreadyStored(existing) => {
+        StoreError::OtherId { existing, .. } => {
             Sorted::unchanged().then(Next::command(format_args!("get {existing}")))
         }
         StoreError::OtherWork { row } => Sorted::open(&row.name).then(Next::one_of(

@@ -139,9 +139,6 @@ pub enum StoreError {
         /// The open transaction.
         transaction: TransactionName,
     },
-    /// Content for a dataset that is stored.
-    #[error("dataset {0} is stored already")]
-    AlreadyStored(DatasetId),
     /// Some datasets of a file are there, and others are not.
     #[error(
         "{source_name} holds several datasets, and {run} has {dataset} already, but not all of them in the same state"

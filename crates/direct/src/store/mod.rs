@@ -109,9 +109,9 @@ impl DirectButler {
         }
         self.finish_unstoring(&work)?;
         // Optimistic: the opening itself says so if a data ID is taken.
-        let all = planned();
+        let mut all = planned();
         let ids = all.iter().flat_map(|p| p.datasets.iter().map(PlannedDataset::id)).collect();
-        match opening::open::<PutRole>(self, work.name, &all) {
+        match opening::open::<PutRole>(self, work.name, &mut all) {
             Ok(open) => {
                 let report = StoreReport { ids, ..StoreReport::default() };
                 self.write_and_commit(&work, open, &all, report)
@@ -199,7 +199,8 @@ impl DirectButler {
         Ok((readable, failed))
     }
 
-    /// Stores content for datasets that are registered and not stored, at new keys.
+    /// Stores content for datasets that are registered and not stored, at new keys. What is
+    /// stored with that content already is left.
     ///
     /// # Errors
     /// [`StoreError`]; unless it says otherwise, the repository is as before.
@@ -215,31 +216,7 @@ impl DirectButler {
         if let Some(row) = self.open_row(name)? {
             return self.go_on::<RestoreRole>(&work, &row, planned);
         }
-        self.expect_unmanaged(&planned)?;
-        let report = StoreReport {
-            ids: items.iter().map(|item| item.dataset).collect(),
-            ..StoreReport::default()
-        };
-        let open = opening::open::<RestoreRole>(self, name, &planned)?;
-        self.write_and_commit(&work, open, &planned, report)
-    }
-
-    /// Refuses datasets that an open transaction manages.
-    fn expect_unmanaged(&self, planned: &[Planned<'_>]) -> Result<(), StoreError> {
-        let managers = standing::Managers::new(self);
-        for artifact in planned {
-            for PlannedDataset { dataset, .. } in &artifact.datasets {
-                if let Some(transaction) = managers.of(&dataset.run, dataset.id)? {
-                    return Err(StoreError::Managed {
-                        run: dataset.run.clone(),
-                        dataset: Self::label(dataset),
-                        existing: dataset.id,
-                        transaction,
-                    });
-                }
-            }
-        }
-        Ok(())
+        self.store::<RestoreRole>(&work, planned)
     }
 
     fn planned_restore<'r>(
@@ -327,8 +304,9 @@ impl DirectButler {
         if sorted.to_store.is_empty() {
             return Ok(report);
         }
-        let stored = opening::open::<R>(self, work.name, &sorted.to_store)
-            .and_then(|open| self.write_and_commit(work, open, &sorted.to_store, report));
+        let mut to_store = sorted.to_store;
+        let stored = opening::open::<R>(self, work.name, &mut to_store)
+            .and_then(|open| self.write_and_commit(work, open, &to_store, report));
         stored.map_err(|error| match error {
             // These say what is open.
             StoreError::LeftOpen { .. } | StoreError::NotClosed { .. } => error,

@@ -7,8 +7,8 @@ use pantler_butler::{
     transaction::{Open, TransactionKind as _},
 };
 use pantler_core::{
-    ArtifactKey, CollectionName, DatasetId, OpeningId, TransactionName, WriteId, changes::Change,
-    transaction::TransactionRow,
+    ArtifactKey, CollectionName, DatasetId, DatasetRef, Location, OpeningId, TransactionName,
+    WriteId, changes::Change, transaction::TransactionRow,
 };
 use pantler_datastore::{RunPrefix, key};
 use pantler_registry::{RegistryError, Writer};
@@ -24,11 +24,12 @@ struct OpenRun {
     run: StoringRun,
 }
 
-/// Opens a transaction that stores `planned`; its items are in that order.
+/// Opens a transaction that stores `planned`; its items are in that order, and take the
+/// datasets over: there may be millions.
 pub(super) fn open<R: Role>(
     butler: &DirectButler,
     name: Option<&TransactionName>,
-    planned: &[Planned<'_>],
+    planned: &mut [Planned<'_>],
 ) -> Result<Open<Storing<R>>, StoreError> {
     let opening = butler.environment().new_opening();
     let own = own_name(R::KIND, opening);
@@ -42,7 +43,7 @@ pub(super) fn open<R: Role>(
 pub(super) fn attempt<R: Role>(
     butler: &DirectButler,
     name: Option<&TransactionName>,
-    planned: &[Planned<'_>],
+    planned: &mut [Planned<'_>],
     prepare: &[Change],
 ) -> Result<(), StoreError> {
     if !butler.registry().is_writeable() {
@@ -67,28 +68,27 @@ fn describe<R: Role>(
     butler: &DirectButler,
     writer: &Writer,
     opening: OpeningId,
-    planned: &[Planned<'_>],
+    planned: &mut [Planned<'_>],
 ) -> Result<Storing<R>, StoreError> {
     let write = WriteId::of_opening(opening, 1);
-    let mut runs: BTreeMap<&CollectionName, OpenRun> = BTreeMap::new();
+    let mut runs: BTreeMap<CollectionName, OpenRun> = BTreeMap::new();
     let mut items = Vec::with_capacity(planned.len());
     let mut new = Vec::with_capacity(planned.len());
     for artifact in planned {
         for planned in &artifact.datasets {
             let name = &planned.dataset.run;
             if !runs.contains_key(name) {
-                runs.insert(name, ensure_run(butler, writer, name)?);
+                runs.insert(name.clone(), ensure_run(butler, writer, name)?);
             }
             if let Some(run) = runs.get_mut(name) {
                 run.run.modified |= planned.registered;
             }
-            if !planned.registered {
-                new.push(planned.dataset.clone());
-            }
         }
         let Some(first) = artifact.datasets.first() else { continue };
         let prefix = &runs[&first.dataset.run].prefix;
-        items.push(item(artifact, first, prefix, &write));
+        let location = location(artifact, first, prefix, &write);
+        let datasets = std::mem::take(&mut artifact.datasets);
+        items.push(item(artifact, location, datasets, &mut new));
     }
     expect_free(butler, writer, &items)?;
     let runs = runs.into_values().map(|run| run.run).collect();
@@ -135,30 +135,42 @@ fn ensure_run(
     Ok(OpenRun { prefix: key::run_prefix(name, id), run })
 }
 
-fn item(
+/// Where an artifact is already, or will be; whether it is written.
+fn location(
     planned: &Planned<'_>,
     first: &PlannedDataset,
     prefix: &RunPrefix,
     write: &WriteId,
+) -> (Location, bool) {
+    if let Some(location) = planned.content.existing() {
+        return (location, false);
+    }
+    let dataset_type = &first.dataset.dataset_type;
+    let extension = planned.content.extension();
+    let extension = extension.as_deref().unwrap_or_else(|| dataset_type.storage_class.extension());
+    let data_id = &first.dataset.data_id;
+    (key::dataset_key(prefix, &dataset_type.name, data_id, write, extension).into(), true)
+}
+
+/// What stands in the manifest; datasets that are to be registered go to `new`.
+fn item(
+    planned: &Planned<'_>,
+    (location, is_written): (Location, bool),
+    datasets: Vec<PlannedDataset>,
+    new: &mut Vec<DatasetRef>,
 ) -> Item {
-    let dataset = |planned: &PlannedDataset| ItemDataset {
-        id: planned.id(),
-        label: planned.label.clone(),
-        storage_class: planned.dataset.dataset_type.storage_class,
-        slice: planned.slice,
-        registered: planned.registered,
+    let dataset = |planned: PlannedDataset| {
+        let PlannedDataset { dataset, label, slice, registered, .. } = planned;
+        let (id, storage_class) = (dataset.id, dataset.dataset_type.storage_class);
+        if !registered {
+            new.push(dataset);
+        }
+        ItemDataset { id, label, storage_class, slice, registered }
     };
-    let datasets = planned.datasets.iter().map(dataset).collect();
-    let mut item = if let Some(location) = planned.content.existing() {
-        Item::existing(location, datasets)
-    } else {
-        let dataset_type = &first.dataset.dataset_type;
-        let extension = planned.content.extension();
-        let extension =
-            extension.as_deref().unwrap_or_else(|| dataset_type.storage_class.extension());
-        let data_id = &first.dataset.data_id;
-        let key = key::dataset_key(prefix, &dataset_type.name, data_id, write, extension);
-        Item::written_at(key, datasets)
+    let datasets = datasets.into_iter().map(dataset).collect();
+    let mut item = match location {
+        Location::Artifact(key) if is_written => Item::written_at(key, datasets),
+        location => Item::existing(location, datasets),
     };
     item.source = planned.content.source().map(|source| Box::new(source.clone()));
     item.expected = planned.expected;

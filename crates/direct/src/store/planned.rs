@@ -51,7 +51,7 @@ pub(crate) enum PlannedContent<'a> {
     /// It stays outside of the storage.
     Direct(DirectUri, Source),
     /// From another datastore.
-    Record(&'a Datastore, FileRecord, RecordMode),
+    Record(&'a Datastore, Box<FileRecord>, RecordMode),
 }
 
 /// How a file is brought into the storage.

@@ -62,20 +62,7 @@ impl DirectButler {
         items: &[RestoreItem<'_>],
     ) -> Result<StorePlan, StoreError> {
         let planned = self.planned_restore(items)?;
-        let mut plan = StorePlan {
-            bytes: planned.iter().map(|planned| planned.content.size()).sum(),
-            restored: planned.iter().map(Planned::label).collect(),
-            ..StorePlan::default()
-        };
-        if let Some(row) = self.open_row(name)? {
-            let mut left = opening::decode::<RestoreRole>(self, &row)?;
-            opening::adopt(&row, &mut left, planned)?;
-            plan.resumes = true;
-        } else {
-            self.expect_unmanaged(&planned)?;
-            opening::attempt::<RestoreRole>(self, name, &planned, &[])?;
-        }
-        Ok(plan)
+        self.plan::<RestoreRole>(name, planned, false, Vec::new())
     }
 
     /// Says how `planned` stands, and tries to open a transaction for it after `prepare`.
@@ -91,7 +78,7 @@ impl DirectButler {
             None => None,
         };
         let mine = left.as_ref().map_or_else(BTreeSet::new, |(left, _)| managed(left));
-        let sorted = standing::sort(self, planned, &mine, keep_going)?;
+        let mut sorted = standing::sort(self, planned, &mine, keep_going)?;
         let mut plan = StorePlan {
             skipped: sorted.skipped,
             repaired: sorted.lost.len(),
@@ -112,7 +99,7 @@ impl DirectButler {
         } else if !sorted.to_store.is_empty() {
             let lost = sorted.lost.into_iter().map(|(dataset, _)| dataset).collect();
             prepare.push(Change::DiscardRecords(lost));
-            opening::attempt::<R>(self, name, &sorted.to_store, &prepare)?;
+            opening::attempt::<R>(self, name, &mut sorted.to_store, &prepare)?;
         }
         Ok(plan)
     }

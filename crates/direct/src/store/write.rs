@@ -64,7 +64,7 @@ pub(super) fn write_all<R: Role>(
     let batch = datastore.begin_batch()?;
     let write_one = |(item, planned): (&Item, &Planned<'_>)| {
         if progress.is_stopped() {
-            return Err(WriteFailure::Stopped);
+            return Err(Box::new(WriteFailure::Stopped));
         }
         let written = write_item(datastore, &batch, item, planned, &writes, attempt);
         match &written {
@@ -72,11 +72,13 @@ pub(super) fn write_all<R: Role>(
             // It may be staged in full, and not be what was asked for.
             Err(_) => key_of(item, &writes).iter().for_each(|key| batch.withdraw(key)),
         }
-        written
+        // The results of all are kept, and failures are rare and large.
+        written.map_err(Box::new)
     };
-    let results: Vec<Result<(u32, Content), WriteFailure>> = if keep_going {
+    let results: Vec<Result<(u32, Content), Box<WriteFailure>>> = if keep_going {
         let all: Vec<_> = items.par_iter().zip(planned).map(write_one).collect();
-        if all.iter().any(|result| matches!(result, Err(WriteFailure::Stopped))) {
+        if all.iter().any(|result| matches!(result, Err(e) if matches!(**e, WriteFailure::Stopped)))
+        {
             batch.discard()?;
             return Err(WriteFailure::Stopped.into());
         }
@@ -91,7 +93,7 @@ pub(super) fn write_all<R: Role>(
             Ok(written) => written.into_iter().map(Ok).collect(),
             Err(error) => {
                 batch.discard()?;
-                return Err(error.into());
+                return Err(error);
             }
         }
     };
