@@ -655,7 +655,7 @@ fn commits_of_what_is_not_done() {
     error: transaction toy/raw/ingest stays open: it could not be committed
       because: 2 artifacts are missing or damaged: number item=a, number item=b
     now: transaction toy/raw/ingest is open
-    next: the same command again, which stores what is missing
+    next: the command that opened it, which stores what is missing
       or: pantler transaction revert toy/raw/ingest --repo <project>/repo
       or: pantler transaction abandon toy/raw/ingest --repo <project>/repo
     "#);

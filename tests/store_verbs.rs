@@ -448,8 +448,10 @@ fn derived_ids_are_the_same_in_every_repository() {
 fn a_registered_dataset_is_restored() {
     let project = climate();
     let id = put(&project, "one.csv", "month=1");
-    let stored = pantler(&project, &["restore", &id, "one.csv"]).expect(1);
-    assert!(stored.stderr.contains("stored"), "{}", stored.stderr);
+    let there = done(&project, &["restore", &id, "one.csv"]);
+    assert_eq!(there, format!("{id} is stored already, with that content"));
+    let refused = pantler(&project, &["restore", &id, "two.csv"]).expect(1);
+    assert!(refused.stderr.contains("a dataset never changes"), "{}", refused.stderr);
     assert_eq!(done(&project, &["remove", &id]), "unstored 1 dataset: 1 artifact (2 B)");
     survives_restore(&project, &id);
     assert_eq!(done(&project, &["restore", &id, "two.csv"]), format!("restored {id} (3 B)"));

@@ -287,10 +287,12 @@ fn datasets_that_cannot_be_removed() {
     error: dataset <uuid> is not registered
     now: nothing has changed
     "#);
-    insta::assert_snapshot!(refused(&project, &["restore", &id, "one.csv"]), @r#"
+    insta::assert_snapshot!(refused(&project, &["restore", &id, "two.csv"]), @r#"
     exit 1
-    error: dataset <uuid> is stored already
+    error: <project>/two.csv differs from what raw has as daily city=oslo month=1 (<uuid>): a dataset never changes
     now: nothing has changed
+    next: pantler get <uuid> --repo <project>/repo
+      or: another RUN or data ID for the new content
     "#);
     // Tagged, chained.
     done(&project, &["collection", "create", "good"]);
@@ -460,7 +462,7 @@ fn commits_of_what_is_missing_or_damaged_stay_open() {
             error: transaction <name> stays open: it could not be committed
               because: 1 artifact is missing or damaged: daily city=oslo month=1
             now: transaction <name> is open
-            next: the same command again, which stores what is missing
+            next: the command that opened it, which stores what is missing
               or: pantler transaction revert <name> --repo <project>/repo
               or: pantler transaction abandon <name> --repo <project>/repo
             "#);

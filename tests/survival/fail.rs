@@ -10,8 +10,9 @@ use super::{
     settle::{Trial, open},
 };
 
-/// Makes every call of an operation that can fail do so: this time, and from this time on.
-/// In how many ways, is drawn: one of those that make sense there.
+/// Makes every call of an operation that can fail do so, in a way that is drawn from those
+/// that make sense there: the first of a name this time, and from this time on; later ones
+/// one of the two.
 pub(crate) fn fail_everywhere(operation: &Operation) {
     // Which calls come before that step is not known; the whole has a line of its own.
     if operation.until.is_some() {
@@ -48,7 +49,10 @@ fn planned(trial: &Trial<'_>, seed: u64) -> Vec<String> {
         // What is slow goes well.
         let hows: Vec<&str> =
             hows[name].iter().map(String::as_str).filter(|how| *how != "slow").collect();
-        for times in ["", "+"] {
+        let both = ["", "+"];
+        let one = draw(seed, &format!("{} {name}:{count}", operation.name), both.len());
+        let times = if every_way() || count == 1 { &both[..] } else { &both[one..=one] };
+        for times in times {
             let what = format!("{} {name}:{count}{times}", operation.name);
             let drawn = draw(seed, &what, hows.len());
             let chosen = if every_way() { &hows[..] } else { &hows[drawn..=drawn] };

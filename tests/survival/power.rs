@@ -5,7 +5,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::{
-    arms::{beside, draw, seed, turns, was_killed},
+    arms::{beside, draw, every_way, seed, turns, was_killed},
     disk::{Loss, lose_power},
     kill::reached,
     operation::{Copy, Operation, has_repository},
@@ -24,7 +24,8 @@ enum Extent {
     Since,
 }
 
-/// Loses power at every step of an operation, in three ways; each time everything must
+/// Loses power at every step of an operation, with all that was not flushed, and with a
+/// part of it; each time everything must
 /// hold, and the same command again must finish it.
 pub(crate) fn lose_power_everywhere(operation: &Operation) {
     let since = Instant::now();
@@ -32,9 +33,14 @@ pub(crate) fn lose_power_everywhere(operation: &Operation) {
     let trial = Trial::of(operation);
     let reached = reached(&trial);
     let (turns, _) = turns(reached.iter().map(String::as_str));
-    let losses: Vec<_> = [Extent::All, Extent::Data, Extent::Since]
-        .into_iter()
-        .flat_map(|extent| turns.iter().map(move |turn| (extent, *turn)))
+    let drawn = |turn: &(&str, usize)| {
+        let parts = [Extent::Data, Extent::Since];
+        if every_way() { parts.to_vec() } else { vec![parts[draw(seed, &format!("{turn:?}"), 2)]] }
+    };
+    let extents = |turn| [vec![Extent::All], drawn(turn)].concat();
+    let losses: Vec<_> = turns
+        .iter()
+        .flat_map(|turn| extents(turn).into_iter().map(move |extent| (extent, *turn)))
         .collect();
     let lost: Vec<Loss> = losses
         .par_iter()
