@@ -11,7 +11,8 @@ mod survey;
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    fs::File,
+    io::Write as _,
     process::{Command, Stdio},
     sync::Arc,
     time::Instant,
@@ -47,12 +48,13 @@ const PARTS: [(&str, usize); 7] = [
 
 type Times = BTreeMap<String, f64>;
 
-#[expect(clippy::disallowed_methods, reason = "a bench is a program: it reads its settings")]
 fn main() -> Result<(), Fault> {
-    let Some(bin) = std::env::var_os("SIDE_BY_SIDE_PYTHON").map(PathBuf::from) else {
+    let Some(bin) = std::env::var_os("SIDE_BY_SIDE_PYTHON").and_then(|bin| bin.into_string().ok())
+    else {
         println!("side by side: skipped, it is started by benches/side_by_side.sh");
         return Ok(());
     };
+    let bin = Utf8PathBuf::from(bin);
     for place in places() {
         let mut rounds: Vec<(Times, Times)> = Vec::new();
         for round in 0..=ROUNDS {
@@ -101,14 +103,15 @@ fn sources(folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Fault> {
     let mut sources = Vec::with_capacity(FILES);
     for n in 0..FILES {
         let path = folder.join(format!("{n:05}.json"));
-        std::fs::write(&path, format!("{{\"number\": {n}, \"text\": \"{}\"}}", "x".repeat(960)))?;
+        let text = format!("{{\"number\": {n}, \"text\": \"{}\"}}", "x".repeat(960));
+        File::create_new(&path)?.write_all(text.as_bytes())?;
         sources.push(path);
     }
     settle(&folder)?;
     Ok(sources)
 }
 
-fn of_python(bin: &std::path::Path, folder: &Utf8Path) -> Result<Times, Fault> {
+fn of_python(bin: &Utf8Path, folder: &Utf8Path) -> Result<Times, Fault> {
     sources(folder)?;
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/side_by_side.py");
     let out = Command::new(bin.join("python"))

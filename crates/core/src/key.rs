@@ -82,6 +82,10 @@ impl ArtifactKey {
     /// write id stays. `None` if this key carries no write id.
     pub fn at(&self, write: &WriteId) -> Option<Self> {
         let (stem, extension) = self.around_write_id()?;
+        let own = &self.0[stem.len() + 1..self.0.len() - extension.len() - 1];
+        if own == write.as_str() {
+            return Some(self.clone());
+        }
         Self::new(format!("{stem}~{write}.{extension}")).ok()
     }
 

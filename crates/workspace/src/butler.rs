@@ -11,7 +11,7 @@ pub trait Workspaces {
     /// from the database if a kill left none.
     ///
     /// # Errors
-    /// [`WorkspaceError::NotOpen`] if no workspace of that name is open.
+    /// [`WorkspaceError::NoWorkspace`] if no workspace of that name is open.
     fn make_workspace_client(
         &self,
         name: &CollectionName,

@@ -533,7 +533,7 @@ mod tests {
         let source = RegistryError::Full { path: "r".into() };
         assert_eq!(status(CloseError::from(source)), Status::Failed);
         let source = RegistryError::Full { path: "r".into() };
-        let around = CloseError::Around { name: name(), closing, source: source.into() };
+        let around = CloseError::Around { name: name(), closing, source: Box::new(source.into()) };
         assert_eq!(status(around), Status::LeftOpen);
     }
 

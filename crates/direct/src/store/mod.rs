@@ -114,7 +114,7 @@ impl DirectButler {
         match opening::open::<PutRole>(self, work.name, &mut all) {
             Ok(open) => {
                 let report = StoreReport { ids, ..StoreReport::default() };
-                self.write_and_commit(&work, open, &all, report)
+                self.write_and_commit(&work, open, all, report)
             }
             Err(StoreError::Butler(ButlerError::Registry(RegistryError::Conflict { .. }))) => {
                 drop(all);
@@ -306,7 +306,7 @@ impl DirectButler {
         }
         let mut to_store = sorted.to_store;
         let stored = opening::open::<R>(self, work.name, &mut to_store)
-            .and_then(|open| self.write_and_commit(work, open, &to_store, report));
+            .and_then(|open| self.write_and_commit(work, open, to_store, report));
         stored.map_err(|error| match error {
             // These say what is open.
             StoreError::LeftOpen { .. } | StoreError::NotClosed { .. } => error,
@@ -369,7 +369,7 @@ impl DirectButler {
             ids: ids.collect(),
             ..StoreReport::default()
         };
-        self.write_and_commit(work, open, &adopted.planned, report)
+        self.write_and_commit(work, open, adopted.planned, report)
     }
 
     /// How many of these are not stored.
@@ -384,13 +384,16 @@ impl DirectButler {
         &self,
         work: &Work<'_>,
         mut open: Open<Storing<R>>,
-        planned: &[Planned<'_>],
+        mut planned: Vec<Planned<'_>>,
         mut report: StoreReport,
     ) -> Result<StoreReport, StoreError> {
         let name = open.name().clone();
         let what = work.what;
         let keep_going = work.options.keep_going;
-        let written = write::write_all(self, &mut open, planned, keep_going, work.progress);
+        let written = write::write_all(self, &mut open, &planned, keep_going, work.progress);
+        // What is written is not needed any more, unless its source is to be removed.
+        planned.retain(|of| matches!(of.content, PlannedContent::File(_, FileMode::Move)));
+        planned.shrink_to_fit();
         let failure: Box<dyn std::error::Error + Send + Sync> = match written {
             Err(error) => error,
             Ok(outcome) => {
@@ -408,7 +411,7 @@ impl DirectButler {
                 let options = CloseOptions { partial, ..CloseOptions::default() };
                 match self.close_open(open, Closing::Commit, options) {
                     Ok(Closed::Now) => {
-                        remove_sources(self, planned, &moved, &mut report);
+                        remove_sources(self, &planned, &moved, &mut report);
                         return Ok(report);
                     }
                     // By this call, if only the answer was lost; or by somebody else, who may
@@ -418,7 +421,7 @@ impl DirectButler {
                         if missing > 0 {
                             return Err(StoreError::ClosedWithout { what, missing });
                         }
-                        remove_sources(self, planned, &moved, &mut report);
+                        remove_sources(self, &planned, &moved, &mut report);
                         return Ok(report);
                     }
                     Err(failure) => match failure.open {
