@@ -3,7 +3,8 @@
 use super::*;
 use crate::datasets::{Scope, Selection};
 use crate::{
-    claims, collections, dataset_changes, dataset_types, file_records, locks, manifest, tags,
+    LockKind, claims, collections, dataset_changes, dataset_types, expectations, file_records,
+    locks, manifest, tags,
 };
 
 #[test]
@@ -31,8 +32,16 @@ fn deletes_search_by_index() -> Tested {
         collections::DELETE_CHILDREN.to_owned(),
         claims::DELETE.to_owned(),
         manifest::DELETE.to_owned(),
+        expectations::OF_LOCATION.to_owned(),
+        expectations::COUNT_AT.to_owned(),
+        expectations::IS_STORED.to_owned(),
+        expectations::CHAINS_OF.to_owned(),
+        expectations::ANY_OF_RUN.to_owned(),
+        expectations::DELETE_COLLECTION.to_owned(),
     ];
     statements.extend(locks::DELETE.map(str::to_owned));
+    let holders = [LockKind::Modified, LockKind::InsertOnly, LockKind::Input];
+    statements.extend(holders.map(|kind| kind.holders().to_owned()));
     for sql in statements {
         let plan = plan(&raw, &sql)?;
         assert!(plan.iter().any(|line| line.starts_with("SEARCH")), "{sql}: {plan:?}");
