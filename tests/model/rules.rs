@@ -132,7 +132,6 @@ impl Model {
         }
         let unstoring = wanted.name.as_ref().map(|name| format!("{name}/unstore"));
         if let Some(name) = &unstoring
-            && !restore
             && self.open.get(name).is_some_and(|open| open.kind == "remove")
         {
             // What a killed call left of taking lost artifacts away is finished first.
@@ -149,16 +148,10 @@ impl Model {
         }
         let (mut to_store, mut lost) = (Vec::new(), BTreeSet::new());
         for item in &wanted.items {
-            let standing = if restore {
-                // Nothing is compared: it must be registered only.
-                let registered = |part: &Part| self.state(part.cell) == Some(&State::Registered);
-                item.parts.iter().all(registered).then_some(Standing::Registered)
-            } else {
-                self.standing(item, wanted, &BTreeSet::new())
-            };
+            let standing = self.standing(item, wanted, &BTreeSet::new());
             let mut item = item.clone();
             match standing {
-                None if wanted.keep_going && !restore => continue,
+                None if wanted.keep_going => continue,
                 None => return Plan::refused(),
                 Some(Standing::Same) => continue,
                 Some(Standing::New) => {}
