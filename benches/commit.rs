@@ -51,7 +51,7 @@ fn rows(
             component: String::new(),
             location: dataset_key(&prefix, &image.name, &data_id, &write, class.extension()).into(),
             offset: None,
-            formatter: class.formatter().to_owned(),
+            formatter: class.formatter().into(),
             storage_class: class,
             size: 1_000,
             checksum: Checksum::of(id.as_uuid().as_bytes()),

@@ -135,7 +135,7 @@ pub(crate) fn prepared(butler: &DirectButler, visits: i64) -> Result<Prepared, F
             component: String::new(),
             location: key.into(),
             offset: None,
-            formatter: class.formatter().to_owned(),
+            formatter: class.formatter().into(),
             storage_class: class,
             size: 0,
             checksum: Checksum::of(b""),

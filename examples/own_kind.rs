@@ -80,7 +80,7 @@ impl Publication {
             component: String::new(),
             location: key.into(),
             offset: None,
-            formatter: StorageClass::Text.formatter().to_owned(),
+            formatter: StorageClass::Text.formatter().into(),
             storage_class: StorageClass::Text,
             size: self.content.size,
             checksum: self.content.checksum,

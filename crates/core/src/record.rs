@@ -1,6 +1,6 @@
 //! Rows as values: dimension records and datastore records.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,7 @@ pub struct FileRecord {
     /// datasets; `None` if it is the whole artifact.
     pub offset: Option<u64>,
     /// How to read it.
-    pub formatter: String,
+    pub formatter: Cow<'static, str>,
     /// What it is.
     pub storage_class: StorageClass,
     /// Its size in bytes (of its own bytes, in a shared artifact).

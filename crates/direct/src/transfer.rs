@@ -207,7 +207,7 @@ fn planned<'a>(
         if mode == RecordMode::Direct
             && let Some(offset) = record.offset
         {
-            dataset.slice = Some((offset, content));
+            dataset.slice = Some(Box::new((offset, content)));
             if let Location::Direct(uri) = &record.location {
                 expected = Some(measure_file(uri.path())?);
             }

@@ -1,6 +1,6 @@
 //! Datastore records: where the artifact of a dataset is.
 
-use pantler_core::{Checksum, DatasetId, FileRecord};
+use pantler_core::{Checksum, DatasetId, FileRecord, StorageClass};
 
 use crate::{
     RegistryError, Writer,
@@ -22,13 +22,19 @@ pub(crate) fn read(
 ) -> Result<Option<FileRecord>, RegistryError> {
     let Some(component) = row.get::<Option<String>>(start)? else { return Ok(None) };
     let bytes = |value: i64| u64::try_from(value).map_err(|e| row.corrupt(e));
+    let storage_class: StorageClass = row.parsed(start + 4)?;
+    // That of its storage class, as a rule: then it takes no memory of its own.
+    let formatter = match row.text(start + 3)? {
+        usual if usual == storage_class.formatter() => storage_class.formatter().into(),
+        other => other.to_owned().into(),
+    };
     Ok(Some(FileRecord {
         dataset,
         component,
         location: row.parsed(start + 1)?,
         offset: row.get::<Option<i64>>(start + 2)?.map(bytes).transpose()?,
-        formatter: row.get(start + 3)?,
-        storage_class: row.parsed(start + 4)?,
+        formatter,
+        storage_class,
         size: bytes(row.get(start + 5)?)?,
         checksum: Checksum::from_bytes(row.get(start + 6)?),
     }))
@@ -66,7 +72,7 @@ impl Writer {
             insert.bind(2, &record.component)?;
             insert.bind(3, record.location.as_str())?;
             insert.bind(4, record.offset.map(|offset| integer(self.db(), offset)).transpose()?)?;
-            insert.bind(5, &record.formatter)?;
+            insert.bind(5, &*record.formatter)?;
             insert.bind(6, record.storage_class.name())?;
             insert.bind(7, integer(self.db(), record.size)?)?;
             insert.bind(8, &record.checksum.as_bytes()[..])?;

@@ -18,7 +18,7 @@ fn record(n: u128) -> FileRecord {
         component: String::new(),
         location: old(n).into(),
         offset: None,
-        formatter: "text".to_owned(),
+        formatter: "text".into(),
         storage_class: StorageClass::Csv,
         size: old(n).as_str().len() as u64,
         checksum: Checksum::of(old(n).as_str().as_bytes()),

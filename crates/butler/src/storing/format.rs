@@ -81,7 +81,7 @@ impl<'a> ItemData<'a> {
     fn of(item: &'a Item) -> Self {
         let content = |content: Content| ContentData(content.size, content.checksum);
         let dataset = |d: &'a ItemDataset| {
-            let slice = d.slice.map(|(offset, own)| (offset, content(own)));
+            let slice = d.slice.as_deref().map(|(offset, own)| (*offset, content(*own)));
             DatasetData(d.id, (&*d.label).into(), d.storage_class, slice, d.registered)
         };
         Self(
@@ -103,7 +103,7 @@ impl<'a> ItemData<'a> {
                 id,
                 label: label.into(),
                 storage_class,
-                slice: slice.map(|(offset, own)| (offset, content(own))),
+                slice: slice.map(|(offset, own)| Box::new((offset, content(own)))),
                 registered,
             })
             .collect();

@@ -16,7 +16,7 @@ pub struct ItemDataset {
     pub storage_class: StorageClass,
     /// Where its bytes are in the artifact, as offset and size in bytes, with their
     /// checksum; `None` if it is the whole artifact.
-    pub slice: Option<(u64, Content)>,
+    pub slice: Option<Box<(u64, Content)>>,
     /// Whether it was registered before the transaction opened.
     pub registered: bool,
 }
@@ -99,8 +99,8 @@ impl Item {
     /// The records of its datasets, given where it is and what it holds.
     pub fn records(&self, location: &Location, content: Content) -> Vec<FileRecord> {
         let record = |dataset: &ItemDataset| {
-            let (offset, own) = match dataset.slice {
-                Some((offset, own)) => (Some(offset), own),
+            let (offset, own) = match dataset.slice.as_deref() {
+                Some((offset, own)) => (Some(*offset), *own),
                 None => (None, content),
             };
             FileRecord {
@@ -108,7 +108,7 @@ impl Item {
                 component: String::new(),
                 location: location.clone(),
                 offset,
-                formatter: dataset.storage_class.formatter().to_owned(),
+                formatter: dataset.storage_class.formatter().into(),
                 storage_class: dataset.storage_class,
                 size: own.size,
                 checksum: own.checksum,

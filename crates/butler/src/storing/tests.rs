@@ -176,7 +176,8 @@ fn few_and_many_artifacts_are_decoded_as_they_were() {
             item.expected = Some(Content { size: 3, checksum: Checksum::of(b"abc") });
             item.source =
                 Some(Box::new(Source { path: "/data/é.csv".into(), size: 3, modified: -1 }));
-            item.datasets[0].slice = (n == 3).then_some((7, item.expected.expect("just set")));
+            item.datasets[0].slice =
+                (n == 3).then(|| Box::new((7, item.expected.expect("just set"))));
             item
         };
         let put = Put::new(vec![run(true, true)], (0..count).map(item).collect(), vec![]);

@@ -42,7 +42,7 @@ fn record(key: ArtifactKey, offset: Option<u64>, content: &[u8]) -> FileRecord {
         component: String::new(),
         location: key.into(),
         offset,
-        formatter: "bytes".to_owned(),
+        formatter: "bytes".into(),
         storage_class: StorageClass::Bytes,
         size,
         checksum,

@@ -48,7 +48,7 @@ fn a_link_has_the_checksum_of_its_file() {
             component: String::new(),
             location: key("a@1/x").into(),
             offset: None,
-            formatter: "bytes".to_owned(),
+            formatter: "bytes".into(),
             storage_class: StorageClass::Bytes,
             size: written.size,
             checksum: written.checksum,

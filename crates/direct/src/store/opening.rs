@@ -241,7 +241,7 @@ fn is_same(item: &Item, planned: &Planned<'_>) -> bool {
         None => item.is_written(),
         Some(location) => !item.is_written() && *location == item.location,
     };
-    let labels = item.datasets.iter().map(|d| (&*d.label, d.slice));
-    let wanted = planned.datasets.iter().map(|d| (&*d.label, d.slice));
+    let labels = item.datasets.iter().map(|d| (&*d.label, d.slice.as_deref()));
+    let wanted = planned.datasets.iter().map(|d| (&*d.label, d.slice.as_deref()));
     same_source && same_place && item.expected == planned.expected && labels.eq(wanted)
 }

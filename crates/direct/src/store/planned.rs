@@ -33,7 +33,7 @@ pub(crate) struct PlannedDataset {
     /// It in words, for messages; tells it from all others of its transaction.
     pub(crate) label: Box<str>,
     /// Its own bytes, if it shares the artifact.
-    pub(crate) slice: Option<(u64, Content)>,
+    pub(crate) slice: Option<Box<(u64, Content)>>,
     /// Whether it is registered already, and to be stored again.
     pub(crate) registered: bool,
     /// Whether its id was asked for.
@@ -200,7 +200,7 @@ pub(super) fn of_file(
         let mut planned = PlannedDataset::new(butler, &wanted.dataset, run, ids);
         if let Some(slice) = wanted.slice {
             let read = read_slice(&path, slice.offset, slice.size).map_err(failed)?;
-            planned.slice = Some((slice.offset, read));
+            planned.slice = Some(Box::new((slice.offset, read)));
         }
         datasets.push(planned);
     }
@@ -222,7 +222,8 @@ pub(super) fn of_file(
 fn expect_apart(path: &Utf8Path, datasets: &[PlannedDataset]) -> Result<(), StoreError> {
     let mut slices: Vec<(u64, u64, &str)> = Vec::with_capacity(datasets.len());
     for dataset in datasets {
-        let (start, size) = dataset.slice.map_or((0, u64::MAX), |(start, own)| (start, own.size));
+        let (start, size) =
+            dataset.slice.as_deref().map_or((0, u64::MAX), |(start, own)| (*start, own.size));
         slices.push((start, start.saturating_add(size), &dataset.label));
     }
     slices.sort_unstable();

@@ -240,7 +240,7 @@ fn of_dataset(
             }
         };
     };
-    let same = match dataset.slice {
+    let same = match dataset.slice.as_deref() {
         Some((_, content)) => (content.size, content.checksum) == (record.size, record.checksum),
         None => {
             planned.content.size() == record.size && {

@@ -179,7 +179,7 @@ impl<'a> RunContext<'a> {
             component: String::new(),
             location,
             offset,
-            formatter: storage_class.formatter().to_owned(),
+            formatter: storage_class.formatter().into(),
             storage_class,
             size,
             checksum,

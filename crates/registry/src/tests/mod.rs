@@ -219,7 +219,7 @@ fn file_record(dataset: DatasetId, component: &str) -> FileRecord {
         component: component.to_owned(),
         location: ArtifactKey::new(format!("a@1/image/{dataset}{component}.csv")).unwrap().into(),
         offset: None,
-        formatter: "text".to_owned(),
+        formatter: "text".into(),
         storage_class: StorageClass::Csv,
         size: 10,
         checksum: Checksum::of(b"x"),

@@ -154,7 +154,7 @@ fn record(
         component: String::new(),
         location: key.clone().into(),
         offset,
-        formatter: storage_class.formatter().to_owned(),
+        formatter: storage_class.formatter().into(),
         storage_class,
         size,
         checksum,
