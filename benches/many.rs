@@ -1,5 +1,7 @@
 //! One transaction with very many datasets: put, killed, and reverted by another client
-//! that knows nothing but what is in the database; put, listed and committed; and removed.
+//! that knows nothing but what is in the database; or put, listed and committed, and then
+//! removed. Each in a process of its own, since memory that was given back is not always
+//! given to the next one.
 #![allow(dead_code, reason = "a bench and a test use it")]
 
 use std::{
@@ -45,6 +47,15 @@ pub(crate) enum Store {
     Memory,
     /// Into files.
     Files,
+}
+
+/// What becomes of the transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Killed and reverted.
+    Reverted,
+    /// Committed; its datasets are then removed.
+    Committed,
 }
 
 /// What was measured.
@@ -153,11 +164,12 @@ impl StoreProgress for Witness<'_> {
     }
 }
 
-/// Does it all with four datasets for each of so many visits.
+/// Does it with four datasets for each of so many visits.
 pub(crate) fn one_transaction(
     folder: &Utf8Path,
     visits: i64,
     store: Store,
+    ending: Ending,
 ) -> Result<Measured, Fault> {
     let repository = folder.join("repo");
     let mut butler = survey::repository(&repository, visits)?;
@@ -168,42 +180,61 @@ pub(crate) fn one_transaction(
     }
     let refs = usize::try_from(visits)? * 4;
     let mut measured = Measured { refs, ..Measured::default() };
+    match ending {
+        Ending::Reverted => reverted(butler, &repository, visits, &mut measured)?,
+        Ending::Committed => committed(&butler, visits, store, &mut measured)?,
+    }
+    Ok(measured)
+}
 
+/// What another client needs to revert is in the database, and nowhere else.
+fn reverted(
+    butler: DirectButler,
+    repository: &Utf8Path,
+    visits: i64,
+    measured: &mut Measured,
+) -> Result<(), Fault> {
     let seen = measured.phase("put, killed before the renames", || {
         let request = request(&butler, visits, "scale/killed")?;
-        let witness = Witness::new(&butler, refs, true);
+        let witness = Witness::new(&butler, request.items.len(), true);
         let put = catch_unwind(AssertUnwindSafe(|| butler.put_many(&request, &witness)));
         expect("killed", &put.is_err(), &true)?;
         witness.seen()
     })?;
     measured.rows(seen)?;
-    // Another client: what this one knew of the transaction is gone.
-    let butler =
-        open_butler(&repository, Environment::of_this_process("other"), &OpenOptions::default())?
-            .with_datastore(butler.datastore().clone());
+    let environment = Environment::of_this_process("other");
+    let other = open_butler(repository, environment, &OpenOptions::default())?
+        .with_datastore(butler.datastore().clone());
+    drop(butler);
     measured.phase("reverted by another client", || {
         let options = CloseOptions { take_over: true, ..CloseOptions::default() };
-        butler.close(&TransactionName::new("scale/killed")?, Closing::Revert, options)?;
+        other.close(&TransactionName::new("scale/killed")?, Closing::Revert, options)?;
         Ok(())
     })?;
-    empty(&butler)?;
+    empty(&other)
+}
 
+fn committed(
+    butler: &DirectButler,
+    visits: i64,
+    store: Store,
+    measured: &mut Measured,
+) -> Result<(), Fault> {
+    let refs = measured.refs;
     let (ids, seen) = measured.phase("put, listed, committed", || {
-        let request = request(&butler, visits, "scale/committed")?;
-        let witness = Witness::new(&butler, refs, false);
+        let request = request(butler, visits, "scale/committed")?;
+        let witness = Witness::new(butler, refs, false);
         let report = butler.put_many(&request, &witness)?;
         expect("stored", &report.stored, &refs)?;
         Ok((report.ids, witness.seen()?))
     })?;
     measured.rows(seen)?;
     if store == Store::Files {
-        let report = survey::check_clean(&butler)?;
+        let report = survey::check_clean(butler)?;
         expect("stored", &(report.counts.stored, report.counts.artifacts), &(refs, refs))?;
     }
-
-    measured.phase(REMOVED, || remove(&butler, ids, refs))?;
-    empty(&butler)?;
-    Ok(measured)
+    measured.phase(REMOVED, || remove(butler, ids, refs))?;
+    empty(butler)
 }
 
 impl Measured {

@@ -10,7 +10,7 @@ mod survey;
 use std::process::Command;
 
 use crate::{
-    many::Store,
+    many::{Ending, Store},
     measure::{Fault, places},
 };
 
@@ -19,26 +19,40 @@ const MEMORY: u64 = 1_500_000_000;
 const MEGABYTE: f64 = 1e6;
 
 fn main() -> Result<(), Fault> {
-    let only = std::env::args().nth(1);
-    match only.as_deref() {
-        Some("memory") => measure("tmpfs", 250_000, Store::Memory),
-        Some("files") => measure("disk", 25_000, Store::Files),
-        // Each in a process of its own: memory that was given back is not always
-        // given to the next one.
-        _ => ["memory", "files"].into_iter().try_for_each(|store| {
-            let done = Command::new(std::env::current_exe()?).arg(store).status()?;
-            if done.success() { Ok(()) } else { Err(format!("{store}: {done}").into()) }
-        }),
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let all = [
+        ("memory", "reverted", 250_000, Store::Memory, Ending::Reverted),
+        ("memory", "committed", 250_000, Store::Memory, Ending::Committed),
+        ("files", "reverted", 25_000, Store::Files, Ending::Reverted),
+        ("files", "committed", 25_000, Store::Files, Ending::Committed),
+    ];
+    for (place, name, visits, store, ending) in all {
+        match arguments.as_slice() {
+            [wanted, how] if wanted == place && how == name => measure(visits, store, ending)?,
+            [_, _] => {}
+            // Each in a process of its own.
+            _ => {
+                let done = Command::new(std::env::current_exe()?).args([place, name]).status()?;
+                if !done.success() {
+                    return Err(format!("{place}, {name}: {done}").into());
+                }
+            }
+        }
     }
+    Ok(())
 }
 
-/// The database is in the place of that name, if there is one.
-fn measure(place: &str, visits: i64, store: Store) -> Result<(), Fault> {
+/// The database is on tmpfs, if there is one, or where the files are.
+fn measure(visits: i64, store: Store, ending: Ending) -> Result<(), Fault> {
     let places = places();
-    let place = places.iter().find(|found| found.name == place).unwrap_or(&places[0]);
+    let place = if store == Store::Memory { places.first() } else { places.last() };
+    let place = place.ok_or("there is a place")?;
     let folder = place.folder()?;
-    let measured = many::one_transaction(&folder.path, visits, store)?;
-    println!("{} datasets, artifacts in {store:?}, database on {}", measured.refs, place.name);
+    let measured = many::one_transaction(&folder.path, visits, store, ending)?;
+    println!(
+        "{} datasets, artifacts in {store:?}, database on {}, {ending:?}",
+        measured.refs, place.name
+    );
     for phase in &measured.phases {
         #[expect(clippy::cast_precision_loss, reason = "it is shown")]
         let memory = phase.memory as f64 / MEGABYTE;
