@@ -196,43 +196,54 @@ pub(crate) fn ids(connection: &Connection, dataset: &DatasetRef) -> Result<Ids, 
 /// Database ids count from `first`.
 pub(crate) fn insert(
     connection: &Connection,
-    Ids { dataset_type, group, run }: Ids,
+    ids: Ids,
     first: i64,
     datasets: &[DatasetRef],
     records: &[FileRecord],
     now: i64,
 ) -> Result<(), Fault> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
-    {
-        let mut dataset =
-            connection.prepare_cached("INSERT INTO dataset VALUES (?1, ?2, ?3, ?4, ?5)")?;
-        let sql = format!("INSERT INTO membership_{group} VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
-        let mut membership = connection.prepare_cached(&sql)?;
-        for (id, wanted) in (first..).zip(datasets) {
-            let uuid = &wanted.id.as_uuid().as_bytes()[..];
-            dataset.execute((id, uuid, dataset_type, run, now))?;
-            let [KeyValue::String(a), KeyValue::Integer(b), KeyValue::Integer(c)] =
-                wanted.data_id.values()
-            else {
-                return Err("the data ID has other dimensions".into());
-            };
-            membership.execute((dataset_type, run, &**a, b, c, id))?;
-        }
-        let mut insert = connection.prepare_cached(
-            "INSERT INTO file_datastore_record VALUES (?1, '', ?2, NULL, ?3, ?4, ?5, ?6)",
-        )?;
-        for (id, record) in (first..).zip(records) {
-            insert.execute((
-                id,
-                record.location.as_str(),
-                &record.formatter,
-                record.storage_class.name(),
-                i64::try_from(record.size)?,
-                &record.checksum.as_bytes()[..],
-            ))?;
-        }
-    }
+    insert_rows(connection, ids, first, datasets, records, now)?;
     connection.execute_batch("COMMIT")?;
+    Ok(())
+}
+
+/// The rows of [`insert`], in the database transaction of the caller.
+pub(crate) fn insert_rows(
+    connection: &Connection,
+    Ids { dataset_type, group, run }: Ids,
+    first: i64,
+    datasets: &[DatasetRef],
+    records: &[FileRecord],
+    now: i64,
+) -> Result<(), Fault> {
+    let mut dataset =
+        connection.prepare_cached("INSERT INTO dataset VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let sql = format!("INSERT INTO membership_{group} VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
+    let mut membership = connection.prepare_cached(&sql)?;
+    for (id, wanted) in (first..).zip(datasets) {
+        let uuid = &wanted.id.as_uuid().as_bytes()[..];
+        dataset.execute((id, uuid, dataset_type, run, now))?;
+        let [KeyValue::String(a), KeyValue::Integer(b), KeyValue::Integer(c)] =
+            wanted.data_id.values()
+        else {
+            return Err("the data ID has other dimensions".into());
+        };
+        membership.execute((dataset_type, run, &**a, b, c, id))?;
+    }
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO file_datastore_record VALUES (?1, '', ?2, NULL, ?3, ?4, ?5, ?6)",
+    )?;
+    for (id, record) in (first..).zip(records) {
+        insert.execute((
+            id,
+            record.location.as_str(),
+            &record.formatter,
+            record.storage_class.name(),
+            i64::try_from(record.size)?,
+            &record.checksum.as_bytes()[..],
+        ))?;
+    }
     Ok(())
 }
 

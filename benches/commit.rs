@@ -48,7 +48,7 @@ fn rows(
         let id = seed.dataset(image.name.as_str(), &data_id);
         records.push(FileRecord {
             dataset: id,
-            component: String::new(),
+            component: Box::default(),
             location: dataset_key(&prefix, &image.name, &data_id, &write, class.extension()).into(),
             offset: None,
             formatter: class.formatter().into(),

@@ -78,10 +78,11 @@ pub(crate) fn image(butler: &DirectButler) -> Result<Arc<DatasetType>, Fault> {
 
 /// A data ID for each detector of each visit, in order.
 pub(crate) fn data_ids(dataset_type: &DatasetType, visits: i64) -> Result<Vec<DataId>, Fault> {
-    let mut data_ids = Vec::new();
+    let camera = KeyValue::from("cam");
+    let mut data_ids = Vec::with_capacity(usize::try_from(visits * DETECTORS)?);
     for visit in 1..=visits {
         for detector in 1..=DETECTORS {
-            let values: Vec<KeyValue> = vec!["cam".into(), visit.into(), detector.into()];
+            let values: Vec<KeyValue> = vec![camera.clone(), visit.into(), detector.into()];
             data_ids.push(DataId::from_values(&dataset_type.dimensions, values)?);
         }
     }
@@ -132,7 +133,7 @@ pub(crate) fn prepared(butler: &DirectButler, visits: i64) -> Result<Prepared, F
         paths.push(root.join(key.as_str()));
         records.push(FileRecord {
             dataset: id,
-            component: String::new(),
+            component: Box::default(),
             location: key.into(),
             offset: None,
             formatter: class.formatter().into(),

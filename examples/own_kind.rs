@@ -77,7 +77,7 @@ impl Publication {
     fn record(&self, key: ArtifactKey) -> FileRecord {
         FileRecord {
             dataset: self.report,
-            component: String::new(),
+            component: Box::default(),
             location: key.into(),
             offset: None,
             formatter: StorageClass::Text.formatter().into(),

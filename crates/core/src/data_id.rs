@@ -13,7 +13,7 @@ use crate::{DimensionGroup, ElementName, KeyValue, Universe};
 #[derive(Clone)]
 pub struct DataId {
     group: Arc<DimensionGroup>,
-    values: Box<[KeyValue]>,
+    values: Arc<[KeyValue]>,
 }
 
 /// Values that do not make a data ID of a group.
@@ -48,7 +48,7 @@ pub enum DataIdError {
 impl DataId {
     /// The data ID without dimensions.
     pub fn empty() -> Self {
-        Self { group: Arc::new(DimensionGroup::empty()), values: Box::default() }
+        Self { group: Arc::new(DimensionGroup::empty()), values: Arc::default() }
     }
 
     /// Makes a data ID of `group` from values by name. Values of implied dimensions

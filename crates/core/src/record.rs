@@ -27,7 +27,7 @@ pub struct FileRecord {
     /// The dataset.
     pub dataset: DatasetId,
     /// The component; empty for the whole dataset.
-    pub component: String,
+    pub component: Box<str>,
     /// The artifact, or the file outside of the storage, that holds it.
     pub location: Location,
     /// Where in the artifact its bytes start, if it shares the artifact with other

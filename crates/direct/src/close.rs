@@ -18,7 +18,7 @@ use pantler_butler::transaction::{
 use pantler_core::{
     ArtifactKey, CollectionName, OpeningId, RunId, TransactionName,
     changes::Changes,
-    transaction::{Closing, TransactionRow},
+    transaction::{Closing, RunLocks, TransactionRow},
 };
 use pantler_datastore::key::run_prefix;
 use pantler_registry::{DatasetQuery, Reader, RegistryError};
@@ -66,7 +66,7 @@ impl DirectButler {
         let transaction = self.kinds().decode(&row.kind, &row.data, &manifest).map_err(decode)?;
         // It may be long.
         drop(manifest);
-        self.close_row(&row, transaction.as_ref(), false, closing, options)
+        self.close_row(&row, transaction.as_ref(), Holder::Somebody, closing, options)
             .map_err(|error| error.around(name, closing))
     }
 
@@ -80,8 +80,13 @@ impl DirectButler {
         closing: Closing,
         options: CloseOptions,
     ) -> Result<Closed, CloseFailure<T>> {
-        let row = match self.registry().read(|reader| reader.transaction(open.name())) {
-            Ok(row) => row,
+        let locks = open.transaction().locks();
+        let seen = self.registry().read(|reader| {
+            let row = reader.transaction(open.name())?;
+            Ok::<_, RegistryError>((row, run_id(reader, closing_run(&locks))?))
+        });
+        let (row, run) = match seen {
+            Ok(seen) => seen,
             Err(error) => {
                 let error = Box::new(CloseError::from(error).around(open.name(), closing));
                 return Err(CloseFailure { error, open: Some(open) });
@@ -94,7 +99,8 @@ impl DirectButler {
                 Err(error) => Err(CloseFailure { error: Box::new(error), open: None }),
             };
         };
-        match self.close_row(&row, open.transaction(), true, closing, options) {
+        let holder = Holder::Caller { run };
+        match self.close_row(&row, open.transaction(), holder, closing, options) {
             Ok(closed) => Ok(closed),
             Err(error) => {
                 let error = error.around(&row.name, closing);
@@ -132,11 +138,12 @@ impl DirectButler {
         &self,
         row: &TransactionRow,
         transaction: &dyn ArtifactTransaction,
-        holds: bool,
+        holder: Holder,
         closing: Closing,
         options: CloseOptions,
     ) -> Result<Closed, CloseError> {
         let name = &row.name;
+        let holds = matches!(holder, Holder::Caller { .. });
         let current = self.datastore().config().version;
         if row.config_version != current {
             // This client was opened before the configuration changed.
@@ -146,7 +153,7 @@ impl DirectButler {
         let duty = decide(row.closing, closing, holds, transaction.commit_deletes())
             .map_err(|source| CloseError::Door { name: name.clone(), source })?;
         let locks = transaction.locks();
-        let run = locks.modified.first().or(locks.insert_only.first());
+        let run = closing_run(&locks);
         let (attempt, run_id) = if duty.claim {
             match self.check_holder(row, options.take_over || holds) {
                 Err(ButlerError::Held { name, process }) => {
@@ -159,7 +166,11 @@ impl DirectButler {
                 other => other?,
             }
         } else {
-            (row.attempt, self.registry().read(|reader| run_id(reader, run))?)
+            let run = match holder {
+                Holder::Caller { run } => run,
+                Holder::Somebody => self.registry().read(|reader| run_id(reader, run))?,
+            };
+            (row.attempt, run)
         };
         let prefix = match (run, run_id) {
             (Some(run), Some(id)) => run_prefix(run, id).as_str().to_owned(),
@@ -338,6 +349,20 @@ impl DirectButler {
             None => Err(CloseError::Superseded(name.clone())),
         }
     }
+}
+
+/// Who holds a transaction that is to be closed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Holder {
+    /// The caller, who saw this RUN when it looked at the row.
+    Caller { run: Option<RunId> },
+    /// Perhaps somebody else.
+    Somebody,
+}
+
+/// The RUN whose prefix holds what is to be closed.
+fn closing_run(locks: &RunLocks) -> Option<&CollectionName> {
+    locks.modified.first().or(locks.insert_only.first())
 }
 
 fn run_id(reader: &Reader, run: Option<&CollectionName>) -> Result<Option<RunId>, RegistryError> {

@@ -19,7 +19,7 @@ use pantler_core::{
 use pantler_datastore::key;
 use pantler_registry::{DatasetQuery, DatasetRow, LockKind, Reader, RegistryError};
 
-use crate::{ButlerError, CloseError, CloseOptions, DirectButler, store::own_name};
+use crate::{ButlerError, CloseError, CloseOptions, DirectButler, close::Holder, store::own_name};
 
 /// Removing failed. Unless it says otherwise, nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -227,7 +227,13 @@ impl DirectButler {
     ) -> Result<RemoveReport, RemoveError> {
         let report = resumed(row, left, is_same)?;
         // By the row that was read: the name may be another opening's by now.
-        match self.close_row(row, transaction, false, Closing::Commit, CloseOptions::default()) {
+        match self.close_row(
+            row,
+            transaction,
+            Holder::Somebody,
+            Closing::Commit,
+            CloseOptions::default(),
+        ) {
             Ok(_) => Ok(report),
             Err(error) => {
                 let source = Box::new(error.around(&row.name, Closing::Commit));

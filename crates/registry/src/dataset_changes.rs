@@ -14,7 +14,6 @@ use crate::{
     dataset_types::{TypeEntry, TypeTable},
     datasets::wrong_dimensions,
     record_checks::RecordChecks,
-    schema,
     sqlite::Bulk,
     tags,
 };
@@ -83,7 +82,11 @@ impl Writer {
             let group = match groups.entry(entry.group) {
                 std::collections::btree_map::Entry::Occupied(group) => group.into_mut(),
                 std::collections::btree_map::Entry::Vacant(place) => {
-                    place.insert(self.group_of(entry)?)
+                    let inserting = entry.inserting(&self.universe)?;
+                    place.insert(Group {
+                        membership: self.db().bulk(&inserting.membership)?,
+                        checks: RecordChecks::new(self.db(), &inserting.records)?,
+                    })
                 }
             };
             values.clear();
@@ -111,21 +114,6 @@ impl Writer {
             inserted(wanted.id, id);
         }
         Ok(())
-    }
-
-    fn group_of<'w, 'v>(&'w self, entry: &TypeEntry) -> Result<Group<'w, 'v>, RegistryError> {
-        let required = entry.dataset_type.dimensions.required();
-        let columns =
-            required.iter().fold(String::new(), |sql, name| sql + &schema::dimension(name) + ", ");
-        let sql = format!(
-            "INSERT INTO {} (dataset_type, collection, {columns}dataset) VALUES ({}) ON CONFLICT DO NOTHING",
-            schema::membership(entry.group),
-            vec!["?"; required.len() + 3].join(", ")
-        );
-        Ok(Group {
-            membership: self.db().bulk(&sql)?,
-            checks: RecordChecks::new(self.db(), &self.universe, required, required)?,
-        })
     }
 
     /// Says which dataset stands in the way of `wanted`.

@@ -1,17 +1,48 @@
 //! Dataset types and their dimension groups. There are few and they seldom
 //! change, so a reader loads all of them once.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
-use pantler_core::{DatasetId, DatasetType, DatasetTypeName};
+use pantler_core::{DatasetId, DatasetType, DatasetTypeName, Universe};
 
-use crate::{Reader, RegistryError, Writer, schema};
+use crate::{Reader, RegistryError, Writer, record_checks::RecordPlan, schema};
 
 /// A dataset type with its database ids.
 pub(crate) struct TypeEntry {
     pub(crate) id: i64,
     pub(crate) group: i64,
     pub(crate) dataset_type: Arc<DatasetType>,
+    /// How datasets are inserted, found out when the first one is.
+    inserting: OnceLock<Inserting>,
+}
+
+/// How datasets of a dimension group are inserted.
+pub(crate) struct Inserting {
+    /// The statement for their membership.
+    pub(crate) membership: String,
+    /// The dimension records that there must be.
+    pub(crate) records: RecordPlan,
+}
+
+impl TypeEntry {
+    pub(crate) fn inserting(&self, universe: &Arc<Universe>) -> Result<&Inserting, RegistryError> {
+        if let Some(known) = self.inserting.get() {
+            return Ok(known);
+        }
+        let required = self.dataset_type.dimensions.required();
+        let columns =
+            required.iter().fold(String::new(), |sql, name| sql + &schema::dimension(name) + ", ");
+        let membership = format!(
+            "INSERT INTO {} (dataset_type, collection, {columns}dataset) VALUES ({}) ON CONFLICT DO NOTHING",
+            schema::membership(self.group),
+            vec!["?"; required.len() + 3].join(", ")
+        );
+        let records = RecordPlan::new(universe, required, required)?;
+        Ok(self.inserting.get_or_init(|| Inserting { membership, records }))
+    }
 }
 
 /// All dataset types, by name.
@@ -70,6 +101,7 @@ impl Reader {
                     dimensions,
                     storage_class: row.parsed(3)?,
                 }),
+                inserting: OnceLock::new(),
             })
         })?;
         let by_id = entries.iter().enumerate().map(|(i, entry)| (entry.id, i)).collect();

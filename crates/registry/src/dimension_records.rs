@@ -9,7 +9,7 @@ use rusqlite::types::ValueRef;
 
 use crate::{
     Reader, RegistryError, Writer,
-    record_checks::RecordChecks,
+    record_checks::{RecordChecks, RecordPlan},
     schema,
     sqlite::{Bulk, Key, Row},
 };
@@ -87,7 +87,8 @@ impl Writer {
         for (table, records) in inserted {
             let known: Vec<_> = table.required.iter().chain(&table.implied).cloned().collect();
             let parents = known.iter().filter(|name| **name != table.element.name);
-            let mut checks = RecordChecks::new(self.db(), &self.universe, &known, parents)?;
+            let plan = RecordPlan::new(&self.universe, &known, parents)?;
+            let mut checks = RecordChecks::new(self.db(), &plan)?;
             for record in records {
                 let mut values: Vec<&KeyValue> = record.data_id.values().iter().collect();
                 values.extend(table.implied.iter().map(|name| &record.implied[name]));

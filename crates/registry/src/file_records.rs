@@ -20,7 +20,7 @@ pub(crate) fn read(
     start: usize,
     dataset: DatasetId,
 ) -> Result<Option<FileRecord>, RegistryError> {
-    let Some(component) = row.get::<Option<String>>(start)? else { return Ok(None) };
+    let Some(component) = row.get::<Option<Box<str>>>(start)? else { return Ok(None) };
     let bytes = |value: i64| u64::try_from(value).map_err(|e| row.corrupt(e));
     let storage_class: StorageClass = row.parsed(start + 4)?;
     // That of its storage class, as a rule: then it takes no memory of its own.
@@ -79,7 +79,7 @@ impl Writer {
             if insert.run()? == 0 {
                 return Err(RegistryError::RecordExists {
                     dataset: record.dataset,
-                    component: record.component.clone(),
+                    component: record.component.to_string(),
                 });
             }
         }

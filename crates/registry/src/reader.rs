@@ -1,4 +1,10 @@
-use std::{cell::RefCell, collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_core::{CollectionName, DatastoreConfig, Universe};
@@ -15,6 +21,8 @@ pub struct Reader {
     pub(crate) universe: Arc<Universe>,
     /// Of the current snapshot, loaded when first asked for.
     pub(crate) types: RefCell<Option<Arc<TypeTable>>>,
+    /// The database's own count of what other connections changed, when `types` was kept.
+    seen: Cell<Option<i64>>,
     pub(crate) collection_names: RefCell<HashMap<i64, CollectionName>>,
     #[cfg(any(test, feature = "testing"))]
     pub(crate) faults: Option<crate::testing::Faults>,
@@ -33,14 +41,28 @@ impl Reader {
             busy_timeout,
             universe,
             types: RefCell::default(),
+            seen: Cell::default(),
             collection_names: RefCell::default(),
             #[cfg(any(test, feature = "testing"))]
             faults: None,
         }
     }
 
-    /// Forgets what was read in an earlier snapshot.
+    /// Begins with a new snapshot: forgets what was read in an earlier one, but for the
+    /// dataset types if no other connection changed anything since. Each acknowledged
+    /// put is several snapshots, and types seldom change.
+    pub(crate) fn begin_snapshot(&self) -> Result<(), RegistryError> {
+        self.collection_names.take();
+        let now = self.db().first("PRAGMA data_version", (), |row| row.get(0))?;
+        if now != self.seen.replace(now) {
+            self.types.take();
+        }
+        Ok(())
+    }
+
+    /// Forgets what may have been read of changes that were undone.
     pub(crate) fn forget(&self) {
+        self.seen.take();
         self.types.take();
         self.collection_names.take();
     }

@@ -9,6 +9,20 @@ use crate::{
     sqlite::{Bulk, Db},
 };
 
+/// Which dimension records must exist for values of some dimensions, and how they are
+/// found: what [`RecordChecks`] does, without a database.
+pub(crate) struct RecordPlan(Vec<Planned>);
+
+struct Planned {
+    element: Arc<Element>,
+    /// The dimensions of its data ID, and which of the values make it, if they do alone.
+    group: Arc<DimensionGroup>,
+    own: Option<Vec<usize>>,
+    /// Which of the values the check depends on; each is parameter `position + 1`.
+    positions: Vec<usize>,
+    sql: String,
+}
+
 /// Checks that the dimension records exist which values of dimensions name. Values
 /// that were checked once are not looked up again: a batch of datasets names few
 /// records many times.
@@ -17,29 +31,22 @@ pub(crate) struct RecordChecks<'c, 'v> {
 }
 
 struct Check<'c, 'v> {
-    element: Arc<Element>,
-    /// The dimensions of its data ID, and which of the values make it, if they do alone.
-    group: Arc<DimensionGroup>,
-    own: Option<Vec<usize>>,
-    /// Which of the values the check depends on; each is parameter `position + 1`.
-    positions: Vec<usize>,
+    planned: &'c Planned,
     statement: Bulk<'c>,
     seen: HashSet<Vec<&'v KeyValue>>,
     /// What was checked last; the next dataset often has the same values.
     last: Vec<&'v KeyValue>,
 }
 
-impl<'c, 'v> RecordChecks<'c, 'v> {
-    /// Prepares to check the records of the dimensions `targets` for values of the
+impl RecordPlan {
+    /// Plans to check the records of the dimensions `targets` for values of the
     /// dimensions `known`.
     pub(crate) fn new<'n>(
-        db: Db<'c>,
         universe: &Arc<Universe>,
         known: &[ElementName],
         targets: impl IntoIterator<Item = &'n ElementName>,
     ) -> Result<Self, RegistryError> {
-        let mut checks = Vec::new();
-        for target in targets {
+        let plan = |target: &ElementName| {
             let element =
                 universe.element(target.as_str()).map_err(|e| RegistryError::UniverseMismatch {
                     subject: format!("`{target}`"),
@@ -68,17 +75,26 @@ impl<'c, 'v> RecordChecks<'c, 'v> {
             );
             let used = derivation.used();
             let positions = known.iter().enumerate().filter(|(_, name)| used.contains(*name));
-            checks.push(Check {
+            Ok(Planned {
                 element: Arc::clone(element),
                 group: universe.group_of(element),
                 own: required.iter().map(|name| known.iter().position(|k| k == name)).collect(),
                 positions: positions.map(|(position, _)| position).collect(),
-                statement: db.bulk(&sql)?,
-                seen: HashSet::new(),
-                last: Vec::new(),
-            });
-        }
-        Ok(Self { checks })
+                sql,
+            })
+        };
+        targets.into_iter().map(plan).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl<'c, 'v> RecordChecks<'c, 'v> {
+    /// Prepares what was planned.
+    pub(crate) fn new(db: Db<'c>, plan: &'c RecordPlan) -> Result<Self, RegistryError> {
+        let check = |planned: &'c Planned| {
+            let statement = db.bulk(&planned.sql)?;
+            Ok(Check { planned, statement, seen: HashSet::new(), last: Vec::new() })
+        };
+        plan.0.iter().map(check).collect::<Result<_, _>>().map(|checks| Self { checks })
     }
 
     /// Checks the records for `values`, which stand in the order of the dimensions
@@ -96,25 +112,25 @@ impl<'c, 'v> RecordChecks<'c, 'v> {
 impl<'v> Check<'_, 'v> {
     fn check(&mut self, values: &[&'v KeyValue], data_id: &DataId) -> Result<(), RegistryError> {
         let same = |(&position, &last): (&usize, &&KeyValue)| *values[position] == *last;
-        if !self.last.is_empty() && self.positions.iter().zip(&self.last).all(same) {
+        if !self.last.is_empty() && self.planned.positions.iter().zip(&self.last).all(same) {
             return Ok(());
         }
         let mut key = std::mem::take(&mut self.last);
         key.clear();
-        key.extend(self.positions.iter().map(|&position| values[position]));
+        key.extend(self.planned.positions.iter().map(|&position| values[position]));
         if self.seen.contains(&key) {
             self.last = key;
             return Ok(());
         }
-        for (&position, value) in self.positions.iter().zip(&key) {
+        for (&position, value) in self.planned.positions.iter().zip(&key) {
             self.statement.bind_key(position + 1, value)?;
         }
         if self.statement.first(|_| Ok(()))?.is_none() {
-            let own = self.own.iter().flatten().map(|&position| values[position].clone());
-            let own = DataId::from_values(&self.group, own.collect());
+            let own = self.planned.own.iter().flatten().map(|&position| values[position].clone());
+            let own = DataId::from_values(&self.planned.group, own.collect());
             let data_id = own.unwrap_or_else(|_| data_id.clone());
             return Err(RegistryError::MissingDimensionRecord {
-                element: self.element.name.clone(),
+                element: self.planned.element.name.clone(),
                 data_id,
             });
         }

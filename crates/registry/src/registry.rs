@@ -138,8 +138,8 @@ impl Registry {
         f: impl FnOnce(&Reader) -> Result<T, E>,
     ) -> Result<T, E> {
         let reader = self.lock();
-        reader.forget();
         let transaction = reader.db().begin_read()?;
+        reader.begin_snapshot()?;
         schema::check_version(reader.db())?;
         let value = f(&reader)?;
         // Nothing was written: ending it one way or the other is the same.
@@ -160,14 +160,16 @@ impl Registry {
         f: impl FnOnce(&Writer) -> Result<T, E>,
     ) -> Result<T, E> {
         let writer = self.lock();
-        writer.forget();
         pantler_seam::step("registry.begin");
         let transaction = writer.db().begin_write()?;
+        let undone = Undone(&writer);
+        writer.begin_snapshot()?;
         schema::check_version(writer.db())?;
         let value = f(&writer)?;
         writer.finish()?;
         pantler_seam::step("registry.commit.before");
         writer.db().commit(transaction)?;
+        undone.not();
         pantler_seam::step("registry.commit.after");
         Ok(value)
     }
@@ -175,6 +177,22 @@ impl Registry {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Writer> {
         // A panic inside of `f` rolled its transaction back while unwinding.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes a writer forget what it saw, also when `f` panics.
+struct Undone<'a>(&'a Writer);
+
+impl Undone<'_> {
+    /// It was committed.
+    fn not(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Undone<'_> {
+    fn drop(&mut self) {
+        self.0.forget();
     }
 }
 

@@ -11,7 +11,7 @@ use camino::Utf8Path;
 use pantler_core::KeyValue;
 use pantler_seam::{Event, How, traced};
 use rusqlite::{
-    CachedStatement, Connection, ErrorCode, OpenFlags, Params, Transaction, TransactionBehavior,
+    CachedStatement, Connection, ErrorCode, OpenFlags, Params,
     config::DbConfig,
     ffi,
     types::{FromSql, ToSql, ToSqlOutput, ValueRef},
@@ -149,25 +149,29 @@ impl<'c> Db<'c> {
     }
 
     /// Begins a snapshot. It is taken with the first row read.
-    pub(crate) fn begin_read(self) -> Result<Transaction<'c>, RegistryError> {
-        self.begin(TransactionBehavior::Deferred)
+    pub(crate) fn begin_read(self) -> Result<Begun<'c>, RegistryError> {
+        self.begin("BEGIN")
     }
 
     /// Begins to write; waits for other writers up to the busy timeout.
-    pub(crate) fn begin_write(self) -> Result<Transaction<'c>, RegistryError> {
+    pub(crate) fn begin_write(self) -> Result<Begun<'c>, RegistryError> {
         self.reach(Point::Begin)?;
-        self.begin(TransactionBehavior::Immediate)
+        self.begin("BEGIN IMMEDIATE")
     }
 
-    fn begin(self, behavior: TransactionBehavior) -> Result<Transaction<'c>, RegistryError> {
+    fn begin(self, sql: &'static str) -> Result<Begun<'c>, RegistryError> {
         let start = Instant::now();
-        Transaction::new_unchecked(self.connection, behavior)
-            .map_err(|e| classify(self.path, start.elapsed(), e))
+        let connection = self.connection;
+        let begun = connection.prepare_cached(sql).and_then(|mut begin| begin.execute(()));
+        match begun {
+            Ok(_) => Ok(Begun { connection }),
+            Err(error) => Err(classify(self.path, start.elapsed(), error)),
+        }
     }
 
     /// Commits; if the operating system fails in it, nobody knows whether the
     /// commit record reached the disk.
-    pub(crate) fn commit(self, transaction: Transaction<'_>) -> Result<(), RegistryError> {
+    pub(crate) fn commit(self, transaction: Begun<'_>) -> Result<(), RegistryError> {
         let committed = match self.planned(Point::Commit) {
             None => traced(Event::Commit, || transaction.commit()),
             Some(how @ How::Lost) => traced(Event::Commit, || transaction.commit())
@@ -257,6 +261,33 @@ impl<'c> Db<'c> {
     pub(crate) fn bulk(self, sql: &str) -> Result<Bulk<'c>, RegistryError> {
         let statement = self.connection.prepare_cached(sql).map_err(|e| self.error(e))?;
         Ok(Bulk { statement, db: self })
+    }
+}
+
+/// A database transaction, rolled back when it is dropped. Its statements are kept
+/// prepared, which those of [`rusqlite::Transaction`] are not: there are several for
+/// each acknowledged put.
+#[must_use = "what is dropped is rolled back"]
+pub(crate) struct Begun<'c> {
+    connection: &'c Connection,
+}
+
+impl Begun<'_> {
+    fn commit(self) -> rusqlite::Result<()> {
+        self.end("COMMIT")
+    }
+
+    fn end(&self, sql: &'static str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute(()).map(drop)
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        // After a commit, or an error that rolled back by itself, there is none.
+        if !self.connection.is_autocommit() {
+            drop(self.end("ROLLBACK"));
+        }
     }
 }
 

@@ -17,7 +17,7 @@ impl Writer {
         Self { reader, discarded_runs: RefCell::default() }
     }
 
-    /// Forgets what an earlier database transaction left behind.
+    /// Forgets what a database transaction that was undone left behind.
     pub(crate) fn forget(&self) {
         self.reader.forget();
         self.discarded_runs.take();

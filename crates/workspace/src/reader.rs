@@ -40,7 +40,7 @@ impl WorkspaceClient {
                 DatasetOrigin::Predicted => None,
                 DatasetOrigin::Existing { artifact, .. } => Some(FileRecord {
                     dataset: dataset.id,
-                    component: String::new(),
+                    component: Box::default(),
                     location: artifact.location,
                     offset: artifact.offset,
                     formatter: dataset.dataset_type.storage_class.formatter().into(),
@@ -66,7 +66,7 @@ impl WorkspaceClient {
                 let class = output.dataset_type.storage_class;
                 let record = FileRecord {
                     dataset: id,
-                    component: String::new(),
+                    component: Box::default(),
                     location: stored.key.clone().into(),
                     offset: None,
                     formatter: class.formatter().into(),

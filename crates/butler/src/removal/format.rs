@@ -88,7 +88,7 @@ impl<'a> RecordV1<'a> {
     fn of(record: &'a FileRecord) -> Self {
         Self(
             record.dataset,
-            record.component.as_str().into(),
+            (&*record.component).into(),
             record.offset,
             (&*record.formatter).into(),
             record.storage_class,
@@ -135,7 +135,7 @@ fn lines(data: DataV1, manifest: &[u8]) -> Result<Removal, String> {
         let record =
             |RecordV1(dataset, component, offset, formatter, class, size, checksum)| FileRecord {
                 dataset,
-                component: component.into_owned(),
+                component: component.into(),
                 location: location.clone(),
                 offset,
                 formatter: formatter.into_owned().into(),

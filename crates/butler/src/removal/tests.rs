@@ -15,7 +15,7 @@ fn old(n: u128) -> ArtifactKey {
 fn record(n: u128) -> FileRecord {
     FileRecord {
         dataset: DatasetId::from_uuid(Uuid::from_u128(n)),
-        component: String::new(),
+        component: Box::default(),
         location: old(n).into(),
         offset: None,
         formatter: "text".into(),

@@ -32,15 +32,15 @@ pub(super) fn commit<R: Role>(
     storing: &Storing<R>,
     context: &mut CommitContext<'_>,
 ) -> Result<(), KindError> {
+    if let Some(rows) = all_written_here(&storing.items, context)? {
+        rows.enter(context);
+        return Ok(());
+    }
     let (mut settled, missing) = settle(&storing.items, context)?;
     if !missing.is_empty() && !context.facts().partial {
         return Err(KindError::Incomplete(missing.iter().map(|i| i.label().to_owned()).collect()));
     }
-    let attempt = context.facts().attempt;
-    let all_mine = settled.iter().all(|s| s.item.written.is_some());
-    if !all_mine || attempt > 1 || !missing.is_empty() {
-        make_sure(&storing.items, &mut settled, context)?;
-    }
+    make_sure(&storing.items, &mut settled, context)?;
     if !missing.is_empty() {
         let new = missing.iter().flat_map(|item| item.datasets.iter()).filter(|d| !d.registered);
         context.discard_datasets(new.map(|dataset| dataset.id).collect());
@@ -65,6 +65,24 @@ pub(super) fn abandon<R: Role>(
     make_sure(&storing.items, &mut settled, context)?;
     insert(settled, context);
     Ok(())
+}
+
+/// The rows, if this process wrote everything at the first attempt: the usual case, where
+/// nothing has to be moved or cleared away, and where there may be millions.
+fn all_written_here(items: &[Item], context: &CloseContext<'_>) -> Result<Option<Rows>, KindError> {
+    if context.facts().attempt > 1 {
+        return Ok(None);
+    }
+    let writes = context.write_ids();
+    let mut rows = Rows::of(items.len());
+    for item in items {
+        if item.written.is_none() {
+            return Ok(None);
+        }
+        let Some((location, content)) = find(item, &writes, context)? else { return Ok(None) };
+        rows.add(item, location, content);
+    }
+    Ok(Some(rows))
 }
 
 /// Finds every artifact, in the order of the items, and the items without one.
@@ -189,16 +207,36 @@ fn take_to_own_keys(
 }
 
 fn insert(settled: Vec<Settled<'_>>, context: &mut CloseContext<'_>) {
-    let mut records: Vec<FileRecord> = Vec::with_capacity(settled.len());
-    let mut in_place = Vec::new();
+    let mut rows = Rows::of(settled.len());
     for Settled { item, location, content } in settled {
-        records.extend(item.records(&location, content));
+        rows.add(item, location, content);
+    }
+    rows.enter(context);
+}
+
+/// What a closing that stores enters.
+struct Rows {
+    records: Vec<FileRecord>,
+    /// Files of the user's, which nothing else may name.
+    in_place: Vec<Location>,
+}
+
+impl Rows {
+    fn of(artifacts: usize) -> Self {
+        Self { records: Vec::with_capacity(artifacts), in_place: Vec::new() }
+    }
+
+    fn add(&mut self, item: &Item, location: Location, content: Content) {
+        self.records.extend(item.records(&location, content));
         if !item.is_written() && location.key().is_some() {
-            in_place.push(location);
+            self.in_place.push(location);
         }
     }
-    if !in_place.is_empty() {
-        context.expect_unnamed(in_place);
+
+    fn enter(self, context: &mut CloseContext<'_>) {
+        if !self.in_place.is_empty() {
+            context.expect_unnamed(self.in_place);
+        }
+        context.insert_records(self.records);
     }
-    context.insert_records(records);
 }

@@ -97,15 +97,19 @@ impl Item {
     }
 
     /// The records of its datasets, given where it is and what it holds.
-    pub fn records(&self, location: &Location, content: Content) -> Vec<FileRecord> {
-        let record = |dataset: &ItemDataset| {
+    pub fn records(
+        &self,
+        location: &Location,
+        content: Content,
+    ) -> impl Iterator<Item = FileRecord> {
+        let record = move |dataset: &ItemDataset| {
             let (offset, own) = match dataset.slice.as_deref() {
                 Some((offset, own)) => (Some(*offset), *own),
                 None => (None, content),
             };
             FileRecord {
                 dataset: dataset.id,
-                component: String::new(),
+                component: Box::default(),
                 location: location.clone(),
                 offset,
                 formatter: dataset.storage_class.formatter().into(),
@@ -114,6 +118,6 @@ impl Item {
                 checksum: own.checksum,
             }
         };
-        self.datasets.iter().map(record).collect()
+        self.datasets.iter().map(record)
     }
 }

@@ -39,7 +39,7 @@ fn record(key: ArtifactKey, offset: Option<u64>, content: &[u8]) -> FileRecord {
     let Written { size, checksum } = Written::of(content);
     FileRecord {
         dataset: DatasetId::from_uuid(Uuid::nil()),
-        component: String::new(),
+        component: Box::default(),
         location: key.into(),
         offset,
         formatter: "bytes".into(),

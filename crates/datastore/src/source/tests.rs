@@ -45,7 +45,7 @@ fn a_link_has_the_checksum_of_its_file() {
         assert_eq!(written, Written::of(b"content"));
         let record = FileRecord {
             dataset: DatasetId::from_uuid(Uuid::nil()),
-            component: String::new(),
+            component: Box::default(),
             location: key("a@1/x").into(),
             offset: None,
             formatter: "bytes".into(),

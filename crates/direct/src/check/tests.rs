@@ -259,7 +259,7 @@ fn a_managed_dataset_must_not_have_records() {
     write(&repository.artifacts().join(key.as_str()), b"1,2\n");
     repository.apply(&vec![Change::InsertRecords(vec![FileRecord {
         dataset,
-        component: String::new(),
+        component: Box::default(),
         location: key.clone().into(),
         offset: None,
         formatter: "text".into(),
@@ -279,7 +279,7 @@ fn slices_must_fill_their_artifact() {
     // Two whole-artifact records of one file: the second begins inside of the first.
     repository.apply(&vec![Change::InsertRecords(vec![FileRecord {
         dataset,
-        component: String::new(),
+        component: Box::default(),
         location: key.clone().into(),
         offset: Some(2),
         formatter: "text".into(),

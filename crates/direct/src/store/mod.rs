@@ -403,10 +403,11 @@ impl DirectButler {
                 };
                 report.stored = stored().count();
                 report.restored = stored().filter(|dataset| dataset.registered).count();
-                let stored: Vec<DatasetId> = stored().map(|dataset| dataset.id).collect();
                 report.bytes = outcome.bytes;
                 let partial = !outcome.failed.is_empty();
                 report.failed.extend(outcome.failed);
+                let kept: Option<Vec<DatasetId>> = (!report.failed.is_empty())
+                    .then(|| stored().map(|dataset| dataset.id).collect());
                 let moved = moved(&open);
                 let options = CloseOptions { partial, ..CloseOptions::default() };
                 match self.close_open(open, Closing::Commit, options) {
@@ -417,7 +418,8 @@ impl DirectButler {
                     // By this call, if only the answer was lost; or by somebody else, who may
                     // have dropped a part, or moved artifacts: then their files stay.
                     Ok(Closed::Before) => {
-                        let missing = self.unstored_of(&stored)?;
+                        // All that was asked for, or all of it that could be written.
+                        let missing = self.unstored_of(kept.as_ref().unwrap_or(&report.ids))?;
                         if missing > 0 {
                             return Err(StoreError::ClosedWithout { what, missing });
                         }

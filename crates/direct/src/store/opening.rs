@@ -7,8 +7,8 @@ use pantler_butler::{
     transaction::{Open, TransactionKind as _},
 };
 use pantler_core::{
-    ArtifactKey, CollectionName, DatasetId, DatasetRef, Location, OpeningId, TransactionName,
-    WriteId, changes::Change, transaction::TransactionRow,
+    ArtifactKey, CollectionName, CollectionType, DatasetId, DatasetRef, Location, OpeningId,
+    TransactionName, WriteId, changes::Change, transaction::TransactionRow,
 };
 use pantler_datastore::{RunPrefix, key};
 use pantler_registry::{RegistryError, Writer};
@@ -124,10 +124,14 @@ fn ensure_run(
 ) -> Result<OpenRun, StoreError> {
     let there = writer.collection(name)?;
     let made = there.is_none();
-    writer.apply(&[Change::EnsureRun(name.clone())], butler.environment().clock.now())?;
-    let collection = match there {
-        Some(collection) => Some(collection),
-        None => writer.collection(name)?,
+    let run_there = there.filter(|there| there.collection_type == CollectionType::Run);
+    let collection = if run_there.is_some() {
+        run_there
+    } else {
+        // It is made, or what has the name is refused.
+        let now = butler.environment().clock.now();
+        writer.apply(&[Change::EnsureRun(name.clone())], now)?;
+        writer.collection(name)?
     };
     let unknown = || RegistryError::UnknownCollection { name: name.clone() };
     let id = collection.ok_or_else(unknown)?.id;

@@ -1,5 +1,7 @@
 //! Writing the artifacts of an open transaction.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_butler::{
     artifacts::Content,
@@ -58,61 +60,61 @@ pub(super) fn write_all<R: Role>(
 ) -> Result<Outcome, Box<dyn std::error::Error + Send + Sync>> {
     let (opening, attempt) = (open.opening(), open.attempt());
     let writes = Storing::<R>::write_ids(opening, attempt);
-    let items = open.transaction().items();
+    let items = open.transaction_mut().items_mut();
     progress.start(items.len());
     let datastore = butler.datastore();
     let batch = datastore.begin_batch()?;
-    let write_one = |(item, planned): (&Item, &Planned<'_>)| {
+    let bytes = AtomicU64::new(0);
+    // Noted in the items, not collected: there may be millions.
+    let write_one = |(item, planned): (&mut Item, &Planned<'_>)| {
         if progress.is_stopped() {
-            return Err(Box::new(WriteFailure::Stopped));
+            return Err(WriteFailure::Stopped);
         }
-        let written = write_item(datastore, &batch, item, planned, &writes, attempt);
-        match &written {
-            Ok((_, content)) => progress.copied(content.size),
-            // It may be staged in full, and not be what was asked for.
-            Err(_) => key_of(item, &writes).iter().for_each(|key| batch.withdraw(key)),
-        }
-        // The results of all are kept, and failures are rare and large.
-        written.map_err(Box::new)
-    };
-    let results: Vec<Result<(u32, Content), Box<WriteFailure>>> = if keep_going {
-        let all: Vec<_> = items.par_iter().zip(planned).map(write_one).collect();
-        if all.iter().any(|result| matches!(result, Err(e) if matches!(**e, WriteFailure::Stopped)))
-        {
-            batch.discard()?;
-            return Err(WriteFailure::Stopped.into());
-        }
-        all
-    } else {
-        let first = match (items, planned) {
-            // A pool of threads is no use for one.
-            ([item], [planned]) => write_one((item, planned)).map(|written| vec![written]),
-            _ => items.par_iter().zip(planned).map(write_one).collect(),
-        };
-        match first {
-            Ok(written) => written.into_iter().map(Ok).collect(),
+        match write_item(datastore, &batch, item, planned, &writes, attempt) {
+            Ok(written) => {
+                progress.copied(written.1.size);
+                bytes.fetch_add(written.1.size, Ordering::Relaxed);
+                item.written = Some(written);
+                Ok(())
+            }
             Err(error) => {
-                batch.discard()?;
-                return Err(error);
+                // It may be staged in full, and not be what was asked for.
+                if let Some(key) = key_of(item, &writes) {
+                    batch.withdraw(&key);
+                }
+                if keep_going {
+                    item.failed = true;
+                }
+                Err(error)
             }
         }
     };
+    let mut failures: Vec<(String, WriteFailure)> = Vec::new();
+    let stopped = if keep_going {
+        let failed = |(item, planned): (&mut Item, &Planned<'_>)| {
+            let error = write_one((&mut *item, planned)).err()?;
+            Some((item.label().to_owned(), error))
+        };
+        failures = items.par_iter_mut().zip(planned).filter_map(failed).collect();
+        let stopped = |(_, error): &(String, WriteFailure)| matches!(error, WriteFailure::Stopped);
+        failures.iter().any(stopped).then_some(WriteFailure::Stopped)
+    } else {
+        let written = match (&mut *items, planned) {
+            // A pool of threads is no use for one.
+            ([item], [planned]) => write_one((item, planned)),
+            (items, planned) => items.par_iter_mut().zip(planned).try_for_each(write_one),
+        };
+        written.err()
+    };
+    if let Some(error) = stopped {
+        batch.discard()?;
+        return Err(error.into());
+    }
     batch.publish()?;
     flush_others(datastore, items, planned, &writes)?;
-    let mut outcome = Outcome::default();
-    for (item, result) in open.transaction_mut().items_mut().iter_mut().zip(results) {
-        match result {
-            Ok(written) => {
-                outcome.bytes += written.1.size;
-                item.written = Some(written);
-            }
-            Err(error) => {
-                item.failed = true;
-                outcome.failed.push((item.label().to_owned(), chain(&error)));
-            }
-        }
-    }
-    Ok(outcome)
+    let in_words = |(label, error): (String, WriteFailure)| (label, chain(&error));
+    let failed = failures.into_iter().map(in_words).collect();
+    Ok(Outcome { bytes: bytes.into_inner(), failed })
 }
 
 /// An error with its causes in one line.

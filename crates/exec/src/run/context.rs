@@ -176,7 +176,7 @@ impl<'a> RunContext<'a> {
         let storage_class = found.dataset_type.storage_class;
         Ok(FileRecord {
             dataset: found.id,
-            component: String::new(),
+            component: Box::default(),
             location,
             offset,
             formatter: storage_class.formatter().into(),

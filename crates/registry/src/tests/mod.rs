@@ -216,7 +216,7 @@ fn dataset_ref(
 fn file_record(dataset: DatasetId, component: &str) -> FileRecord {
     FileRecord {
         dataset,
-        component: component.to_owned(),
+        component: component.into(),
         location: ArtifactKey::new(format!("a@1/image/{dataset}{component}.csv")).unwrap().into(),
         offset: None,
         formatter: "text".into(),

@@ -151,7 +151,7 @@ fn record(
 ) -> FileRecord {
     FileRecord {
         dataset: pantler_core::DatasetId::from_uuid(uuid::Uuid::nil()),
-        component: String::new(),
+        component: Box::default(),
         location: key.clone().into(),
         offset,
         formatter: storage_class.formatter().into(),
