@@ -1,4 +1,4 @@
-//! `cargo bench --bench remove`: 100,000 datasets unstored, and purged, against the bare
+//! `cargo bench --bench remove [-- unstored|purged]`: 100,000 datasets unstored, and purged, against the bare
 //! loop that deletes the same files and rows.
 
 mod bare;
@@ -18,7 +18,12 @@ const SIZE: usize = 100;
 const BOUND: f64 = 2.0;
 
 fn main() -> Result<(), Fault> {
+    // All, or those named.
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     for (what, purge) in [("unstored", false), ("purged", true)] {
+        if !wanted.is_empty() && !wanted.iter().any(|name| name == what) {
+            continue;
+        }
         let title = format!("{DATASETS} datasets of {SIZE} bytes {what}");
         let ours = |_: &Place, folder: &Utf8Path| ours(folder, purge);
         let bare = |_: &Place, folder: &Utf8Path| bare(folder, purge);

@@ -6,6 +6,7 @@ mod collections;
 mod creating;
 mod datasets;
 mod faults;
+mod kept;
 mod planned;
 mod plans;
 mod records;
