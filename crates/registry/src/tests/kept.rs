@@ -21,7 +21,8 @@ fn types_of_other_connections_are_seen_and_their_removal_too() -> Tested {
     other
         .write(|w| w.apply(&[Change::RemoveDatasetType(type_name("late"))], Tai::from_nanos(8)))?;
     let again = fixture.dataset_type("late", &["detector"]);
-    other.write(|w| w.apply(&[Change::EnsureDatasetType(again.clone())], Tai::from_nanos(9)))?;
+    other
+        .write(|w| w.apply(&[Change::EnsureDatasetType(Arc::clone(&again))], Tai::from_nanos(9)))?;
     let found = fixture.read(|r| r.dataset_type(&again.name))?;
     assert_eq!(found.as_deref(), Some(&*again));
     Ok(())
