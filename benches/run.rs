@@ -16,7 +16,7 @@ use pantler::{
     core::{CollectionName, WriteId},
     datastore::key::{dataset_key, run_prefix},
     direct::{DirectButler, SystemClock},
-    exec::{self, NoObserver, QuantumContext, StopFlag, TaskError, TaskRegistry},
+    exec::{self, NoObserver, QuantumContext, Selection, StopFlag, TaskError, TaskRegistry},
     graph::QuantumGraph,
     workspace::{self, RunOptions, WorkspaceClient, WorkspaceRequest},
 };
@@ -87,6 +87,7 @@ fn ours(_: &Place, folder: &Utf8Path) -> Result<Duration, Fault> {
     let mut tasks = TaskRegistry::new();
     tasks.register_fn("expose", expose);
     let options = RunOptions {
+        selection: &Selection::default(),
         jobs: NonZeroUsize::new(threads()),
         tasks: &tasks,
         environment: &exec::Environment {

@@ -18,7 +18,7 @@ use pantler::{
         Universe, transaction::Closing,
     },
     direct::{CloseOptions, CreateOptions, Environment, SystemClock, create},
-    exec::{self, NoObserver, QuantumContext, StopFlag, TaskError, TaskRegistry},
+    exec::{self, NoObserver, QuantumContext, Selection, StopFlag, TaskError, TaskRegistry},
     registry::{DatasetQuery, OpenOptions},
     workspace::{self, CloseNotice, RunOptions, WorkspaceRequest, open_butler},
 };
@@ -94,6 +94,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let summary = opened.run(
         &graph,
         &RunOptions {
+            selection: &Selection::default(),
             jobs: None,
             tasks: &tasks,
             environment: &exec::Environment {

@@ -7,7 +7,7 @@ use pantler::{
     core::{TransactionName, transaction::Closing},
     datastore::testing::Operation,
     direct::{CloseError, CloseOptions, Closed, StoreError, SystemClock},
-    exec::{Environment, LockError, NoObserver, RunSummary, StopFlag, TaskRegistry},
+    exec::{Environment, LockError, NoObserver, RunSummary, Selection, StopFlag, TaskRegistry},
     registry::RegistryError,
     workspace::{RunOptions, WorkspaceClient, WorkspaceError},
 };
@@ -89,6 +89,7 @@ fn an_ingest_without_room_is_undone() {
 
 fn run(client: &WorkspaceClient) -> Result<RunSummary, WorkspaceError> {
     let options = RunOptions {
+        selection: &Selection::default(),
         jobs: std::num::NonZeroUsize::new(1),
         tasks: &TaskRegistry::new(),
         environment: &Environment {

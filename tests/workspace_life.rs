@@ -104,6 +104,30 @@ fn a_workspace_is_made_built_run_and_committed_verb_by_verb() {
 }
 
 #[test]
+fn a_part_of_the_quanta_runs_when_only_that_is_asked_for() {
+    let project = toy(&["a", "b", "c"]);
+    let name = built(&project);
+    let run =
+        |arguments: &[&str]| project.pantler(&[&["workspace", "run", &name], arguments].concat());
+    // One was cut off by the kill; nothing is stored yet.
+    let refused = run(&["--task", "nope"]).expect(1);
+    assert!(refused.stderr.contains("there is no task `nope` in the pipeline"), "{refused:?}");
+    let refused = run(&["00000000-0000-0000-0000-000000000007"]).expect(1);
+    assert!(refused.stderr.contains("there is no quantum 00000000-"), "{refused:?}");
+    let waits = run(&["--task", "total"]).expect(3);
+    assert!(
+        waits.text().contains("what they read is made by quanta that were not asked for"),
+        "{waits:?}"
+    );
+    let part = run(&["--task", "copy"]).expect(0);
+    assert!(part.text().contains("all that was asked for succeeded"), "{part:?}");
+    assert!(part.text().contains("1 quantum more, not asked for"), "{part:?}");
+    project.pantler(&["workspace", "commit", &name]).expect(3);
+    run(&[]).expect(0);
+    project.pantler(&["workspace", "commit", &name]).expect(0);
+}
+
+#[test]
 fn a_task_that_outlives_its_runner_changes_nothing_after_a_revert() {
     // In a session of its own and deaf to signals, so that only SIGKILL by number would end it.
     let script = "\

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use camino::Utf8Path;
 use pantler_direct::SystemClock;
-use pantler_exec::{Environment, StopFlag, TaskRegistry};
+use pantler_exec::{Environment, Selection, StopFlag, TaskRegistry};
 use pantler_workspace::RunOptions;
 
 use crate::context::Context;
@@ -20,6 +20,7 @@ pub(crate) struct JobsArgs {
 /// Everything that [`RunOptions`] borrows.
 #[derive(Debug)]
 pub(crate) struct Execution {
+    selection: Selection,
     jobs: Option<NonZeroUsize>,
     tasks: TaskRegistry,
     environment: Environment,
@@ -32,6 +33,7 @@ impl Execution {
         let environment = context.environment();
         let pipeline = context.absolute(pipeline);
         Self {
+            selection: Selection::default(),
             jobs: jobs.jobs,
             // The program has no Rust tasks; those that embed Pantler register theirs.
             tasks: TaskRegistry::new(),
@@ -46,9 +48,15 @@ impl Execution {
         }
     }
 
+    /// Runs these quanta only.
+    pub(crate) fn only(self, selection: Selection) -> Self {
+        Self { selection, ..self }
+    }
+
     /// The options of a run that `stop` ends.
     pub(crate) fn options<'a>(&'a self, stop: &'a StopFlag) -> RunOptions<'a> {
         RunOptions {
+            selection: &self.selection,
             jobs: self.jobs,
             tasks: &self.tasks,
             environment: &self.environment,

@@ -16,6 +16,10 @@ const LINES: usize = 10;
 /// Prints the table of tasks, then the first failures with the end of their logs.
 pub(crate) fn print(output: &Output, summary: &RunSummary, root: &Utf8Path) {
     output.say(&table(summary).to_string());
+    if summary.total().excluded > 0 {
+        let excluded = count(summary.total().excluded, "quantum");
+        output.say(&format!("{excluded} more, not asked for"));
+    }
     if summary.vanished > 0 {
         let vanished = count(summary.vanished, "quantum");
         output.say(&format!("{vanished} ran again because outputs had vanished"));
@@ -38,7 +42,7 @@ fn table(summary: &RunSummary) -> Table {
         Table::new(["task", "quanta", "succeeded", "before", "failed", "blocked", "not run"])
             .numbers([1, 2, 3, 4, 5, 6]);
     let mut add = |name: &str, counts: &Counts| {
-        let Counts { total, succeeded, failed, blocked, skipped, not_run } = counts;
+        let Counts { total, succeeded, failed, blocked, skipped, not_run, .. } = counts;
         let numbers = [total, succeeded, skipped, failed, blocked, not_run];
         let [total, succeeded, skipped, failed, blocked, not_run] =
             numbers.map(ToString::to_string);

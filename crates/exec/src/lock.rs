@@ -19,7 +19,7 @@ use crate::layout;
 #[must_use = "the lock is released when this is dropped"]
 pub struct RunnerLock {
     root: Utf8PathBuf,
-    _file: File,
+    file: File,
 }
 
 /// Why the lock was not taken.
@@ -84,12 +84,20 @@ impl RunnerLock {
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(text.as_bytes()))
             .map_err(failed)?;
-        Ok(Self { root: root.to_owned(), _file: file })
+        Ok(Self { root: root.to_owned(), file })
     }
 
     /// The workspace that is locked.
     pub fn root(&self) -> &Utf8Path {
         &self.root
+    }
+}
+
+impl Drop for RunnerLock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a process that another thread is just starting has
+        // a copy of it until it runs its program, and would keep the lock that long.
+        let _released = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
 }
 

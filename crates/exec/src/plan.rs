@@ -91,6 +91,11 @@ impl<'a> Plan<'a> {
         &self.task(q).task.label
     }
 
+    /// Where it stands in the graph.
+    pub(crate) fn index(&self, q: u32) -> QuantumIndex {
+        self.indices[q as usize]
+    }
+
     pub(crate) fn id(&self, q: u32) -> QuantumId {
         self.graph.quantum_id(self.indices[q as usize])
     }

@@ -24,6 +24,8 @@ pub enum Standing {
     Failed,
     /// Something upstream of it failed.
     Blocked,
+    /// It is not to run in this run.
+    Excluded,
 }
 
 /// How a quantum ended.
@@ -46,6 +48,7 @@ pub struct Counts {
     pub skipped: usize,
     pub failed: usize,
     pub blocked: usize,
+    pub excluded: usize,
 }
 
 /// The quanta of a run and where each stands.
@@ -63,10 +66,16 @@ pub struct Queue {
 
 impl Queue {
     /// A queue of `quanta` quanta with the edges `(upstream, downstream)`, each of
-    /// them once; `finished` succeeded before.
+    /// them once; `finished` succeeded before, and of the others only those that are
+    /// `meant` run. What is downstream of one that does not run waits in vain.
     ///
     /// A quantum on a cycle never becomes ready.
-    pub fn new(quanta: u32, edges: &[(u32, u32)], finished: impl IntoIterator<Item = u32>) -> Self {
+    pub fn new(
+        quanta: u32,
+        edges: &[(u32, u32)],
+        finished: impl IntoIterator<Item = u32>,
+        meant: impl Fn(u32) -> bool,
+    ) -> Self {
         let n = quanta as usize;
         let mut offsets = vec![0_u32; n + 1];
         let mut missing = vec![0_u32; n];
@@ -98,6 +107,12 @@ impl Queue {
             if *at != Standing::Skipped {
                 *at = Standing::Skipped;
                 queue.release(q);
+            }
+        }
+        for q in (0..quanta).filter(|q| !meant(*q)) {
+            let at = &mut queue.standing[q as usize];
+            if *at == Standing::Waiting {
+                *at = Standing::Excluded;
             }
         }
         for q in 0..quanta {
@@ -170,6 +185,7 @@ impl Queue {
                 Standing::Skipped => &mut counts.skipped,
                 Standing::Failed => &mut counts.failed,
                 Standing::Blocked => &mut counts.blocked,
+                Standing::Excluded => &mut counts.excluded,
             } += 1;
         }
         counts
@@ -239,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_quantum_is_ready_when_all_upstream_succeeded() {
-        let mut queue = Queue::new(5, &EDGES, []);
+        let mut queue = Queue::new(5, &EDGES, [], |_| true);
         assert_eq!(queue.ready(), 2);
         assert_eq!((queue.dequeue(), queue.dequeue(), queue.dequeue()), (Some(0), Some(1), None));
         assert_eq!(queue.finish(0, Ended::Succeeded), 0);
@@ -254,7 +270,7 @@ mod tests {
 
     #[test]
     fn deeper_quanta_go_first() {
-        let mut queue = Queue::new(4, &[(0, 3)], []);
+        let mut queue = Queue::new(4, &[(0, 3)], [], |_| true);
         assert_eq!(queue.dequeue(), Some(0));
         queue.finish(0, Ended::Succeeded);
         assert_eq!(queue.dequeue(), Some(3), "before 1 and 2");
@@ -262,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_failure_blocks_only_what_is_downstream() {
-        let mut queue = Queue::new(5, &EDGES, []);
+        let mut queue = Queue::new(5, &EDGES, [], |_| true);
         queue.dequeue();
         queue.dequeue();
         queue.finish(0, Ended::Failed);
@@ -279,16 +295,16 @@ mod tests {
 
     #[test]
     fn finished_quanta_are_skipped() {
-        let queue = Queue::new(5, &EDGES, [0, 1, 2]);
+        let queue = Queue::new(5, &EDGES, [0, 1, 2], |_| true);
         assert_eq!(queue.counts(), Counts { skipped: 3, ready: 2, ..Counts::default() });
-        let queue = Queue::new(5, &EDGES, 0..5);
+        let queue = Queue::new(5, &EDGES, 0..5, |_| true);
         assert_eq!(queue.counts(), Counts { skipped: 5, ..Counts::default() });
     }
 
     #[test]
     fn a_quantum_that_runs_again_does_not_disturb_what_read_its_outputs_before() {
         // 0 runs again (its outputs vanished); 2 succeeded before, 3 did not.
-        let mut queue = Queue::new(5, &EDGES, [1, 2]);
+        let mut queue = Queue::new(5, &EDGES, [1, 2], |_| true);
         assert_eq!(
             (queue.dequeue(), queue.dequeue(), queue.dequeue()),
             (Some(3), Some(4), Some(0))
@@ -304,10 +320,25 @@ mod tests {
 
     #[test]
     fn what_is_given_back_can_run_again() {
-        let mut queue = Queue::new(1, &[], []);
+        let mut queue = Queue::new(1, &[], [], |_| true);
         assert_eq!(queue.dequeue(), Some(0));
         queue.give_back(0);
         assert_eq!(queue.standing(0), Standing::Ready);
         assert_eq!(queue.dequeue(), Some(0));
+    }
+
+    #[test]
+    fn only_what_is_meant_runs() {
+        let mut queue = Queue::new(5, &EDGES, [1], |q| q != 2);
+        let mut ran = Vec::new();
+        while let Some(q) = queue.dequeue() {
+            ran.push(q);
+            queue.finish(q, Ended::Succeeded);
+        }
+        assert!(!ran.contains(&2) && !ran.contains(&1), "{ran:?}");
+        assert_eq!(queue.standing(2), Standing::Excluded);
+        let counts = queue.counts();
+        assert_eq!((counts.excluded, counts.skipped, counts.succeeded), (1, 1, ran.len()));
+        assert_eq!(counts.waiting + ran.len() + 2, 5);
     }
 }

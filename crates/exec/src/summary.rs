@@ -38,6 +38,12 @@ impl RunSummary {
         let total = self.total();
         total.succeeded + total.skipped == total.total
     }
+
+    /// Whether every quantum that was asked for has succeeded, in this run or before.
+    pub fn is_done(&self) -> bool {
+        let total = self.total();
+        total.succeeded + total.skipped + total.excluded == total.total
+    }
 }
 
 /// What became of the quanta of one task.
@@ -64,6 +70,8 @@ pub struct Counts {
     pub skipped: usize,
     /// Did not run to their end, because the run stopped.
     pub not_run: usize,
+    /// Were not asked for, and had not succeeded before.
+    pub excluded: usize,
 }
 
 impl Counts {
@@ -75,6 +83,7 @@ impl Counts {
             blocked: self.blocked + other.blocked,
             skipped: self.skipped + other.skipped,
             not_run: self.not_run + other.not_run,
+            excluded: self.excluded + other.excluded,
         }
     }
 }

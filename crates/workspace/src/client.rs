@@ -9,7 +9,7 @@ use pantler_datastore::{Datastore, key::run_prefix};
 use pantler_direct::{ButlerError, RepositoryConfig, TransactionFile, this_process};
 use pantler_exec::{
     Clock, Environment, Failure, JournalState, Observer, RunError, RunRequest, RunSummary,
-    RunnerLock, StopFlag, TaskRegistry, WorkspaceStatus,
+    RunnerLock, Selection, StopFlag, TaskRegistry, WorkspaceStatus,
 };
 use pantler_graph::QuantumGraph;
 
@@ -28,6 +28,8 @@ pub struct WorkspaceClient {
 /// How to run.
 #[derive(Debug)]
 pub struct RunOptions<'a> {
+    /// The quanta to run.
+    pub selection: &'a Selection,
     /// How many quanta at once; `None` for as many as there are cores.
     pub jobs: Option<NonZeroUsize>,
     /// Rust tasks by name.
@@ -188,6 +190,7 @@ impl WorkspaceClient {
         let clock = ClockView(options.clock);
         let request = RunRequest {
             graph,
+            selection: options.selection,
             lock: &lock,
             datastore: &self.datastore,
             opening: self.file.opening,

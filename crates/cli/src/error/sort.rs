@@ -435,7 +435,7 @@ fn run(error: &RunError) -> Sorted {
             state: "the workspace is open, and a closing of it has begun".to_owned(),
             next: Some(Next::command("transaction list")),
         },
-        RunError::UnknownTask { .. } => Sorted::unchanged(),
+        RunError::UnknownTask { .. } | RunError::Selection(_) => Sorted::unchanged(),
         // Nothing that the same command could do again would help.
         RunError::Journal { source: JournalError::Damaged { .. }, .. } => Sorted {
             status: Status::LeftOpen,

@@ -4,7 +4,7 @@ use camino::Utf8PathBuf;
 use pantler_core::TaskLabel;
 use pantler_datastore::{DatastoreError, StorageError};
 
-use crate::{JournalError, LogError};
+use crate::{JournalError, LogError, SelectionError};
 
 /// Why a run did not begin, or broke off. What it had journaled stays true, and
 /// the next run goes on from there.
@@ -28,6 +28,9 @@ pub enum RunError {
         /// The registered names.
         known: String,
     },
+    /// What is to run is not in the graph.
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
     /// The journal cannot be read or written.
     #[error("cannot use the journal of the workspace {root}")]
     Journal {

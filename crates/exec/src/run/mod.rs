@@ -40,7 +40,7 @@ use self::{
 };
 use crate::{
     Clock, Counts, Environment, JournalError, JournalState, JournalWriter, Observer, RunSummary,
-    RunnerLock, StopFlag, TaskCounts, TaskRegistry,
+    RunnerLock, Selection, StopFlag, TaskCounts, TaskRegistry,
     command::Children,
     layout,
     logs::LogWriter,
@@ -53,6 +53,8 @@ use crate::{
 pub struct RunRequest<'a> {
     /// The graph.
     pub graph: &'a QuantumGraph,
+    /// The quanta to run.
+    pub selection: &'a Selection,
     /// The lock of the workspace, whose root it names.
     pub lock: &'a RunnerLock,
     /// Where inputs are and outputs go.
@@ -77,7 +79,7 @@ pub struct RunRequest<'a> {
     pub process: &'a Process,
 }
 
-/// Runs all quanta that have not succeeded yet, as far as they can.
+/// Runs the quanta asked for that have not succeeded yet, as far as they can.
 ///
 /// Quanta that failed, or were cut off, or lost their outputs, run again as a new
 /// attempt. A quantum that fails is no error of the run.
@@ -89,9 +91,10 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     let since = Instant::now();
     let RunRequest { graph, lock, datastore, opening, run_prefix, tasks, environment, .. } =
         request;
-    let RunRequest { jobs, stop, observer, clock, process, .. } = request;
+    let RunRequest { selection, jobs, stop, observer, clock, process, .. } = request;
     let root = lock.root();
     refuse_closing(root)?;
+    let meant = selection.of(graph)?;
     let plan = Plan::new(graph, tasks)?;
     let failed = journal_failed(root);
     let journal_dir = layout::journal_dir(root);
@@ -101,7 +104,7 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     let Resumed { finished, attempts, vanished } =
         resume(&plan, &state, datastore, run_prefix, &stored)?;
     drop(state);
-    let queue = Queue::new(plan.len(), &plan.edges(), finished);
+    let queue = Queue::new(plan.len(), &plan.edges(), finished, |q| meant[plan.index(q).get()]);
     observer.on_start(&counts(&plan, &queue));
     if queue.ready() == 0 {
         let ran = Ran { queue, failures: Vec::new(), stopped: false };
@@ -240,6 +243,7 @@ fn counts(plan: &Plan<'_>, queue: &Queue) -> Vec<TaskCounts> {
             Standing::Skipped => &mut counts.skipped,
             Standing::Failed => &mut counts.failed,
             Standing::Blocked => &mut counts.blocked,
+            Standing::Excluded => &mut counts.excluded,
         } += 1;
     }
     tasks

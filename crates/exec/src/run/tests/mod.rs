@@ -30,7 +30,7 @@ use uuid::Uuid;
 use super::{RunError, RunRequest, run};
 use crate::{
     Clock, Environment, JournalState, NoObserver, Observer, Outcome, RunSummary, RunnerLock,
-    StopFlag, TaskRegistry, WorkspaceStatus, layout,
+    Selection, StopFlag, TaskRegistry, WorkspaceStatus, layout,
 };
 
 type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
@@ -46,6 +46,8 @@ struct Fixture {
     tasks: TaskRegistry,
     stop: StopFlag,
     jobs: usize,
+    /// What runs.
+    selection: Selection,
     /// How many `item`s there are.
     items: i64,
     /// Datasets of type `number` that are there before, by item.
@@ -66,6 +68,7 @@ impl Fixture {
             tasks: TaskRegistry::new(),
             stop: StopFlag::new(),
             jobs: 2,
+            selection: Selection::default(),
             items: 3,
             numbers: Vec::new(),
             _dir: dir,
@@ -105,6 +108,7 @@ impl Fixture {
     ) -> Result<Result<RunSummary, RunError>> {
         let lock = RunnerLock::acquire(&self.root, &process(), false)?;
         Ok(run(RunRequest {
+            selection: &self.selection,
             graph,
             lock: &lock,
             datastore: &self.datastore,
@@ -169,7 +173,10 @@ impl Fixture {
 fn table(summary: &RunSummary) -> Vec<String> {
     let line = |task: &crate::TaskCounts| {
         let c = task.counts;
-        assert_eq!(c.total, c.succeeded + c.failed + c.blocked + c.skipped + c.not_run);
+        assert_eq!(
+            c.total,
+            c.succeeded + c.failed + c.blocked + c.skipped + c.not_run + c.excluded
+        );
         format!(
             "{} {} {} {} {} {}",
             task.task, c.succeeded, c.failed, c.blocked, c.skipped, c.not_run

@@ -1,3 +1,5 @@
+use pantler_core::{QuantumId, TaskLabel};
+
 use super::*;
 
 /// Fails for item 1 as long as `broken` is there.
@@ -40,6 +42,49 @@ fn what_succeeded_is_skipped_and_what_failed_runs_again() -> Result {
     let summary = fixture.run(&graph)?;
     assert_eq!(table(&summary), ["first 0 0 0 3 0", "second 0 0 0 3 0"]);
     assert_eq!(summary.runner, None, "there was nothing to run");
+    Ok(())
+}
+
+#[test]
+fn only_what_is_asked_for_runs_and_the_rest_later() -> Result {
+    let (mut fixture, graph) = flaky()?;
+    std::fs::remove_file(fixture.root.join("broken"))?;
+    let ids: Vec<_> = graph.quanta().map(|index| graph.quantum_id(index)).collect();
+    // The first item's two quanta, and the second quantum of the last item, whose
+    // upstream is not asked for.
+    fixture.selection.quanta = vec![ids[0], ids[3], ids[5]];
+    let summary = fixture.run(&graph)?;
+    let excluded: Vec<_> = summary.tasks.iter().map(|task| task.counts.excluded).collect();
+    assert_eq!(table(&summary), ["first 1 0 0 0 0", "second 1 0 0 0 1"]);
+    assert_eq!(excluded, [2, 1]);
+    assert!(!summary.is_done() && !summary.is_complete());
+
+    fixture.selection = Selection { quanta: Vec::new(), tasks: vec![TaskLabel::new("first")?] };
+    let summary = fixture.run(&graph)?;
+    assert_eq!(table(&summary), ["first 2 0 0 1 0", "second 0 0 0 1 0"]);
+    assert!(summary.is_done() && !summary.is_complete());
+
+    fixture.selection = Selection::default();
+    let summary = fixture.run(&graph)?;
+    assert_eq!(table(&summary), ["first 0 0 0 3 0", "second 2 0 0 1 0"]);
+    assert!(summary.is_complete());
+    Ok(())
+}
+
+#[test]
+fn what_is_not_in_the_graph_cannot_be_asked_for() -> Result {
+    let (mut fixture, graph) = flaky()?;
+    let other = QuantumId::from_uuid(Uuid::from_u128(7));
+    fixture.selection.quanta = vec![other];
+    let refused = |fixture: &Fixture| -> Result<RunError> {
+        Ok(fixture.try_run(&graph, &mut NoObserver)?.err().ok_or("it is refused")?)
+    };
+    let expected = "there is no quantum 00000000-0000-0000-0000-000000000007 in the graph";
+    assert_eq!(refused(&fixture)?.to_string(), expected);
+    fixture.selection = Selection { quanta: Vec::new(), tasks: vec![TaskLabel::new("third")?] };
+    let expected = "there is no task `third` in the pipeline; there are: `first`, `second`";
+    assert_eq!(refused(&fixture)?.to_string(), expected);
+    assert!(fixture.journal()?.segments().is_empty(), "nothing was begun");
     Ok(())
 }
 
