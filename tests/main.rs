@@ -16,6 +16,7 @@ mod damage;
 mod disk_full;
 mod doors;
 mod fault_steps;
+mod graph_verbs;
 mod in_sync;
 mod layers;
 mod library;

@@ -8,7 +8,7 @@
 
 use std::{fmt, ops::Range, sync::Arc};
 
-use pantler_core::{CollectionName, DataId, DatasetId, IdSeed, QuantumId, Tai};
+use pantler_core::{CollectionName, DataId, DatasetId, DatasetType, IdSeed, QuantumId, Tai};
 use petgraph::{Directed, csr::Csr};
 
 use crate::{
@@ -266,6 +266,12 @@ impl QuantumGraph {
     /// The number of quanta of each task.
     pub fn counts(&self) -> impl Iterator<Item = (&ResolvedTask, usize)> {
         self.pipeline.tasks().iter().zip(self.tasks.iter().map(|nodes| nodes.rows.len()))
+    }
+
+    /// The number of datasets of each type.
+    pub fn dataset_counts(&self) -> impl Iterator<Item = (&Arc<DatasetType>, usize)> {
+        let counts = self.types.iter().map(|nodes| nodes.nodes.len(&self.tasks));
+        self.pipeline.dataset_types().iter().zip(counts)
     }
 
     /// All quanta, upstream tasks first.

@@ -10,11 +10,13 @@
 //! - `build`: relations over interned values, joins, pruning
 //! - `graph`: the graph in memory, by index
 //! - `format`: the `.qg` file, version 1 (its layout is described there)
+//! - `export`: JSON, `GraphML`, DOT, Mermaid, SVG
 //!
 //! Nothing here touches a file system, a database or a clock.
 
 mod build;
 mod dataset;
+mod export;
 mod format;
 mod graph;
 mod pipeline;
@@ -24,6 +26,7 @@ mod values;
 
 pub use build::{BuildError, BuildSource, InputDataset, PartialDataId, PruneReason, Pruned, build};
 pub use dataset::{DatasetOrigin, GraphDataset, InputArtifact};
+pub use export::{ExportError, ExportFormat, PICTURE_LIMIT, export_graph, export_pipeline};
 pub use format::{
     GraphCounts, GraphFileError, GraphReader, StoredInputs, StoredOutput, StoredQuantum, read,
     write,

@@ -4,6 +4,7 @@ mod check;
 mod collection;
 mod dataset_type;
 mod get;
+mod graph;
 mod ingest;
 mod init;
 mod put;
@@ -69,6 +70,8 @@ pub(crate) enum Command {
     Transaction(transaction::Transaction),
     #[command(subcommand)]
     Workspace(workspace::Workspace),
+    #[command(subcommand)]
+    Graph(graph::Graph),
     Check(check::Args),
     Vacuum(vacuum::Args),
 }
@@ -91,6 +94,7 @@ impl Command {
             Self::Record(record) => record.run(context),
             Self::Transaction(transaction) => transaction.run(context),
             Self::Workspace(workspace) => workspace.run(context),
+            Self::Graph(graph) => graph.run(context),
             Self::Check(args) => check::run(context, args),
             Self::Vacuum(args) => vacuum::run(context, args),
         }
