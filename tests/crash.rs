@@ -19,6 +19,11 @@ use crate::{program, small_weather, source_root};
 const ELSEWHERE: &[(&str, &str)] = &[
     ("datastore.put", "object stores only: datastore::object::tests"),
     ("fs.linked", "file systems without renameat2: datastore::fs::noreplace::tests"),
+    ("exec.transition.append", "accept, poison, reset: transitions"),
+    ("exec.transition.appended", "accept, poison, reset: transitions"),
+    ("exec.transition.deleted", "reset: transitions"),
+    ("exec.transition.done", "reset: transitions"),
+    ("workspace.transition.begin", "accept, poison, reset: transitions"),
     ("repair.put_back", "somebody comes to own what is moved away: damage"),
     #[cfg(not(target_os = "linux"))]
     ("datastore.adopt.copied", "storage on two file systems: datastore::local::tests"),

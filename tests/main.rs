@@ -34,6 +34,7 @@ mod specimens;
 mod store_verbs;
 mod survival;
 mod toy;
+mod transitions;
 mod ways_in;
 mod workspace_life;
 mod zombies;

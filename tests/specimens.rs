@@ -13,7 +13,7 @@ use pantler::graph::{GraphReader, read, write};
 use pantler_testkit::{Project, Ran, copy_tree};
 use serde_json::json;
 
-use crate::{program, source_root};
+use crate::{program, source_root, toy::datasets};
 
 /// The folder of a specimen.
 fn specimen(name: &str) -> Utf8PathBuf {
@@ -242,6 +242,29 @@ fn an_open_transaction_of_each_kind_can_be_ended() {
             ("unstored", true, 2),
         ]
     );
+}
+
+#[test]
+fn a_workspace_whose_quanta_were_accepted_poisoned_and_reset_is_run_on_and_committed() {
+    let project = repository(&specimen("changed-v2"));
+    let name = the_workspace(&project);
+    let status = project.pantler(&["workspace", "status", &name, "--json"]).expect(0).json();
+    let counts = |task: usize| {
+        let task = &status["tasks"][task];
+        ["total", "succeeded", "accepted", "failed", "poisoned", "built", "blocked"]
+            .map(|n| task[n].as_u64().unwrap())
+    };
+    assert_eq!(counts(0), [4, 2, 1, 1, 1, 1, 0], "{status}");
+    assert_eq!(counts(1), [2, 0, 0, 1, 1, 1, 0], "{status}");
+    assert_eq!(counts(2), [1, 0, 0, 1, 1, 0, 0], "{status}");
+    let commit = ["workspace", "commit", &name, "--take-over"];
+    assert_says(&project.pantler(&commit), 3, &["2 of 7 quanta succeeded, 3 failed"]);
+    let reset = project.pantler(&["workspace", "reset", &name, "--failed", "--json"]).expect(0);
+    // The accepted quantum is none of them; the one whose reset was cut off is.
+    assert_eq!(reset.json()["changed"].as_array().unwrap().len(), 4, "{}", reset.text());
+    project.pantler(&["workspace", "run", &name]).expect(0);
+    project.pantler(&commit).expect(0);
+    assert_eq!(datasets(&project, &["daily", "--collections", &name]).len(), 3);
 }
 
 #[test]

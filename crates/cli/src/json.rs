@@ -124,6 +124,7 @@ pub(crate) fn status(
     root: &str,
     status: Option<&WorkspaceStatus>,
     failures: &[pantler_exec::Failure],
+    accepted: &[pantler_exec::Failure],
 ) -> Value {
     let tasks = status.map(|status| {
         let task = |task: &pantler_exec::TaskStatus| {
@@ -133,7 +134,9 @@ pub(crate) fn status(
                 "built": task.built,
                 "started": task.started,
                 "succeeded": task.succeeded,
+                "accepted": task.accepted,
                 "failed": task.failed,
+                "poisoned": task.poisoned,
                 "blocked": task.blocked,
             })
         };
@@ -155,6 +158,7 @@ pub(crate) fn status(
         "complete": status.is_some_and(WorkspaceStatus::is_complete),
         "tasks": tasks.unwrap_or_default(),
         "failures": failures.iter().map(failure).collect::<Vec<_>>(),
+        "accepted": accepted.iter().map(failure).collect::<Vec<_>>(),
     })
 }
 

@@ -35,6 +35,7 @@ mod storing;
 mod summary;
 mod table;
 mod time;
+mod transitions;
 
 use std::process::ExitCode;
 

@@ -4,30 +4,65 @@ use pantler_graph::QuantumGraph;
 
 use crate::{
     JournalState,
-    journal::{Finish, Outcome},
+    journal::{Finish, QuantumHistory, Standing, StoredOutput},
 };
 
-/// For each quantum, in the order of the graph, its last attempt if that succeeded and
-/// was made from what its inputs are now.
+/// A quantum that has succeeded, or failed and was accepted.
+#[derive(Debug, Clone, Copy)]
+pub struct Success<'j>(&'j QuantumHistory);
+
+impl<'j> Success<'j> {
+    pub(crate) fn of(history: &'j QuantumHistory) -> Option<Self> {
+        history.is_success().then_some(Self(history))
+    }
+
+    /// The attempt.
+    pub fn finish(self) -> Option<&'j Finish> {
+        self.0.last()
+    }
+
+    /// Its outputs. Of one that was accepted, some or all may be missing.
+    pub fn outputs(self) -> &'j [StoredOutput] {
+        match self.0.standing() {
+            Standing::Succeeded { outputs, .. } | Standing::Accepted { outputs, .. } => outputs,
+            Standing::Reset
+            | Standing::Started
+            | Standing::Failed { .. }
+            | Standing::Poisoned { .. } => &[],
+        }
+    }
+
+    /// Whether it counts only since it was accepted.
+    pub fn is_accepted(self) -> bool {
+        matches!(self.0.standing(), Standing::Accepted { .. })
+    }
+
+    fn runner(self) -> u32 {
+        self.finish().map_or(0, |finish| finish.runner)
+    }
+}
+
+/// For each quantum, in the order of the graph, its last attempt if that succeeded (or
+/// was accepted) and was made from what its inputs are now.
 ///
 /// A quantum can run again after something downstream of it has succeeded: its outputs
-/// had vanished. What was made from the earlier ones does not count any more, also if
-/// the runner that made the new ones was killed before it came to that. Runners work
-/// one after the other, so a success of a later runner upstream says so.
+/// had vanished, or it was poisoned or reset. What was made from the earlier ones does
+/// not count any more, also if the runner that made the new ones was killed before it
+/// came to that. Runners work one after the other, so a success of a later runner
+/// upstream says so. Accepting makes nothing, so it leaves that order as it is.
 pub fn current_successes<'j>(
     graph: &QuantumGraph,
     journal: &'j JournalState,
-) -> Vec<Option<&'j Finish>> {
-    let mut current: Vec<Option<&Finish>> = Vec::with_capacity(graph.len());
+) -> Vec<Option<Success<'j>>> {
+    let mut current: Vec<Option<Success<'_>>> = Vec::with_capacity(graph.len());
     // Tasks stand after those whose outputs they read, and quanta in the order of tasks.
     for index in graph.quanta() {
-        let last = journal.quantum(graph.quantum_id(index)).and_then(|history| history.last());
-        let success = last.filter(|finish| matches!(finish.outcome, Outcome::Succeeded { .. }));
-        let counts = success.filter(|finish| {
+        let success = journal.quantum(graph.quantum_id(index)).and_then(Success::of);
+        let counts = success.filter(|success| {
             graph
                 .upstream(index)
                 .iter()
-                .all(|up| current[up.get()].is_some_and(|made| made.runner <= finish.runner))
+                .all(|up| current[up.get()].is_some_and(|made| made.runner() <= success.runner()))
         });
         current.push(counts);
     }

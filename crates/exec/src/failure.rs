@@ -87,6 +87,9 @@ pub enum FailureReason {
         /// What is wrong.
         message: String,
     },
+    /// It had succeeded, and was poisoned afterwards.
+    #[error("it had succeeded, and was poisoned afterwards")]
+    Poisoned,
 }
 
 /// An error with everything that caused it, in one line.

@@ -4,7 +4,7 @@
 //! <root>/
 //!   runner.lock            held (flock) by the one process that runs quanta here
 //!   closing                made by a closer: nobody runs anything here any more
-//!   journal/<runner>.jsonl one append-only segment per runner process
+//!   journal/<runner>.jsonl one append-only segment per process that runs or changes quanta
 //!   logs/<runner>.log      what the quanta of that runner said, byte for byte
 //!   scratch/<runner>-<n>/  one attempt of a command: out/, work/, tmp/, in/, log
 //! ```

@@ -5,7 +5,8 @@
 //! [`run`] reads the [`JournalState`], finds what is left to do, and runs it: Rust
 //! [`Task`]s in its pool, commands as processes of their own. What happens goes into
 //! the journal ([`journal`] describes it) and the logs ([`read_log`]);
-//! [`WorkspaceStatus`] puts graph and journal together again.
+//! [`WorkspaceStatus`] puts graph and journal together again, and [`transitions`]
+//! changes where quanta stand without running them.
 //!
 //! - `queue`: what can run, as plain values
 //! - `run`: the threads around it
@@ -34,14 +35,15 @@ mod status;
 mod stop;
 mod summary;
 mod task;
+pub mod transitions;
 
 pub use clock::Clock;
-pub use current::current_successes;
+pub use current::{Success, current_successes};
 pub use environment::Environment;
 pub use failure::FailureReason;
 pub use journal::{
     Finish, JournalError, JournalState, JournalWriter, LogSlice, Outcome, QuantumHistory,
-    SegmentHeader, SegmentInfo, StoredOutput,
+    SegmentHeader, SegmentInfo, Standing, StoredOutput, Verdict,
 };
 pub use lock::{LockError, RunnerLock};
 pub use logs::{LogError, escape, log_tail, read_log};
@@ -50,7 +52,7 @@ pub use quantum_butler::QuantumButler;
 pub use quantum_context::{QuantumContext, QuantumError};
 pub use run::{RunError, RunRequest, run};
 pub use selection::{Selection, SelectionError};
-pub use status::{QuantumStatus, TaskStatus, WorkspaceStatus, failures};
+pub use status::{QuantumStatus, TaskStatus, WorkspaceStatus, accepted_failures, failures};
 pub use stop::StopFlag;
 pub use summary::{Counts, Failure, RunSummary, TaskCounts};
 pub use task::{Task, TaskError, TaskRegistry};

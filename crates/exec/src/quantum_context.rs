@@ -118,6 +118,7 @@ impl<'a> QuantumContext<'a> {
     }
 
     /// Reads all datasets of an input in the order of their data IDs, and verifies them.
+    /// What quanta that failed and were accepted have not made is left out.
     ///
     /// # Errors
     /// [`QuantumError`] if there is no such input, or one cannot be read.
@@ -127,7 +128,7 @@ impl<'a> QuantumContext<'a> {
             let content = self.context.read(input, dataset)?;
             Ok((self.context.plan().graph().dataset(dataset).data_id, content))
         };
-        inputs.datasets.iter().map(|dataset| read(*dataset)).collect()
+        self.context.given(inputs).into_iter().map(|dataset| read(*dataset)).collect()
     }
 
     /// Writes an output, once. Others see it when the task has succeeded.

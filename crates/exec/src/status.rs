@@ -3,19 +3,22 @@
 use pantler_core::TaskLabel;
 use pantler_graph::{QuantumGraph, QuantumIndex};
 
-use crate::{Failure, JournalState, current_successes, journal::Outcome};
+use crate::{
+    Failure, FailureReason, JournalState, Success, current_successes,
+    journal::{Finish, Outcome, Standing},
+};
 
 /// Where a quantum stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum QuantumStatus {
-    /// It is in the graph, and nothing has happened to it that counts: it succeeded
-    /// before at most, from inputs that have been made again since.
+    /// It is in the graph, and nothing has happened to it that counts: it was reset, or
+    /// succeeded from inputs that have been made again or taken away since.
     Built,
     /// It was started, and did not end: it runs, or was cut off.
     Started,
-    /// Its outputs are stored.
+    /// Its outputs are stored, or it failed and was accepted.
     Succeeded,
-    /// Its last attempt failed.
+    /// Its last attempt failed, or succeeded and was poisoned.
     Failed,
     /// It has not succeeded, and something upstream of it failed.
     Blocked,
@@ -56,33 +59,61 @@ pub struct TaskStatus {
     pub built: usize,
     /// These run, or were cut off.
     pub started: usize,
-    /// These succeeded.
+    /// These succeeded, or failed and were accepted.
     pub succeeded: usize,
-    /// These failed.
+    /// These of them failed and were accepted.
+    pub accepted: usize,
+    /// These failed, or succeeded and were poisoned.
     pub failed: usize,
+    /// These of them succeeded and were poisoned.
+    pub poisoned: usize,
     /// These wait in vain.
     pub blocked: usize,
 }
 
-/// The quanta whose last attempt failed, in the order of the graph.
+/// The quanta whose last attempt failed and was not accepted, or succeeded and was
+/// poisoned, in the order of the graph.
 pub fn failures(graph: &QuantumGraph, journal: &JournalState) -> Vec<Failure> {
+    failures_where(graph, journal, |standing| match standing {
+        Standing::Failed { finish } | Standing::Poisoned { finish } => Some(finish),
+        _ => None,
+    })
+}
+
+/// The failures that count as successes since they were accepted, in the order of the
+/// graph.
+pub fn accepted_failures(graph: &QuantumGraph, journal: &JournalState) -> Vec<Failure> {
+    failures_where(graph, journal, |standing| match standing {
+        Standing::Accepted { finish, .. } => Some(finish),
+        _ => None,
+    })
+}
+
+fn failures_where(
+    graph: &QuantumGraph,
+    journal: &JournalState,
+    pick: impl for<'j> Fn(Standing<'j>) -> Option<&'j Finish>,
+) -> Vec<Failure> {
     let mut failures = Vec::new();
     for index in graph.quanta() {
         let quantum = graph.quantum_id(index);
-        let Some(finish) = journal.quantum(quantum).and_then(|history| history.last()) else {
+        let Some(finish) = journal.quantum(quantum).and_then(|history| pick(history.standing()))
+        else {
             continue;
         };
-        if let Outcome::Failed { reason } = &finish.outcome {
-            let view = graph.quantum(index);
-            failures.push(Failure {
-                task: view.task.label.clone(),
-                data_id: view.data_id,
-                quantum,
-                attempt: finish.attempt,
-                reason: reason.clone(),
-                log: finish.log,
-            });
-        }
+        let reason = match &finish.outcome {
+            Outcome::Failed { reason } => reason.clone(),
+            Outcome::Succeeded { .. } => FailureReason::Poisoned,
+        };
+        let view = graph.quantum(index);
+        failures.push(Failure {
+            task: view.task.label.clone(),
+            data_id: view.data_id,
+            quantum,
+            attempt: finish.attempt,
+            reason,
+            log: finish.log,
+        });
     }
     failures
 }
@@ -91,18 +122,20 @@ impl WorkspaceStatus {
     /// Puts graph and journal together.
     pub fn of(graph: &QuantumGraph, journal: &JournalState) -> Self {
         let current = current_successes(graph, journal);
+        let standing =
+            |index| journal.quantum(graph.quantum_id(index)).map(|history| history.standing());
         let mut quanta: Vec<QuantumStatus> = graph
             .quanta()
-            .map(|index| match journal.quantum(graph.quantum_id(index)) {
-                None => QuantumStatus::Built,
-                Some(history) => match history.last().map(|finish| &finish.outcome) {
-                    None => QuantumStatus::Started,
-                    Some(Outcome::Succeeded { .. }) if current[index.get()].is_none() => {
-                        QuantumStatus::Built
+            .map(|index| match standing(index) {
+                None | Some(Standing::Reset) => QuantumStatus::Built,
+                Some(Standing::Started) => QuantumStatus::Started,
+                Some(Standing::Succeeded { .. } | Standing::Accepted { .. }) => {
+                    match current[index.get()] {
+                        Some(_) => QuantumStatus::Succeeded,
+                        None => QuantumStatus::Built,
                     }
-                    Some(Outcome::Succeeded { .. }) => QuantumStatus::Succeeded,
-                    Some(Outcome::Failed { .. }) => QuantumStatus::Failed,
-                },
+                }
+                Some(Standing::Failed { .. } | Standing::Poisoned { .. }) => QuantumStatus::Failed,
             })
             .collect();
         let mut pending: Vec<QuantumIndex> =
@@ -118,7 +151,12 @@ impl WorkspaceStatus {
         }
         let tasks = graph.tasks().map(|(task, indices)| {
             let mut counts = TaskStatus::new(task.label.clone());
-            indices.for_each(|q| counts.add(quanta[q.get()]));
+            for q in indices {
+                counts.add(quanta[q.get()]);
+                counts.accepted += usize::from(current[q.get()].is_some_and(Success::is_accepted));
+                let poisoned = matches!(standing(q), Some(Standing::Poisoned { .. }));
+                counts.poisoned += usize::from(poisoned);
+            }
             counts
         });
         let tasks = tasks.collect();
@@ -143,7 +181,17 @@ impl WorkspaceStatus {
 
 impl TaskStatus {
     fn new(task: TaskLabel) -> Self {
-        Self { task, total: 0, built: 0, started: 0, succeeded: 0, failed: 0, blocked: 0 }
+        Self {
+            task,
+            total: 0,
+            built: 0,
+            started: 0,
+            succeeded: 0,
+            accepted: 0,
+            failed: 0,
+            poisoned: 0,
+            blocked: 0,
+        }
     }
 
     fn add(&mut self, status: QuantumStatus) {

@@ -43,7 +43,7 @@ pub struct RunOptions<'a> {
 }
 
 #[derive(Debug)]
-struct ClockView<'a>(&'a dyn pantler_direct::Clock);
+pub(crate) struct ClockView<'a>(pub(crate) &'a dyn pantler_direct::Clock);
 
 impl Clock for ClockView<'_> {
     fn now(&self) -> Tai {
@@ -165,6 +165,15 @@ impl WorkspaceClient {
     pub fn failures(&self, graph: &QuantumGraph) -> Result<Vec<Failure>, WorkspaceError> {
         let journal = JournalState::read(&layout::journal_dir(&self.root))?;
         Ok(pantler_exec::failures(graph, &journal))
+    }
+
+    /// The failures that count as successes since they were accepted.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::Journal`] naming file and line if a segment is damaged.
+    pub fn accepted_failures(&self, graph: &QuantumGraph) -> Result<Vec<Failure>, WorkspaceError> {
+        let journal = JournalState::read(&layout::journal_dir(&self.root))?;
+        Ok(pantler_exec::accepted_failures(graph, &journal))
     }
 
     /// Runs what has not succeeded yet. Finished quanta are skipped, failed ones are

@@ -3,7 +3,10 @@
 use camino::Utf8PathBuf;
 use pantler_core::{CollectionName, TransactionName, transaction::Process};
 use pantler_direct::{ButlerError, CloseError, TransactionFileError};
-use pantler_exec::{JournalError, LockError, RunError};
+use pantler_exec::{
+    JournalError, LockError, RunError,
+    transitions::{NamedQuantum, TransitionError},
+};
 use pantler_graph::{BuildError, GraphFileError, PipelineError};
 use pantler_registry::RegistryError;
 
@@ -103,6 +106,17 @@ pub enum WorkspaceError {
     /// A process runs quanta in it.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// A process runs a quantum that is to be changed.
+    #[error("{quantum} is started: {holder} runs it; wait for it, or end it")]
+    Running {
+        /// The quantum.
+        quantum: Box<NamedQuantum>,
+        /// Who runs it.
+        holder: String,
+    },
+    /// Quanta could not be accepted, poisoned or reset.
+    #[error(transparent)]
+    Transition(#[from] TransitionError),
     /// The run could not go on.
     #[error(transparent)]
     Run(#[from] RunError),

@@ -9,6 +9,7 @@
 //! | `create.rs` | checks the pipeline, opens the transaction |
 //! | `build.rs` | joins inputs into the quantum graph, writes `graph-1.qg` |
 //! | `client.rs` | opens a root without the database: status, run |
+//! | `transitions.rs` | accept, poison, reset of quanta |
 //! | `close.rs` | commit, revert, abandon of a workspace by name |
 //! | `list.rs` | open workspaces |
 //! | `butler.rs` | workspaces asked for through a repository's client |
@@ -27,6 +28,7 @@ pub mod layout;
 mod list;
 pub mod project;
 mod reader;
+mod transitions;
 
 pub use build::{Built, build, plan};
 pub use butler::Workspaces;
@@ -37,3 +39,4 @@ pub use error::WorkspaceError;
 pub use kind::WorkspaceTransaction;
 pub use list::{WorkspaceInfo, list};
 pub use reader::WorkspaceReader;
+pub use transitions::Transitioned;

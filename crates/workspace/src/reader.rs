@@ -7,7 +7,7 @@ use pantler_butler::{AccessError, Deferred, LimitedButler};
 use pantler_core::{DatasetId, DatasetRef, FileRecord, Universe};
 use pantler_datastore::{Datastore, DeferredRead, Depth, Verdict};
 use pantler_direct::DeferredDataset;
-use pantler_exec::{JournalState, Outcome, current_successes};
+use pantler_exec::{JournalState, Success, current_successes};
 use pantler_graph::{DatasetOrigin, QuantumGraph};
 
 use crate::{WorkspaceClient, WorkspaceError, layout};
@@ -52,10 +52,8 @@ impl WorkspaceClient {
             records.insert(dataset.id, record);
         }
         let current = current_successes(graph, &journal);
-        for (index, finish) in graph.quanta().zip(current) {
-            let Some(Outcome::Succeeded { outputs }) = finish.map(|finish| &finish.outcome) else {
-                continue;
-            };
+        for (index, success) in graph.quanta().zip(current) {
+            let Some(outputs) = success.map(Success::outputs) else { continue };
             let view = graph.quantum(index);
             for (output, dataset) in view.task.outputs.iter().zip(&view.outputs) {
                 let Some(stored) = outputs.iter().find(|stored| *stored.name == *output.name)

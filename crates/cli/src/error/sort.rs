@@ -7,7 +7,7 @@ use pantler_direct::{
     ButlerError, CloseError, CreateError, IndexFileError, RecordFileError, RemoveError, StoreError,
     TransferError, check::CheckError, repair::RepairError,
 };
-use pantler_exec::{JournalError, RunError};
+use pantler_exec::{JournalError, RunError, transitions::TransitionError};
 use pantler_registry::RegistryError;
 use pantler_workspace::{WorkspaceError, project::ProjectError};
 
@@ -381,6 +381,21 @@ fn transfer(error: &TransferError) -> Sorted {
     }
 }
 
+fn transition(error: &TransitionError) -> Sorted {
+    let left_open = |state: &str| Sorted {
+        status: Status::LeftOpen,
+        state: state.to_owned(),
+        next: Some(Next::plain("the same command again")),
+    };
+    match error {
+        TransitionError::Write(_) => {
+            left_open("the workspace is open; what the journal holds of this counts")
+        }
+        TransitionError::Delete(_) => left_open("the workspace is open; the quanta count as built"),
+        _ => Sorted::unchanged(),
+    }
+}
+
 fn workspace(error: &WorkspaceError) -> Sorted {
     let unchanged = Sorted::unchanged();
     match error {
@@ -420,6 +435,7 @@ fn workspace(error: &WorkspaceError) -> Sorted {
                 Next::command(format_args!("workspace revert {name}")),
             ])),
         },
+        WorkspaceError::Transition(source) => transition(source),
         WorkspaceError::Run(source) => run(source),
         WorkspaceError::Datastore(source) => datastore(source),
         WorkspaceError::Butler(source) => butler(source),

@@ -207,8 +207,9 @@ impl Place {
         let mut inputs = BTreeMap::new();
         for input in &view.inputs {
             let name = &input.connection.name;
-            let mut paths = Vec::with_capacity(input.datasets.len());
-            for (n, dataset) in input.datasets.iter().enumerate() {
+            let given = context.given(input);
+            let mut paths = Vec::with_capacity(given.len());
+            for (n, dataset) in given.into_iter().enumerate() {
                 let path = self
                     .input(context, name, n, *dataset)
                     .map_err(|message| FailureReason::Input { name: name.clone(), message })?;

@@ -32,8 +32,47 @@ pub enum Event {
         /// How.
         finish: Box<Finish>,
     },
-    /// The runner ended in order.
+    /// Somebody decided what an attempt that ended counts as.
+    Verdict {
+        /// The quantum.
+        quantum: QuantumId,
+        /// The attempt that it is about.
+        attempt: u32,
+        /// Which verdict on that attempt, from 1: the highest counts.
+        number: u32,
+        /// What it counts as.
+        verdict: Verdict,
+    },
+    /// A reset is about to delete what a quantum made.
+    Reset {
+        /// The quantum.
+        quantum: QuantumId,
+        /// A number of its own, above all attempts before: none of those counts any more.
+        attempt: u32,
+        /// What is to be deleted.
+        keys: Vec<ArtifactKey>,
+    },
+    /// A reset has deleted it.
+    ResetDone {
+        /// The quantum.
+        quantum: QuantumId,
+        /// The number of the reset.
+        attempt: u32,
+    },
+    /// The process ended in order.
     Sealed,
+}
+
+/// What an attempt that ended counts as, whatever came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// As a success, with the outputs of it that are there.
+    Accepted {
+        /// The outputs, in the order of the task's; some may be missing.
+        outputs: Vec<StoredOutput>,
+    },
+    /// As a failure. Its outputs are kept until the workspace is closed.
+    Poisoned,
 }
 
 /// How an attempt at a quantum ended.

@@ -1,32 +1,62 @@
-//! What happened in a workspace: one append-only segment per runner process.
+//! What happened in a workspace: one append-only segment per process that changed it.
 //!
 //! A segment is `journal/<runner>.jsonl`. Its first line says format version,
 //! opening and process; each other line is
 //! `{"seq":<n>,"crc":"<16 hex digits>","event":{…}}`, where `crc` is the start of
 //! the blake3 digest of the sequence number (8 bytes, little-endian) and the
-//! event's text. Lines come in this order:
+//! event's text. Lines of a runner come in this order:
 //!
 //! 1. a *start* line per attempt, in the file before the quantum runs;
 //! 2. a *finish* line per attempt, appended after its outputs and its log have
 //!    reached stable storage, so that it never outlives them;
-//! 3. a *sealed* line when the runner ended in order.
+//! 3. a *sealed* line when the process ended in order.
 //!
-//! An attempt with a start and no finish was cut off. A runner that died may
-//! leave a last line without its end: that is dropped. Anything else that does
-//! not read as it was written is damage, and an error that names file and line.
+//! An attempt with a start and no finish was cut off. Who accepts, poisons or resets
+//! quanta ([`crate::transitions`]) writes, before its sealed line:
+//!
+//! - an *accepted* or a *poisoned* line per quantum;
+//! - a *reset* line per quantum, flushed before anything is deleted, and a
+//!   *`reset_done`* line after it was.
+//!
+//! A process that died may leave a last line without its end: that is dropped.
+//! Anything else that does not read as it was written is damage, and an error that
+//! names file and line.
+//!
+//! # Order
+//!
+//! No meaning lies in the order of segments or lines. Every event names the quantum and
+//! an attempt at it, and what is known of a quantum is the maximum of what its events
+//! say ([`QuantumHistory`] keeps it):
+//!
+//! - the attempts are counted from 1 over all processes, and the highest counts. A reset
+//!   takes the next number for itself, so a finish of an attempt before it does not
+//!   count, however late it is written or read;
+//! - verdicts on one attempt are counted from 1 too, and the highest counts;
+//! - the intent of a reset and its completion are two facts about one number; both are
+//!   kept, whichever is read first.
+//!
+//! A maximum does not depend on the order in which it is taken and is defined for every
+//! set of events, so any segments whatever, read in any order, give one outcome. Numbers
+//! are given under the runner's lock, so none is given twice; if one were, the higher
+//! runner's finish counts, and *poisoned* before *accepted*. A verdict on an attempt
+//! whose finish is not known (a power loss took it) says nothing: the attempt was cut off.
 
 mod event;
+mod history;
+mod line;
 mod segment;
 mod state;
 mod v1;
+mod v2;
 mod writer;
 
 use std::io;
 
 use camino::Utf8PathBuf;
-pub use event::{Event, Finish, LogSlice, Outcome, SegmentHeader, StoredOutput};
+pub use event::{Event, Finish, LogSlice, Outcome, SegmentHeader, StoredOutput, Verdict};
+pub use history::{QuantumHistory, Standing};
 use pantler_core::OpeningId;
-pub use state::{JournalState, QuantumHistory, SegmentInfo};
+pub use state::{JournalState, SegmentInfo};
 pub use writer::{JournalSync, JournalWriter};
 
 /// A journal that cannot be written or read.
@@ -55,8 +85,8 @@ pub enum JournalError {
     },
     /// A format that this program does not know.
     #[error(
-        "{path}: journal format version {found}, but this program reads version {}: use the Pantler that wrote it",
-        v1::VERSION
+        "{path}: journal format version {found}, but this program reads versions up to {}: use the Pantler that wrote it",
+        v2::VERSION
     )]
     Version {
         /// The segment.

@@ -7,7 +7,11 @@ use std::{
 
 use camino::Utf8Path;
 
-use super::{Event, JournalError, SegmentHeader, v1};
+use super::{
+    Event, JournalError, SegmentHeader,
+    line::{self, LineError},
+    v1, v2,
+};
 
 /// What a segment says, apart from its events.
 #[derive(Debug)]
@@ -18,7 +22,14 @@ pub(super) struct Segment {
     pub(super) sealed: bool,
 }
 
-/// Reads the segment of `runner` at `path`, and calls `visit` for each start and finish.
+/// The format of a segment.
+#[derive(Debug, Clone, Copy)]
+enum Version {
+    V1,
+    V2,
+}
+
+/// Reads the segment of `runner` at `path`, and calls `visit` for each event but the last.
 pub(super) fn read(
     path: &Utf8Path,
     runner: u32,
@@ -29,13 +40,14 @@ pub(super) fn read(
     let mut segment = Segment { header: None, sealed: false };
     let mut line = Vec::new();
     let mut number = 0_u64;
+    let mut version = Version::V2;
     loop {
         line.clear();
         reader.read_until(b'\n', &mut line).map_err(failed)?;
         number += 1;
-        let refused = |error: v1::LineError| match error {
-            v1::LineError::Version(found) => JournalError::Version { path: path.to_owned(), found },
-            v1::LineError::Damaged(reason) => {
+        let refused = |error: LineError| match error {
+            LineError::Version(found) => JournalError::Version { path: path.to_owned(), found },
+            LineError::Damaged(reason) => {
                 JournalError::Damaged { path: path.to_owned(), line: number, reason }
             }
         };
@@ -44,28 +56,46 @@ pub(super) fn read(
         // A last line that does not verify is a tail too: what a power loss leaves of a
         // block may hold a newline. What it said was not acknowledged, or is done again.
         let is_last = reader.fill_buf().map_err(failed)?.is_empty();
-        let is_tail = |error: &v1::LineError| is_last && matches!(error, v1::LineError::Damaged(_));
+        let is_tail = |error: &LineError| is_last && matches!(error, LineError::Damaged(_));
         if segment.sealed {
             let reason = "there is something after the line that seals the segment";
-            return Err(refused(v1::LineError::Damaged(reason.to_owned())));
+            return Err(refused(LineError::Damaged(reason.to_owned())));
         }
         if number == 1 {
-            let header = match v1::read_header(text) {
+            let (found, header) = match read_header(text) {
                 Err(error) if is_tail(&error) => return Ok(segment),
                 header => header.map_err(refused)?,
             };
+            version = found;
             if header.runner != runner {
                 let reason = format!("it is the segment of runner {}", header.runner);
-                return Err(refused(v1::LineError::Damaged(reason)));
+                return Err(refused(LineError::Damaged(reason)));
             }
             segment.header = Some(header);
             continue;
         }
-        match v1::read_event(number - 1, runner, text) {
+        match read_event(version, number - 1, runner, text) {
             Err(error) if is_tail(&error) => return Ok(segment),
             Err(error) => return Err(refused(error)),
             Ok(Event::Sealed) => segment.sealed = true,
             Ok(event) => visit(event),
         }
+    }
+}
+
+fn read_header(text: &[u8]) -> Result<(Version, SegmentHeader), LineError> {
+    let (version, rest) = line::read_version(text)?;
+    match version {
+        b"1" => Ok((Version::V1, v1::read_header(line::read_rest(0, rest)?)?)),
+        b"2" => Ok((Version::V2, v2::read_header(line::read_rest(0, rest)?)?)),
+        other => Err(LineError::Version(String::from_utf8_lossy(other).into_owned())),
+    }
+}
+
+fn read_event(version: Version, seq: u64, runner: u32, text: &[u8]) -> Result<Event, LineError> {
+    let event = line::read_event(seq, text)?;
+    match version {
+        Version::V1 => v1::read_event(runner, event),
+        Version::V2 => v2::read_event(runner, event),
     }
 }

@@ -3,7 +3,7 @@ use std::{collections::HashMap, io};
 use camino::Utf8Path;
 use pantler_core::{OpeningId, QuantumId};
 
-use super::{Event, Finish, JournalError, SegmentHeader, segment};
+use super::{Event, JournalError, QuantumHistory, SegmentHeader, segment};
 use crate::layout;
 
 /// What all segments of a workspace say together.
@@ -17,39 +17,12 @@ pub struct JournalState {
 /// A segment, and who wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentInfo {
-    /// The runner's number.
+    /// Its number, which is the number of the runner that wrote it.
     pub runner: u32,
     /// Who it was; `None` if it died before it had said so.
     pub header: Option<SegmentHeader>,
     /// Whether it ended in order; if not, it runs or died.
     pub sealed: bool,
-}
-
-/// What happened to a quantum.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct QuantumHistory {
-    /// The highest attempt that was started.
-    pub attempts: u32,
-    /// How its last attempt that ended did so.
-    pub finish: Option<Box<Finish>>,
-}
-
-impl QuantumHistory {
-    /// How the last attempt ended; `None` if it was cut off.
-    pub fn last(&self) -> Option<&Finish> {
-        self.finish.as_deref().filter(|finish| finish.attempt == self.attempts)
-    }
-
-    fn started(&mut self, attempt: u32) {
-        self.attempts = self.attempts.max(attempt);
-    }
-
-    fn finished(&mut self, finish: Box<Finish>) {
-        self.started(finish.attempt);
-        if self.finish.as_ref().is_none_or(|before| before.attempt <= finish.attempt) {
-            self.finish = Some(finish);
-        }
-    }
 }
 
 impl JournalState {
@@ -112,6 +85,15 @@ impl JournalState {
             Event::Finish { quantum, finish } => {
                 quanta.entry(quantum).or_default().finished(finish);
             }
+            Event::Verdict { quantum, attempt, number, verdict } => {
+                quanta.entry(quantum).or_default().judged(attempt, number, verdict);
+            }
+            Event::Reset { quantum, attempt, keys } => {
+                quanta.entry(quantum).or_default().reset(attempt, keys);
+            }
+            Event::ResetDone { quantum, attempt } => {
+                quanta.entry(quantum).or_default().reset_done(attempt);
+            }
             Event::Sealed => {}
         })?;
         if let Some(header) = &segment.header {
@@ -135,7 +117,7 @@ mod tests {
     use super::*;
     use crate::{
         FailureReason,
-        journal::{JournalWriter, LogSlice, Outcome, StoredOutput},
+        journal::{Finish, JournalWriter, LogSlice, Outcome, Standing, StoredOutput, Verdict},
     };
 
     type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
@@ -221,6 +203,66 @@ mod tests {
     }
 
     #[test]
+    fn verdicts_and_resets_read_as_they_were_written() -> Result<()> {
+        let (_dir, journal) = temporary()?;
+        specimen(&journal)?;
+        let Outcome::Succeeded { outputs } = succeeded(1).outcome else {
+            return Err("it is".into());
+        };
+        let key = outputs[0].key.clone();
+        let mut writer = begin(&journal)?;
+        writer.verdict(quantum(1), 1, 1, &Verdict::Poisoned);
+        writer.verdict(quantum(2), 1, 1, &Verdict::Accepted { outputs: outputs.clone() });
+        writer.reset(quantum(3), 2, std::slice::from_ref(&key));
+        writer.append()?;
+        let state = JournalState::read(&journal)?;
+        let standing = |n| state.quantum(quantum(n)).map(QuantumHistory::standing);
+        assert_eq!(standing(1), Some(Standing::Poisoned { finish: &succeeded(1) }));
+        let accepted = Standing::Accepted { finish: &failed(1, 1), outputs: &outputs };
+        assert_eq!(standing(2), Some(accepted));
+        assert_eq!(standing(3), Some(Standing::Reset));
+        let unfinished = state.quantum(quantum(3)).and_then(QuantumHistory::unfinished_reset);
+        assert_eq!(unfinished, Some((2, &[key][..])));
+        writer.reset_done(quantum(3), 2);
+        writer.append()?;
+        writer.seal()?;
+        let state = JournalState::read(&journal)?;
+        assert!(state.segments()[1].sealed);
+        let third = state.quantum(quantum(3)).ok_or("known")?;
+        assert_eq!((third.attempts, third.unfinished_reset()), (2, None));
+        Ok(())
+    }
+
+    #[test]
+    fn a_segment_of_version_1_reads_beside_one_of_version_2() -> Result<()> {
+        let (_dir, journal) = temporary()?;
+        specimen(&journal)?;
+        let path = journal.join("1.jsonl");
+        // Its lines are the same; the header's checksum does not cover the version.
+        let text = std::fs::read_to_string(&path)?;
+        write(
+            &path,
+            text.replacen("{\"pantler_journal\":2,", "{\"pantler_journal\":1,", 1).as_bytes(),
+        )?;
+        let mut writer = begin(&journal)?;
+        writer.verdict(quantum(2), 1, 1, &Verdict::Accepted { outputs: Vec::new() });
+        writer.append()?;
+        let state = JournalState::read(&journal)?;
+        let standing = |n| state.quantum(quantum(n)).map(QuantumHistory::is_success);
+        assert_eq!((standing(1), standing(2)), (Some(true), Some(true)));
+        // What version 1 did not know is damage in it.
+        let lines = std::fs::read_to_string(journal.join("2.jsonl"))?;
+        write(
+            &journal.join("2.jsonl"),
+            (lines.replacen("\"pantler_journal\":2", "\"pantler_journal\":1", 1) + "{}\n")
+                .as_bytes(),
+        )?;
+        let error = JournalState::read(&journal).map(|_| ()).map_err(|e| e.to_string());
+        assert!(error.is_err_and(|e| e.contains("2.jsonl:2: ") && e.contains("accepted")));
+        Ok(())
+    }
+
+    #[test]
     fn a_tail_cut_at_any_byte_is_dropped() -> Result<()> {
         let (_dir, journal) = temporary()?;
         let whole = specimen(&journal)?;
@@ -293,9 +335,9 @@ mod tests {
     fn another_version_is_named() -> Result<()> {
         let (_dir, journal) = temporary()?;
         std::fs::create_dir(&journal)?;
-        write(&journal.join("1.jsonl"), b"{\"pantler_journal\":2,\"new\":true}\n")?;
+        write(&journal.join("1.jsonl"), b"{\"pantler_journal\":3,\"new\":true}\n")?;
         let error = JournalState::read(&journal).map(|_| ()).map_err(|e| e.to_string());
-        assert!(error.is_err_and(|e| e.contains("version 2") && e.contains("version 1")));
+        assert!(error.is_err_and(|e| e.contains("version 3") && e.contains("versions up to 2")));
         Ok(())
     }
 

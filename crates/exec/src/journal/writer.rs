@@ -4,10 +4,10 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use pantler_core::{OpeningId, QuantumId, Tai, transaction::Process};
+use pantler_core::{ArtifactKey, OpeningId, QuantumId, Tai, transaction::Process};
 use pantler_seam::step;
 
-use super::{Finish, JournalError, SegmentHeader, v1};
+use super::{Finish, JournalError, SegmentHeader, Verdict, v2};
 use crate::layout;
 
 /// Appends to a segment of its own.
@@ -33,7 +33,7 @@ pub struct JournalSync {
 }
 
 impl JournalWriter {
-    /// Begins a segment in `dir`, with a runner number above all there are. Its
+    /// Begins a segment in `dir`, with a number above all there are. Its
     /// header has reached stable storage.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl JournalWriter {
                         Self { file, path, runner, seq: 0, lines: Vec::new(), broken: false };
                     let header =
                         SegmentHeader { opening, runner, process: process.clone(), started };
-                    v1::write_header(&header, &mut writer.lines);
+                    v2::write_header(&header, &mut writer.lines);
                     writer.append()?;
                     writer.sync()?.sync()?;
                     // The directory may be new: a lost `journal/` would count runners from 1
@@ -87,13 +87,31 @@ impl JournalWriter {
     /// Collects a start line.
     pub fn start(&mut self, quantum: QuantumId, attempt: u32) {
         self.seq += 1;
-        v1::write_start(self.seq, quantum, attempt, &mut self.lines);
+        v2::write_start(self.seq, quantum, attempt, &mut self.lines);
     }
 
     /// Collects a finish line.
     pub fn finish(&mut self, quantum: QuantumId, finish: &Finish) {
         self.seq += 1;
-        v1::write_finish(self.seq, quantum, finish, &mut self.lines);
+        v2::write_finish(self.seq, quantum, finish, &mut self.lines);
+    }
+
+    /// Collects the line of a verdict on an attempt.
+    pub fn verdict(&mut self, quantum: QuantumId, attempt: u32, number: u32, verdict: &Verdict) {
+        self.seq += 1;
+        v2::write_verdict(self.seq, quantum, attempt, number, verdict, &mut self.lines);
+    }
+
+    /// Collects the line that says what a reset is about to delete.
+    pub fn reset(&mut self, quantum: QuantumId, attempt: u32, keys: &[ArtifactKey]) {
+        self.seq += 1;
+        v2::write_reset(self.seq, quantum, attempt, keys, &mut self.lines);
+    }
+
+    /// Collects the line that says that a reset has deleted it.
+    pub fn reset_done(&mut self, quantum: QuantumId, attempt: u32) {
+        self.seq += 1;
+        v2::write_reset_done(self.seq, quantum, attempt, &mut self.lines);
     }
 
     /// Writes the collected lines into the file.
@@ -130,7 +148,7 @@ impl JournalWriter {
     /// [`JournalError::Io`] or [`JournalError::Broken`].
     pub fn seal(mut self) -> Result<(), JournalError> {
         self.seq += 1;
-        v1::write_sealed(self.seq, &mut self.lines);
+        v2::write_sealed(self.seq, &mut self.lines);
         step("exec.journal.seal");
         self.append()?;
         self.sync()?.sync()?;

@@ -12,7 +12,7 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_core::{ArtifactKey, DataId, FileRecord, OpeningId, Tai, WriteId};
 use pantler_datastore::{Datastore, RunPrefix, key::dataset_key};
-use pantler_graph::{DatasetIndex, DatasetOrigin, QuantumView, ResolvedOutput};
+use pantler_graph::{DatasetIndex, DatasetOrigin, QuantumInputs, QuantumView, ResolvedOutput};
 
 use super::message::Message;
 use crate::{
@@ -140,6 +140,17 @@ impl<'a> RunContext<'a> {
             // What stays is named by no finish line: closing the workspace deletes it.
             let _stays = self.datastore.unstore(keys);
         }
+    }
+
+    /// The datasets that a quantum gets of an input. An accepted quantum may have left
+    /// some of a multiple one out; where none is left, reading says what is missing.
+    pub(crate) fn given<'g>(&self, input: &QuantumInputs<'g>) -> Vec<&'g DatasetIndex> {
+        let there = |index: &&DatasetIndex| {
+            self.plan.graph().producer(**index).is_none()
+                || self.stored.0[index.get()].get().is_some()
+        };
+        let given: Vec<_> = input.datasets.iter().filter(there).collect();
+        if given.is_empty() { input.datasets.iter().collect() } else { given }
     }
 
     /// Reads an input, and verifies it.

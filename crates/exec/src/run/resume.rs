@@ -7,8 +7,7 @@ use pantler_datastore::{Datastore, Entry, RunPrefix};
 
 use super::{context::StoredTable, error::RunError};
 use crate::{
-    JournalState, current_successes,
-    journal::{Outcome, StoredOutput},
+    JournalState, Success, current_successes,
     plan::{Plan, outputs},
 };
 
@@ -42,12 +41,10 @@ pub(super) fn resume(
         for q in 0..plan.len() {
             let Some(history) = state.quantum(plan.id(q)) else { continue };
             attempts[q as usize] = history.attempts;
-            let Some(Outcome::Succeeded { outputs }) = current[q as usize].map(|f| &f.outcome)
-            else {
-                continue;
-            };
+            let Some(success) = current[q as usize] else { continue };
+            let outputs = success.outputs();
             let view = plan.quantum(q);
-            if !is_there(plan, q, outputs, &sizes) {
+            if !is_there(plan, q, success, &sizes) {
                 resumed.vanished += 1;
             } else if plan.graph().upstream(view.index).iter().all(|up| finished[up.get()]) {
                 // Else something upstream runs again, and this was made from what it was.
@@ -64,14 +61,15 @@ pub(super) fn resume(
 fn is_there(
     plan: &Plan<'_>,
     q: u32,
-    stored: &[StoredOutput],
+    success: Success<'_>,
     sizes: &HashMap<ArtifactKey, u64>,
 ) -> bool {
+    let stored = success.outputs();
     outputs(plan.task(q).task).iter().all(|wanted| {
-        stored
-            .iter()
-            .find(|output| *output.name == *wanted.name)
-            .is_some_and(|output| sizes.get(&output.key) == Some(&output.size))
+        match stored.iter().find(|output| *output.name == *wanted.name) {
+            Some(output) => sizes.get(&output.key) == Some(&output.size),
+            None => success.is_accepted(),
+        }
     })
 }
 

@@ -9,7 +9,7 @@ use pantler_butler::{
 };
 use pantler_core::{ArtifactKey, DatasetRef, FileRecord, StorageClass, WriteId};
 use pantler_datastore::{RunPrefix, key};
-use pantler_exec::{Finish, JournalState, LogSlice, Outcome, current_successes};
+use pantler_exec::{Finish, JournalState, LogSlice, Standing, current_successes};
 use pantler_graph::{DatasetIndex, QuantumGraph, ResolvedTask};
 
 use super::{WorkspaceTransaction, lock_out_others, log_pack::LogPack};
@@ -106,16 +106,14 @@ fn harvest(graph: &QuantumGraph, journal: &JournalState) -> Harvest {
     let current = current_successes(graph, journal);
     for (position, (task, quanta)) in graph.tasks().enumerate() {
         for index in quanta {
-            let Some(finish) =
-                journal.quantum(graph.quantum_id(index)).and_then(|history| history.last())
-            else {
-                continue;
-            };
+            let Some(history) = journal.quantum(graph.quantum_id(index)) else { continue };
             let view = graph.quantum(index);
-            match &finish.outcome {
-                // Made from inputs that have been made again since.
-                Outcome::Succeeded { .. } if current[index.get()].is_none() => continue,
-                Outcome::Succeeded { outputs } => {
+            let finish = match (history.standing(), current[index.get()]) {
+                (
+                    Standing::Succeeded { finish, outputs }
+                    | Standing::Accepted { finish, outputs },
+                    Some(_),
+                ) => {
                     harvest.succeeded += 1;
                     for stored in outputs {
                         let Some(at) = task.outputs.iter().position(|o| *o.name == *stored.name)
@@ -126,9 +124,16 @@ fn harvest(graph: &QuantumGraph, journal: &JournalState) -> Harvest {
                         let record = record(&stored.key, class, None, stored.size, stored.checksum);
                         harvest.outputs.push((view.outputs[at], record));
                     }
+                    finish
                 }
-                Outcome::Failed { .. } => harvest.failed += 1,
-            }
+                (Standing::Failed { finish } | Standing::Poisoned { finish }, _) => {
+                    harvest.failed += 1;
+                    finish
+                }
+                // Nothing came of it, or it was made from inputs that have been made again or
+                // taken away since.
+                _ => continue,
+            };
             if let (Some(slice), Some(log)) = (log_of(finish), view.outputs.last()) {
                 harvest.logs.entry(position).or_default().push((*log, slice));
             }

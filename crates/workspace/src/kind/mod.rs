@@ -6,6 +6,7 @@
 //! | root, `transaction.json` | clients need no database | an open workspace |
 //! | build | `graph-1.qg`, create-only | an open workspace that can be run |
 //! | run | artifacts at their keys, then the journal | an open workspace; the next run goes on |
+//! | accept, poison, reset | lines in the journal; a reset deletes artifacts | an open workspace; the same call finishes it ([`pantler_exec::transitions`]) |
 //! | commit: claim | attempt + 1 | open; commit, revert or abandon finish it |
 //! | commit: marker | `closing` in the root: no runner starts | the same |
 //! | commit: delete | what no successful quantum wrote is gone | the same |

@@ -1,8 +1,11 @@
 mod abandon;
+mod accept;
 mod build;
 mod commit;
 mod create;
 mod list;
+mod poison;
+mod reset;
 mod revert;
 mod run;
 mod status;
@@ -24,6 +27,9 @@ pub(crate) enum Workspace {
     Build(build::Args),
     Run(run::Args),
     Status(status::Args),
+    Accept(accept::Args),
+    Poison(poison::Args),
+    Reset(reset::Args),
     Commit(commit::Args),
     Revert(revert::Args),
     Abandon(abandon::Args),
@@ -38,6 +44,9 @@ impl Workspace {
             Self::Build(args) => build::run(context, args),
             Self::Run(args) => run::run(context, args),
             Self::Status(args) => status::run(context, args),
+            Self::Accept(args) => accept::run(context, args),
+            Self::Poison(args) => poison::run(context, args),
+            Self::Reset(args) => reset::run(context, args),
             Self::Commit(args) => commit::run(context, args),
             Self::Revert(args) => revert::run(context, args),
             Self::Abandon(args) => abandon::run(context, args),

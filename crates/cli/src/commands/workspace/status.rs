@@ -1,17 +1,19 @@
 use pantler_core::CollectionName;
+use pantler_exec::{Failure, TaskStatus};
 
 use crate::{
     context::Context,
     error::{CommandResult, Next, Status},
     json, summary,
-    table::Table,
+    table::{Table, count},
 };
 
 /// Say where the quanta of a workspace stand
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  pantler workspace status climate/trial\n\n\
-                  JSON: {name, root, built, complete, tasks, failures}; tasks is an array of {task, total, built,\n\
-                  started, succeeded, failed, blocked}, failures of {task, data_id, quantum, attempt, reason}")]
+                  JSON: {name, root, built, complete, tasks, failures, accepted}; tasks is an array of {task, total, built,\n\
+                  started, succeeded, accepted, failed, poisoned, blocked}, where succeeded counts accepted and failed counts\n\
+                  poisoned ones; failures and accepted of {task, data_id, quantum, attempt, reason}")]
 pub(crate) struct Args {
     /// The workspace
     #[arg(value_name = "NAME")]
@@ -25,14 +27,18 @@ pub(crate) struct Args {
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let name = &args.name;
     let client = super::find(context, name)?;
-    let (status, failures) = match client.graph_if_built()? {
-        Some(graph) => (Some(client.status(&graph)?), client.failures(&graph)?),
-        None => (None, Vec::new()),
+    let (status, failures, accepted) = match client.graph_if_built()? {
+        Some(graph) => (
+            Some(client.status(&graph)?),
+            client.failures(&graph)?,
+            client.accepted_failures(&graph)?,
+        ),
+        None => (None, Vec::new(), Vec::new()),
     };
     let output = context.output();
     if args.json {
         let root = client.root().as_str();
-        output.json(&json::status(name.as_str(), root, status.as_ref(), &failures))?;
+        output.json(&json::status(name.as_str(), root, status.as_ref(), &failures, &accepted))?;
         return Ok(Status::Done);
     }
     let next =
@@ -51,6 +57,19 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         table.row([task.task.to_string(), total, succeeded, failed, blocked, started, built]);
     }
     output.table(&table, "no quanta")?;
+    let sum = |part: fn(&TaskStatus) -> usize| status.tasks().iter().map(part).sum::<usize>();
+    for (number, text) in [
+        (sum(|task| task.accepted), "counted as succeeded since accepted"),
+        (sum(|task| task.poisoned), "counted as failed since poisoned"),
+    ] {
+        if number > 0 {
+            output.line(&format!("{} {text}", count(number, "quantum")))?;
+        }
+    }
+    for failure in &accepted {
+        let Failure { task, data_id, reason, attempt, .. } = failure;
+        output.line(&format!("accepted: {task} {data_id} (attempt {attempt}): {reason}"))?;
+    }
     for failure in &failures {
         output.line(&summary::describe(failure, client.root()))?;
     }

@@ -4,6 +4,7 @@ mod commands;
 mod resuming;
 mod rust_tasks;
 mod stopping;
+mod transitions;
 
 use std::{
     collections::BTreeMap,
