@@ -80,6 +80,12 @@ impl DirectButler {
         closing: Closing,
         options: CloseOptions,
     ) -> Result<Closed, CloseFailure<T>> {
+        if closing == Closing::Commit && !open.transaction().commit_deletes() {
+            // Not looked at before: the rows enter only under the attempt held, and what
+            // that has written no later one may name.
+            let closed = self.close_held(&open, open.row(), open.run(), closing, options);
+            return self.or_still_held(open, closing, closed);
+        }
         let locks = open.transaction().locks();
         let seen = self.registry().read(|reader| {
             let row = reader.transaction(open.name())?;
@@ -99,15 +105,32 @@ impl DirectButler {
                 Err(error) => Err(CloseFailure { error: Box::new(error), open: None }),
             };
         };
-        let holder = Holder::Caller { run };
-        match self.close_row(&row, open.transaction(), holder, closing, options) {
-            Ok(closed) => Ok(closed),
-            Err(error) => {
-                let error = error.around(&row.name, closing);
-                let kept = error.stays_open().then(|| self.still_held(open)).flatten();
-                Err(CloseFailure { error: Box::new(error), open: kept })
-            }
-        }
+        let closed = self.close_held(&open, &row, run, closing, options);
+        self.or_still_held(open, closing, closed)
+    }
+
+    fn close_held<T: ArtifactTransaction>(
+        &self,
+        open: &Open<T>,
+        row: &TransactionRow,
+        run: Option<RunId>,
+        closing: Closing,
+        options: CloseOptions,
+    ) -> Result<Closed, CloseError> {
+        self.close_row(row, open.transaction(), Holder::Caller { run }, closing, options)
+    }
+
+    fn or_still_held<T: std::fmt::Debug>(
+        &self,
+        open: Open<T>,
+        closing: Closing,
+        closed: Result<Closed, CloseError>,
+    ) -> Result<Closed, CloseFailure<T>> {
+        closed.map_err(|error| {
+            let error = error.around(open.name(), closing);
+            let kept = error.stays_open().then(|| self.still_held(open)).flatten();
+            CloseFailure { error: Box::new(error), open: kept }
+        })
     }
 
     /// The handle with the attempt that the failed closing claimed, if it is still
@@ -115,7 +138,7 @@ impl DirectButler {
     fn still_held<T>(&self, open: Open<T>) -> Option<Open<T>> {
         let row = self.registry().read(|reader| reader.transaction(open.name())).ok().flatten()?;
         let held = row.opening == open.opening() && row.process == self.environment().process;
-        held.then(|| open.at_attempt(row.attempt))
+        held.then(|| open.at(row))
     }
 
     /// Answers for a transaction that is not open, from the closed log.
@@ -295,7 +318,7 @@ impl DirectButler {
             let result = self.registry().write(|writer| {
                 // First, since it confirms the attempt, and the transaction's own locks
                 // must not keep its RUN.
-                writer.close_transaction(row.opening, attempt, closing, now)?;
+                writer.close_transaction(&row.name, row.opening, attempt, closing, now)?;
                 writer.apply(changes, now)
             });
             tries += 1;
@@ -361,11 +384,14 @@ pub(crate) enum Holder {
 }
 
 /// The RUN whose prefix holds what is to be closed.
-fn closing_run(locks: &RunLocks) -> Option<&CollectionName> {
+pub(crate) fn closing_run(locks: &RunLocks) -> Option<&CollectionName> {
     locks.modified.first().or(locks.insert_only.first())
 }
 
-fn run_id(reader: &Reader, run: Option<&CollectionName>) -> Result<Option<RunId>, RegistryError> {
+pub(crate) fn run_id(
+    reader: &Reader,
+    run: Option<&CollectionName>,
+) -> Result<Option<RunId>, RegistryError> {
     let Some(run) = run else { return Ok(None) };
     Ok(reader.collection(run)?.map(|collection| collection.id))
 }

@@ -3,13 +3,15 @@
 use camino::Utf8PathBuf;
 use pantler_butler::transaction::{ArtifactTransaction, Open, OpenContext};
 use pantler_core::{
-    CollectionName, CollectionType, OpeningId, TransactionName,
+    CollectionName, CollectionType, OpeningId, RunId, TransactionName,
     transaction::{Closing, TransactionRow},
 };
 use pantler_registry::{RegistryError, Writer};
 
 use crate::{
-    ButlerError, DirectButler, TransactionFile, environment::Liveness,
+    ButlerError, DirectButler, TransactionFile,
+    close::{closing_run, run_id},
+    environment::Liveness,
     transaction_file::TransactionFileError,
 };
 
@@ -71,7 +73,7 @@ impl DirectButler {
         });
         // The answer of the commit was lost: the row tells.
         if let Err(error) = opened {
-            let Some((_, row)) = &made else { return Err(error) };
+            let Some((_, row, _)) = &made else { return Err(error) };
             match self.registry().read(|reader| reader.opening(row.opening)) {
                 Ok(Some(_)) => {}
                 Ok(None) => return Err(error),
@@ -80,7 +82,7 @@ impl DirectButler {
                 }
             }
         }
-        let Some((transaction, row)) = made else {
+        let Some((transaction, row, run)) = made else {
             let reason = "the database did not run the opening".to_owned();
             let path = self.registry().path().to_owned();
             return Err(ButlerError::Config { path, reason }.into());
@@ -92,7 +94,7 @@ impl DirectButler {
                 source: Box::new(source),
             })?;
         }
-        Ok(Open::new(name.clone(), opening, 1, transaction))
+        Ok(Open::new(row, run, transaction))
     }
 
     /// Does what [`Self::begin_with`] does in the database, and undoes it: all that would
@@ -123,7 +125,7 @@ impl DirectButler {
         }
     }
 
-    /// The rows of an opening.
+    /// The rows of an opening, and the RUN that it locks first.
     fn enter_opening<T: ArtifactTransaction, E>(
         &self,
         writer: &Writer,
@@ -131,7 +133,7 @@ impl DirectButler {
         opening: OpeningId,
         closing: Option<Closing>,
         build: impl FnOnce(&Writer) -> Result<T, E>,
-    ) -> Result<(T, TransactionRow), E>
+    ) -> Result<(T, TransactionRow, Option<RunId>), E>
     where
         E: From<ButlerError> + From<RegistryError>,
     {
@@ -160,10 +162,12 @@ impl DirectButler {
             opened_at: now,
             config_version: self.datastore().config().version,
         };
-        writer.insert_transaction(&row, &transaction.locks(), manifest.as_deref())?;
+        let locks = transaction.locks();
+        writer.insert_transaction(&row, &locks, manifest.as_deref())?;
         drop(manifest);
         writer.apply(&context.into_changes(), now)?;
-        Ok((transaction, row))
+        let run = run_id(writer, closing_run(&locks))?;
+        Ok((transaction, row, run))
     }
 
     /// Takes over an open transaction to go on writing its artifacts: claims a new
@@ -172,7 +176,7 @@ impl DirectButler {
     /// # Errors
     /// [`ButlerError::Held`] if its holder may still be at work and `take_over` is
     /// not given; [`ButlerError::ClosingBegan`] after a revert or abandon began.
-    pub fn take_over<T>(
+    pub fn take_over<T: ArtifactTransaction>(
         &self,
         row: &TransactionRow,
         transaction: T,
@@ -184,12 +188,15 @@ impl DirectButler {
         {
             return Err(ButlerError::ClosingBegan { name: row.name.clone(), closing });
         }
-        let attempt = self.registry().write(|writer| {
-            let process = &self.environment().process;
-            writer.claim(&row.name, row.opening, row.attempt, None, process, None)
+        let process = &self.environment().process;
+        let (attempt, run) = self.registry().write(|writer| {
+            let attempt = writer.claim(&row.name, row.opening, row.attempt, None, process, None)?;
+            Ok::<_, RegistryError>((attempt, run_id(writer, closing_run(&transaction.locks()))?))
         })?;
         pantler_seam::step("takeover.claimed");
-        Ok(Open::new(row.name.clone(), row.opening, attempt, transaction))
+        let row =
+            TransactionRow { attempt, closing: None, process: process.clone(), ..row.clone() };
+        Ok(Open::new(row, run, transaction))
     }
 
     /// Refuses if another process that may still be at work holds the transaction.

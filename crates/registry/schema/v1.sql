@@ -78,7 +78,7 @@ CREATE TABLE artifact_transaction (
     pid INTEGER NOT NULL,
     opened_at INTEGER NOT NULL,
     config_version INTEGER NOT NULL
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 -- The manifest of many refs, cut into chunks of at most 512 KiB, each compressed
 -- with zstd. Not WITHOUT ROWID: the bodies are large.

@@ -10,7 +10,7 @@ use pantler_core::{
 use crate::{RegistryError, Standing, Writer, locks};
 
 pub(crate) const DELETE: &str =
-    "DELETE FROM artifact_transaction WHERE opening_id = ?1 AND attempt = ?2";
+    "DELETE FROM artifact_transaction WHERE opening_id = ?1 AND attempt = ?2 AND name = ?3";
 
 impl Writer {
     /// Opens a transaction: its row, its locks and its manifest.
@@ -25,7 +25,7 @@ impl Writer {
         locks: &RunLocks,
         manifest: Option<&[u8]>,
     ) -> Result<(), RegistryError> {
-        let current = self.datastore_config()?.version;
+        let current = self.datastore_config_version()?;
         if current != row.config_version {
             return Err(RegistryError::ConfigVersion { current, given: row.config_version });
         }
@@ -144,18 +144,20 @@ impl Writer {
     /// [`RegistryError::Superseded`].
     pub fn close_transaction(
         &self,
+        name: &TransactionName,
         opening: OpeningId,
         attempt: u32,
         closing: Closing,
         at: Tai,
     ) -> Result<(), RegistryError> {
-        let opening_bytes = &opening.as_uuid().as_bytes()[..];
-        let name = self.name_of_attempt(opening, attempt)?;
+        // The row last, since locks and manifest name it: if it is not there with this
+        // attempt, all is undone.
         for sql in locks::DELETE {
             self.db().execute(sql, [name.as_str()])?;
         }
         self.delete_manifest(opening)?;
-        if self.db().execute(DELETE, (opening_bytes, attempt))? == 0 {
+        let opening_bytes = &opening.as_uuid().as_bytes()[..];
+        if self.db().execute(DELETE, (opening_bytes, attempt, name.as_str()))? == 0 {
             return Err(self.superseded(opening, attempt));
         }
         // The clock may have been set back: what was closed last must stay last.

@@ -23,6 +23,8 @@ pub struct Reader {
     pub(crate) types: RefCell<Option<Arc<TypeTable>>>,
     /// The database's own count of what other connections changed, when `types` was kept.
     seen: Cell<Option<i64>>,
+    /// Kept as long as `types`; a process that changes it forgets it.
+    pub(crate) config_version: Cell<Option<u32>>,
     pub(crate) collection_names: RefCell<HashMap<i64, CollectionName>>,
     #[cfg(any(test, feature = "testing"))]
     pub(crate) faults: Option<crate::testing::Faults>,
@@ -42,6 +44,7 @@ impl Reader {
             universe,
             types: RefCell::default(),
             seen: Cell::default(),
+            config_version: Cell::default(),
             collection_names: RefCell::default(),
             #[cfg(any(test, feature = "testing"))]
             faults: None,
@@ -50,12 +53,15 @@ impl Reader {
 
     /// Begins with a new snapshot: forgets what was read in an earlier one, but for the
     /// dataset types if no other connection changed anything since. Each acknowledged
-    /// put is several snapshots, and types seldom change.
+    /// put is several snapshots, and types seldom change. The schema's version is looked
+    /// at when somebody else has been here: a migration is a change of another connection's.
     pub(crate) fn begin_snapshot(&self) -> Result<(), RegistryError> {
         self.collection_names.take();
         let now = self.db().first("PRAGMA data_version", (), |row| row.get(0))?;
-        if now != self.seen.replace(now) {
-            self.types.take();
+        if now != self.seen.get() {
+            self.forget();
+            schema::check_version(self.db())?;
+            self.seen.set(now);
         }
         Ok(())
     }
@@ -64,6 +70,7 @@ impl Reader {
     pub(crate) fn forget(&self) {
         self.seen.take();
         self.types.take();
+        self.config_version.take();
         self.collection_names.take();
     }
 
@@ -78,6 +85,16 @@ impl Reader {
     /// The dimensions of this repository.
     pub fn universe(&self) -> &Arc<Universe> {
         &self.universe
+    }
+
+    /// The version of the datastore's configuration.
+    pub(crate) fn datastore_config_version(&self) -> Result<u32, RegistryError> {
+        if let Some(known) = self.config_version.get() {
+            return Ok(known);
+        }
+        let version = self.datastore_config()?.version;
+        self.config_version.set(Some(version));
+        Ok(version)
     }
 
     /// The datastore's configuration.

@@ -5,7 +5,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use pantler_core::{DatastoreConfig, Universe};
+use pantler_core::{DatasetType, DatasetTypeName, DatastoreConfig, Universe};
 use rusqlite::Connection;
 use uuid::Uuid;
 
@@ -129,6 +129,14 @@ impl Registry {
         self.read(Reader::repository)
     }
 
+    /// The dataset type called `name` as it was when it was last read, if it was; another
+    /// process may have removed it since. Costs nothing.
+    pub fn known_dataset_type(&self, name: &DatasetTypeName) -> Option<Arc<DatasetType>> {
+        let reader = self.lock();
+        let types = reader.types.borrow();
+        types.as_ref()?.named(name).map(|entry| Arc::clone(&entry.dataset_type))
+    }
+
     /// Calls `f` with a reader for which the database does not change.
     ///
     /// # Errors
@@ -140,7 +148,6 @@ impl Registry {
         let reader = self.lock();
         let transaction = reader.db().begin_read()?;
         reader.begin_snapshot()?;
-        schema::check_version(reader.db())?;
         let value = f(&reader)?;
         // Nothing was written: ending it one way or the other is the same.
         drop(transaction);
@@ -164,7 +171,6 @@ impl Registry {
         let transaction = writer.db().begin_write()?;
         let undone = Undone(&writer);
         writer.begin_snapshot()?;
-        schema::check_version(writer.db())?;
         let value = f(&writer)?;
         writer.finish()?;
         pantler_seam::step("registry.commit.before");

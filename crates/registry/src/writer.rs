@@ -47,6 +47,7 @@ impl Writer {
         let text = serde_json::to_string(config).expect("a plain struct serializes");
         let sql = "UPDATE attributes SET value = ?1 WHERE name = 'datastore_config'";
         self.db().execute(sql, [text])?;
+        self.config_version.take();
         Ok(())
     }
 }

@@ -20,7 +20,10 @@ mod kinds;
 
 use std::fmt;
 
-use pantler_core::{ArtifactKey, DatasetId, OpeningId, TransactionName, transaction::RunLocks};
+use pantler_core::{
+    ArtifactKey, DatasetId, OpeningId, RunId, TransactionName,
+    transaction::{RunLocks, TransactionRow},
+};
 
 pub use context::{Claim, CloseContext, ClosingFacts, CommitContext, OpenContext, RevertContext};
 pub use door::{DoorError, Duty, decide};
@@ -152,36 +155,46 @@ fn first(names: &[String]) -> String {
 #[must_use = "an open transaction stays open until it is committed, reverted or abandoned"]
 #[derive(Debug)]
 pub struct Open<T> {
-    name: TransactionName,
-    opening: OpeningId,
-    attempt: u32,
+    row: TransactionRow,
+    run: Option<RunId>,
     transaction: T,
 }
 
 impl<T> Open<T> {
-    /// Made by a butler that has just opened or taken over the transaction.
-    pub fn new(name: TransactionName, opening: OpeningId, attempt: u32, transaction: T) -> Self {
-        Self { name, opening, attempt, transaction }
+    /// Made by a butler that has just opened or taken over the transaction: its row as it
+    /// is now, and the RUN that it locks, if it locks one.
+    pub fn new(row: TransactionRow, run: Option<RunId>, transaction: T) -> Self {
+        Self { row, run, transaction }
     }
 
     /// Its name.
     pub fn name(&self) -> &TransactionName {
-        &self.name
+        &self.row.name
     }
 
     /// Which opening.
     pub fn opening(&self) -> OpeningId {
-        self.opening
+        self.row.opening
     }
 
     /// Which attempt this process holds.
     pub fn attempt(&self) -> u32 {
-        self.attempt
+        self.row.attempt
+    }
+
+    /// Its row, as this process wrote it; another one may have claimed it since.
+    pub fn row(&self) -> &TransactionRow {
+        &self.row
+    }
+
+    /// The RUN that it locks first.
+    pub fn run(&self) -> Option<RunId> {
+        self.run
     }
 
     /// The same handle after its holder claimed another attempt.
-    pub fn at_attempt(self, attempt: u32) -> Self {
-        Self { attempt, ..self }
+    pub fn at(self, row: TransactionRow) -> Self {
+        Self { row, ..self }
     }
 
     /// What was opened.

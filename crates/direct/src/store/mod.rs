@@ -18,7 +18,10 @@ mod records;
 pub(crate) mod standing;
 mod write;
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use camino::Utf8Path;
 use pantler_butler::{
@@ -31,8 +34,8 @@ use pantler_butler::{
     transaction::{Open, TransactionKind as _},
 };
 use pantler_core::{
-    ArtifactKey, CollectionName, DataId, DatasetId, DatasetRef, DatasetTypeName, DirectUri,
-    FileRecord, Location, TransactionName, WriteId,
+    ArtifactKey, CollectionName, DataId, DatasetId, DatasetRef, DatasetType, DatasetTypeName,
+    DirectUri, FileRecord, Location, TransactionName, WriteId,
     transaction::{Closing, TransactionRow},
 };
 use pantler_datastore::{SourceRemoval, SourceState};
@@ -69,10 +72,29 @@ impl DirectButler {
         data_id: &DataId,
         run: &CollectionName,
     ) -> Result<DatasetRef, StoreError> {
+        // As it was when it was last read, if it was: the opening compares it.
+        if let Some(known) = self.registry().known_dataset_type(dataset_type) {
+            match self.put_one(content, known, data_id, run) {
+                Err(StoreError::Butler(ButlerError::Registry(
+                    RegistryError::UnknownDatasetType { .. } | RegistryError::DatasetType(_),
+                ))) => {}
+                put => return put,
+            }
+        }
         let dataset_type = self.registry().read(|reader| {
             let found = reader.dataset_type(dataset_type)?;
             found.ok_or_else(|| RegistryError::UnknownDatasetType { name: dataset_type.clone() })
         })?;
+        self.put_one(content, dataset_type, data_id, run)
+    }
+
+    fn put_one(
+        &self,
+        content: &[u8],
+        dataset_type: Arc<DatasetType>,
+        data_id: &DataId,
+        run: &CollectionName,
+    ) -> Result<DatasetRef, StoreError> {
         let dataset = NewDataset::new(dataset_type, data_id.clone());
         let request = PutRequest {
             name: None,

@@ -134,6 +134,7 @@ fn a_transaction_discards_the_run_that_it_locks_itself() -> Tested {
     fixture.write(|w| {
         w.apply(&[Change::DiscardRunIfUnused(collection("r"))], Tai::from_nanos(1))?;
         w.close_transaction(
+            &transaction("t"),
             opening(1),
             1,
             pantler_core::transaction::Closing::Revert,

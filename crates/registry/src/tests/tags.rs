@@ -207,6 +207,7 @@ fn what_a_transaction_manages_is_not_tagged() -> Tested {
         }
         fixture.write(|w| {
             w.close_transaction(
+                &transaction(&name),
                 opening(n),
                 1,
                 pantler_core::transaction::Closing::Commit,
@@ -355,6 +356,7 @@ fn dataset_types_are_removed_when_nothing_needs_them() -> Tested {
     ));
     fixture.write(|w| {
         w.close_transaction(
+            &transaction("w"),
             opening(1),
             1,
             pantler_core::transaction::Closing::Revert,

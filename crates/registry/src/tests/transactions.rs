@@ -99,16 +99,16 @@ fn a_claim_supersedes_the_attempt_before() -> Tested {
         Standing::Attempt(3),
     );
     is_superseded(
-        fixture.write(|w| w.close_transaction(opening(1), 2, Closing::Commit, at)),
+        fixture.write(|w| w.close_transaction(&name, opening(1), 2, Closing::Commit, at)),
         2,
         Standing::Attempt(3),
     );
     fixture.write(|w| w.check_attempt(opening(1), 3))?;
     fixture.write(|w| w.set_closing(opening(1), 3, None))?;
     assert_eq!(fixture.read(|r| r.transaction(&name))?.and_then(|row| row.closing), None);
-    fixture.write(|w| w.close_transaction(opening(1), 3, Closing::Abandon, at))?;
+    fixture.write(|w| w.close_transaction(&name, opening(1), 3, Closing::Abandon, at))?;
     is_superseded(
-        fixture.write(|w| w.close_transaction(opening(1), 3, Closing::Abandon, at)),
+        fixture.write(|w| w.close_transaction(&name, opening(1), 3, Closing::Abandon, at)),
         3,
         Standing::Closed(Closing::Abandon),
     );
@@ -123,7 +123,15 @@ fn a_claim_supersedes_the_attempt_before() -> Tested {
 fn closing_leaves_one_line() -> Tested {
     let fixture = empty();
     let close = |id, at| {
-        fixture.write(|w| w.close_transaction(opening(id), 1, Closing::Commit, Tai::from_nanos(at)))
+        fixture.write(|w| {
+            w.close_transaction(
+                &transaction("t"),
+                opening(id),
+                1,
+                Closing::Commit,
+                Tai::from_nanos(at),
+            )
+        })
     };
     open(&fixture, "t", 1, &locks(&["m"], &["i"], &["r"]))?;
     close(1, 10)?;
@@ -150,7 +158,7 @@ fn rows_and_closing_are_one() -> Tested {
     let before = fixture.dump();
     let result = fixture.write(|w| {
         w.apply(&[Change::DiscardDatasets(vec![dataset_id(1)])], Tai::from_nanos(1))?;
-        w.close_transaction(opening(1), 7, Closing::Commit, Tai::from_nanos(1))
+        w.close_transaction(&transaction("t"), opening(1), 7, Closing::Commit, Tai::from_nanos(1))
     });
     assert!(matches!(result, Err(RegistryError::Superseded { .. })));
     assert_eq!(fixture.dump(), before);
@@ -167,7 +175,9 @@ fn the_configuration_holds_while_a_transaction_is_open() -> Tested {
         fixture.write(|w| w.set_datastore_config(&next)),
         Err(RegistryError::TransactionsOpen { transaction: open }) if open == transaction("t")
     ));
-    fixture.write(|w| w.close_transaction(opening(1), 1, Closing::Commit, Tai::from_nanos(1)))?;
+    fixture.write(|w| {
+        w.close_transaction(&transaction("t"), opening(1), 1, Closing::Commit, Tai::from_nanos(1))
+    })?;
     assert!(matches!(
         fixture.write(|w| w.set_datastore_config(&DatastoreConfig { version: 3, ..next.clone() })),
         Err(RegistryError::ConfigVersion { current: 1, given: 3 })
