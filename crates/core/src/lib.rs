@@ -20,6 +20,7 @@ mod location;
 mod name;
 mod record;
 mod record_fields;
+pub mod restriction;
 mod storage_class;
 mod time;
 pub mod transaction;
@@ -39,6 +40,7 @@ pub use name::{
 };
 pub use record::{DimensionRecord, FileRecord};
 pub use record_fields::RecordFieldsError;
+pub use restriction::{Restriction, RestrictionError};
 pub use storage_class::StorageClass;
 pub use time::{Tai, TimeError};
 pub use value::{KeyType, KeyValue, MetadataType, MetadataValue};
