@@ -407,6 +407,29 @@ impl QuantumGraph {
 }
 
 impl InputEdges {
+    /// Those of the quanta `kept`, in that order, each put through `moved`.
+    pub(crate) fn taken(
+        &self,
+        kept: &[u32],
+        mut moved: impl FnMut(&DatasetIndex) -> DatasetIndex,
+    ) -> Self {
+        match self {
+            Self::One(datasets) => {
+                Self::One(kept.iter().map(|i| moved(&datasets[*i as usize])).collect())
+            }
+            Self::Many { .. } => {
+                let mut offsets = Vec::with_capacity(kept.len() + 1);
+                let mut datasets = Vec::new();
+                offsets.push(0);
+                for i in kept {
+                    datasets.extend(self.of(*i as usize).iter().map(&mut moved));
+                    offsets.push(narrow(datasets.len()));
+                }
+                Self::Many { offsets, datasets }
+            }
+        }
+    }
+
     pub(crate) fn of(&self, quantum: usize) -> &[DatasetIndex] {
         match self {
             Self::One(datasets) => std::slice::from_ref(&datasets[quantum]),

@@ -9,6 +9,7 @@
 //! - `pipeline`: tasks, placeholders, faults with file, line and key
 //! - `build`: relations over interned values, joins, pruning
 //! - `graph`: the graph in memory, by index
+//! - `merge`: several graphs of one workspace as one
 //! - `format`: the `.qg` file, version 1 (its layout is described there)
 //! - `export`: JSON, `GraphML`, DOT, Mermaid, SVG
 //!
@@ -19,12 +20,16 @@ mod dataset;
 mod export;
 mod format;
 mod graph;
+mod merge;
 mod pipeline;
 #[cfg(test)]
 mod testing;
 mod values;
 
-pub use build::{BuildError, BuildSource, InputDataset, PartialDataId, PruneReason, Pruned, build};
+pub use build::{
+    BuildError, BuildScope, BuildSource, InputDataset, PartialDataId, PruneReason, Pruned, build,
+    build_part,
+};
 pub use dataset::{DatasetOrigin, GraphDataset, InputArtifact};
 pub use export::{ExportError, ExportFormat, PICTURE_LIMIT, export_graph, export_pipeline};
 pub use format::{
@@ -34,6 +39,7 @@ pub use format::{
 pub use graph::{
     DatasetIndex, GraphMetadata, QuantumGraph, QuantumIndex, QuantumInputs, QuantumView,
 };
+pub use merge::MergeError;
 pub use pipeline::{
     Bindings, CommandTemplate, ConfigValue, ExpandError, Fault, FaultKind, InputDefinition,
     OutputDefinition, Pipeline, PipelineError, ResolvedInput, ResolvedOutput, ResolvedPipeline,

@@ -35,8 +35,7 @@ enum Token<'a> {
     End,
 }
 
-const SIGNS: [&str; 13] =
-    ["..", "==", "!=", "<>", "<=", ">=", "=", "<", ">", "(", ")", ",", ":"];
+const SIGNS: [&str; 13] = ["..", "==", "!=", "<>", "<=", ">=", "=", "<", ">", "(", ")", ",", ":"];
 
 impl<'a> Parser<'a> {
     fn error(&self, at: usize, reason: String) -> RestrictionError {
@@ -73,7 +72,8 @@ impl<'a> Parser<'a> {
             }
             Token::String(text)
         } else if first.is_ascii_digit() || (first == '-' || first == '+') {
-            let digits = 1 + rest[1..].find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len() - 1);
+            let digits =
+                1 + rest[1..].find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len() - 1);
             end += digits;
             let number = rest[..digits].parse();
             Token::Integer(number.map_err(|_| self.error(start, "expected a number".to_owned()))?)

@@ -6,6 +6,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use pantler_core::{TaskLabel, Universe};
 
 use super::{
+    BuildScope,
     prune::{EXAMPLES, PartialDataId, PruneReason, Pruned},
     relation::{Index, Relation, join, sorted},
 };
@@ -24,6 +25,15 @@ struct Constraint<'a> {
 enum Source<'a> {
     Input(&'a ResolvedInput),
     Records(usize),
+}
+
+/// What a task's quanta are found in.
+pub(super) struct Surroundings<'a> {
+    pub(super) pipeline: &'a ResolvedPipeline,
+    /// The datasets of each type, as far as they are known.
+    pub(super) types: &'a [Option<Relation>],
+    pub(super) records: &'a BTreeMap<usize, Relation>,
+    pub(super) values: &'a ValueTable,
 }
 
 /// The elements whose records a task needs because no input has the dimension.
@@ -45,19 +55,23 @@ pub(super) fn unconstrained(universe: &Universe, task: &ResolvedTask) -> Vec<usi
     elements
 }
 
-/// The quanta of `task`: required dimensions first, then implied ones; sorted. What
-/// cannot run is appended to `pruned`.
+/// The quanta of `task` that are meant: required dimensions first, then implied ones;
+/// sorted. What cannot run is appended to `pruned`.
 pub(super) fn candidates(
-    pipeline: &ResolvedPipeline,
+    around: &Surroundings<'_>,
     task: &ResolvedTask,
-    types: &[Option<Relation>],
-    records: &BTreeMap<usize, Relation>,
-    values: &ValueTable,
+    scope: &BuildScope<'_>,
     pruned: &mut Vec<Pruned>,
 ) -> Relation {
+    let Surroundings { pipeline, types, records, values } = *around;
     let universe = &**pipeline.universe();
     let wanted = columns(universe, task.dimensions.names());
-    let constraints = constraints(universe, task, &wanted, types, records);
+    let mut constraints = constraints(universe, task, &wanted, types, records);
+    for constraint in &mut constraints {
+        if let Some(meant) = scope.restrict(universe, values, &constraint.relation) {
+            constraint.relation = Cow::Owned(meant);
+        }
+    }
     let mut pruner = Pruner { pipeline, task, values, found: Vec::new() };
     let mut all = Relation::unit();
     for (i, constraint) in constraints.iter().enumerate() {
@@ -105,7 +119,7 @@ pub(super) fn candidates(
     let mut order = sorted(&quanta.rows);
     order.dedup_by(|a, b| quanta.rows.row(*a as usize) == quanta.rows.row(*b as usize));
     quanta.rows = quanta.rows.take(&order);
-    quanta
+    scope.restrict(universe, values, &quanta).unwrap_or(quanta)
 }
 
 /// The constraints in the order to join them: the one with most columns first, and then

@@ -9,7 +9,7 @@ use super::{
     relation::{Index, Relation, sorted},
 };
 use crate::{
-    graph::ExistingDataset,
+    graph::{ExistingDataset, QuantumGraph},
     pipeline::ResolvedPipeline,
     values::{ValueTable, columns, narrow},
 };
@@ -23,6 +23,9 @@ pub(super) struct Loaded {
     /// Records by element, with all dimensions that follow.
     pub(super) records: BTreeMap<usize, Relation>,
     pub(super) runs: Vec<CollectionName>,
+    /// For each task, the quanta that are built already: required dimensions first, then
+    /// implied ones; sorted.
+    pub(super) built: Vec<Relation>,
 }
 
 /// The datasets of a type: `relation` has the required dimensions first and is sorted by
@@ -75,6 +78,7 @@ pub(super) fn load<S: BuildSource>(
     pipeline: &ResolvedPipeline,
     source: &S,
     elements: &BTreeSet<usize>,
+    base: Option<&QuantumGraph>,
 ) -> Result<Loaded, BuildError<S::Error>> {
     let universe = &**pipeline.universe();
     let mut interner = Interner { codes: vec![HashMap::new(); universe.elements().len()] };
@@ -83,6 +87,8 @@ pub(super) fn load<S: BuildSource>(
     for dataset_type in pipeline.overall_inputs() {
         inputs.push(read_datasets(universe, source, dataset_type, &mut interner, &mut runs)?);
     }
+
+    let mut built = built(pipeline, base, &mut interner);
 
     let groups = pipeline.tasks().iter().map(|task| &task.dimensions);
     let mut needed = elements.clone();
@@ -134,7 +140,41 @@ pub(super) fn load<S: BuildSource>(
             .collect();
         input.relation = relation;
     }
-    Ok(Loaded { values, inputs, records, runs: runs.names })
+    for (relation, task) in built.iter_mut().zip(pipeline.tasks()) {
+        recode(relation);
+        let own = relation.project(&relation.columns);
+        *relation = implications.complete(own, &task.dimensions)?.0;
+    }
+    Ok(Loaded { values, inputs, records, runs: runs.names, built })
+}
+
+/// The quanta of an earlier graph of the same pipeline.
+fn built(
+    pipeline: &ResolvedPipeline,
+    base: Option<&QuantumGraph>,
+    interner: &mut Interner,
+) -> Vec<Relation> {
+    let universe = &**pipeline.universe();
+    let mut built: Vec<Relation> = pipeline
+        .tasks()
+        .iter()
+        .map(|task| Relation::new(columns(universe, task.dimensions.required())))
+        .collect();
+    let Some(base) = base else { return built };
+    let codes: Vec<Vec<u32>> = base
+        .values
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(c, values)| values.iter().map(|value| interner.code(c, value)).collect())
+        .collect();
+    for (relation, nodes) in built.iter_mut().zip(&base.tasks) {
+        for row in nodes.rows.iter() {
+            let columns = nodes.columns.iter();
+            relation.rows.push(columns.zip(row).map(|(c, code)| codes[*c][*code as usize]));
+        }
+    }
+    built
 }
 
 /// The elements of `group` that imply others.

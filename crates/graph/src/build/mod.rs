@@ -10,6 +10,9 @@ mod candidates;
 mod load;
 mod prune;
 mod relation;
+mod scope;
+#[cfg(test)]
+mod scope_tests;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -20,12 +23,15 @@ use pantler_core::CollectionName;
 
 pub use self::{
     prune::{PartialDataId, PruneReason, Pruned},
+    scope::BuildScope,
     source::{BuildError, BuildSource, InputDataset},
 };
 
 use self::{
+    candidates::Surroundings,
     load::Loaded,
     relation::{Index, Relation},
+    scope::WithBase,
 };
 use crate::{
     graph::{DatasetIndex, ExistingDataset, GraphMetadata, GraphParts, InputEdges, QuantumGraph},
@@ -43,6 +49,22 @@ pub fn build<S: BuildSource>(
     source: &S,
     metadata: GraphMetadata,
 ) -> Result<QuantumGraph, BuildError<S::Error>> {
+    build_part(pipeline, source, metadata, &BuildScope::default())
+}
+
+/// Builds the quanta of a part of `pipeline` that are not built yet, and holds with them
+/// the built ones whose outputs they read. A graph without quanta says that there is
+/// nothing new.
+///
+/// # Errors
+/// [`BuildError`] if the source fails or contradicts itself, or the restriction names a
+/// dimension that the pipeline does not have.
+pub fn build_part<S: BuildSource>(
+    pipeline: &Arc<ResolvedPipeline>,
+    source: &S,
+    metadata: GraphMetadata,
+    scope: &BuildScope<'_>,
+) -> Result<QuantumGraph, BuildError<S::Error>> {
     let universe = &**pipeline.universe();
     if source.universe() != universe {
         return Err(BuildError::Universe {
@@ -50,12 +72,17 @@ pub fn build<S: BuildSource>(
             source_name: source.universe().name().clone(),
         });
     }
+    if let Some(dimension) = scope.unknown(pipeline) {
+        return Err(BuildError::NoSuchDimension { dimension });
+    }
+    let source = &WithBase { source, base: scope.base };
     let elements: BTreeSet<usize> = pipeline
         .tasks()
         .iter()
         .flat_map(|task| candidates::unconstrained(universe, task))
         .collect();
-    let Loaded { mut values, inputs, records, mut runs } = load::load(pipeline, source, &elements)?;
+    let Loaded { mut values, inputs, records, mut runs, built } =
+        load::load(pipeline, source, &elements, scope.base)?;
     let mut existing = Vec::with_capacity(inputs.len());
     let mut types: Vec<Option<Relation>> = Vec::with_capacity(pipeline.dataset_types().len());
     for input in inputs {
@@ -66,9 +93,18 @@ pub fn build<S: BuildSource>(
 
     let mut pruned = Vec::new();
     let mut tasks: Vec<(Rows, Vec<InputEdges>)> = Vec::with_capacity(pipeline.tasks().len());
-    for task in pipeline.tasks() {
-        let quanta = candidates::candidates(pipeline, task, &types, &records, &values, &mut pruned);
-        let edges = edges(universe, task, &quanta, &types).ok_or(BuildError::TooLarge)?;
+    for (task, built) in pipeline.tasks().iter().zip(&built) {
+        let quanta = if scope.has(task) {
+            let around =
+                Surroundings { pipeline, types: &types, records: &records, values: &values };
+            let mut quanta = candidates::candidates(&around, task, scope, &mut pruned);
+            quanta.add(built);
+            quanta
+        } else {
+            built.clone()
+        };
+        let edges =
+            edges(universe, task, &quanta, &types, &values, scope).ok_or(BuildError::TooLarge)?;
         let rows = quanta.rows.narrowed(task.dimensions.required().len());
         // Only what other tasks read is needed as a relation.
         for output in &task.outputs {
@@ -77,6 +113,9 @@ pub fn build<S: BuildSource>(
             }
         }
         tasks.push((rows, edges));
+    }
+    if scope.base.is_some() {
+        scope::keep_new(pipeline, &mut tasks, &built);
     }
 
     // From here on, an input's datasets are those that some quantum reads.
@@ -132,6 +171,8 @@ fn edges(
     task: &ResolvedTask,
     quanta: &Relation,
     types: &[Option<Relation>],
+    values: &ValueTable,
+    scope: &BuildScope<'_>,
 ) -> Option<Vec<InputEdges>> {
     let mut all = Vec::with_capacity(task.inputs.len());
     for input in &task.inputs {
@@ -141,13 +182,16 @@ fn edges(
             let shared = quanta.shared(relation);
             let positions = quanta.positions(&shared);
             let index = Index::new(relation, &shared);
+            let meant = scope.meant(universe, values, &relation.columns, &relation.rows);
+            let is_meant = |i: &&u32| meant.as_ref().is_none_or(|meant| meant[**i as usize]);
             let mut offsets = Vec::with_capacity(quanta.rows.len() + 1);
             let mut datasets: Vec<DatasetIndex> = Vec::new();
             offsets.push(0);
             for row in quanta.rows.iter() {
                 key.clear();
                 key.extend(positions.iter().map(|p| row[*p]));
-                datasets.extend(index.get(&key).iter().map(|i| DatasetIndex(*i)));
+                let found = index.get(&key).iter().filter(is_meant);
+                datasets.extend(found.map(|i| DatasetIndex(*i)));
                 offsets.push(u32::try_from(datasets.len()).ok()?);
             }
             all.push(InputEdges::Many { offsets, datasets });

@@ -35,6 +35,19 @@ impl Relation {
         self.columns.iter().copied().filter(|c| other.columns.contains(c)).collect()
     }
 
+    /// Adds the rows of `other`, which has the same columns; both are sorted.
+    pub(super) fn add(&mut self, other: &Self) {
+        if other.rows.len() == 0 {
+            return;
+        }
+        for row in other.rows.iter() {
+            self.rows.push(row.iter().copied());
+        }
+        let columns = std::mem::take(&mut self.columns);
+        *self = Self { columns: columns.clone(), rows: std::mem::take(&mut self.rows) }
+            .project(&columns);
+    }
+
     /// The distinct rows over `columns`, sorted.
     pub(super) fn project(&self, columns: &[usize]) -> Self {
         let positions = self.positions(columns);

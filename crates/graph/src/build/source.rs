@@ -57,6 +57,12 @@ pub enum BuildError<E: std::error::Error + 'static> {
         /// The source's.
         source_name: ElementName,
     },
+    /// A restriction of what the pipeline does not have.
+    #[error("no task and no input of the pipeline has dimension `{dimension}`")]
+    NoSuchDimension {
+        /// The dimension.
+        dimension: ElementName,
+    },
     /// The datasets of a type could not be read.
     #[error("the datasets of type `{dataset_type}` could not be read")]
     Datasets {

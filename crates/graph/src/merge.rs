@@ -1,0 +1,250 @@
+//! Several graphs of one workspace as one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pantler_core::{CollectionName, DataId, DatasetId, DatasetTypeName, KeyValue};
+
+use crate::{
+    graph::{
+        DatasetIndex, ExistingDataset, GraphParts, InputEdges, QuantumGraph, TooManyNodes, TypeRows,
+    },
+    pipeline::Pipeline,
+    values::{Rows, ValueTable, narrow},
+};
+
+/// Graphs that are not parts of one.
+#[derive(Debug, thiserror::Error)]
+pub enum MergeError {
+    /// There is none.
+    #[error("there is no graph")]
+    Nothing,
+    /// Another pipeline, RUN or opening.
+    #[error("part {part} of the graph is of another {what} than the first")]
+    Other {
+        /// Which, from 1.
+        part: usize,
+        /// What is another one.
+        what: &'static str,
+    },
+    /// Two parts read different datasets as the same input.
+    #[error(
+        "parts of the graph read different datasets as `{dataset_type}` {data_id}: {first} and {second}"
+    )]
+    Inputs {
+        /// The type.
+        dataset_type: DatasetTypeName,
+        /// The data ID.
+        data_id: Box<DataId>,
+        /// One dataset.
+        first: DatasetId,
+        /// The other.
+        second: DatasetId,
+    },
+    /// A graph beyond 32-bit counts.
+    #[error("the graph has too many quanta, datasets or edges (2^32 each at most)")]
+    TooLarge,
+}
+
+impl QuantumGraph {
+    /// All quanta of graphs that were built one after the other, each with what it reads.
+    /// A quantum that is in several is as in the first.
+    ///
+    /// # Errors
+    /// [`MergeError`] if they do not belong together.
+    pub fn merge(mut parts: Vec<Self>) -> Result<Self, MergeError> {
+        match parts.len() {
+            0 => return Err(MergeError::Nothing),
+            1 => return parts.pop().ok_or(MergeError::Nothing),
+            _ => {}
+        }
+        check(&parts)?;
+        let (values, maps) = values(&parts);
+        let runs: BTreeSet<&CollectionName> = parts.iter().flat_map(|part| &part.runs).collect();
+        let runs: Vec<CollectionName> = runs.into_iter().cloned().collect();
+        let pipeline = parts[0].pipeline();
+        let type_count = pipeline.dataset_types().len();
+        let overall = pipeline.overall_inputs().len();
+
+        // The rows of each task and each overall input, and where those of each part went.
+        let task_rows: Vec<Union> = (0..pipeline.tasks().len())
+            .map(|t| {
+                let rows = parts.iter().map(|part| &part.tasks[t].rows);
+                Union::of(rows, &maps, &parts[0].tasks[t].columns)
+            })
+            .collect();
+        let mut inputs = Vec::with_capacity(overall);
+        let mut existing = Vec::new();
+        for (type_index, dataset_type) in pipeline.overall_inputs().iter().enumerate() {
+            let columns = &parts[0].types[type_index].columns;
+            let rows = parts.iter().map(|part| part.types[type_index].nodes.rows(&part.tasks));
+            let union = Union::of(rows, &maps, columns);
+            let mut datasets: Vec<Option<ExistingDataset>> = vec![None; union.rows.len()];
+            for (part, places) in parts.iter().zip(&union.places) {
+                let first = part.types[type_index].first as usize;
+                for (local, place) in places.iter().enumerate() {
+                    let own = &part.existing[first + local];
+                    match &datasets[*place as usize] {
+                        Some(before) if before.id == own.id => {}
+                        Some(before) => {
+                            let row = union.rows.row(*place as usize);
+                            let data_id = values.data_id(&dataset_type.dimensions, columns, row);
+                            return Err(MergeError::Inputs {
+                                dataset_type: dataset_type.name.clone(),
+                                data_id: Box::new(data_id),
+                                first: before.id,
+                                second: own.id,
+                            });
+                        }
+                        None => {
+                            let run = runs.binary_search(&part.runs[own.run as usize]);
+                            let run = run.map_or(0, narrow);
+                            datasets[*place as usize] =
+                                Some(ExistingDataset { run, ..own.clone() });
+                        }
+                    }
+                }
+            }
+            existing.extend(datasets.into_iter().flatten());
+            inputs.push(union);
+        }
+
+        let mut firsts = Vec::with_capacity(type_count);
+        let mut next = 0_usize;
+        let counts = inputs.iter().map(|union| union.rows.len());
+        let made = pipeline
+            .tasks()
+            .iter()
+            .zip(&task_rows)
+            .flat_map(|(task, union)| task.outputs.iter().map(|_| union.rows.len()));
+        for count in counts.chain(made) {
+            firsts.push(u32::try_from(next).map_err(|_| MergeError::TooLarge)?);
+            next += count;
+        }
+        let place_of = |part: usize, dataset: DatasetIndex| {
+            let (type_index, local) = parts[part].locate_dataset(dataset);
+            let places = match parts[part].types[type_index].nodes {
+                TypeRows::Existing(_) => &inputs[type_index].places[part],
+                TypeRows::Made(task) => &task_rows[task].places[part],
+            };
+            DatasetIndex(firsts[type_index] + places[local])
+        };
+        let mut tasks = Vec::with_capacity(task_rows.len());
+        for (t, (task, union)) in pipeline.tasks().iter().zip(&task_rows).enumerate() {
+            let mut edges = Vec::with_capacity(task.inputs.len());
+            for input in 0..task.inputs.len() {
+                let of = |&(part, local): &(u32, u32)| {
+                    let part = part as usize;
+                    let own = parts[part].tasks[t].inputs[input].of(local as usize);
+                    own.iter().map(move |dataset| place_of(part, *dataset))
+                };
+                edges.push(if task.inputs[input].multiple {
+                    let mut offsets = vec![0];
+                    let mut datasets = Vec::new();
+                    for origin in &union.origins {
+                        datasets.extend(of(origin));
+                        let end = u32::try_from(datasets.len());
+                        offsets.push(end.map_err(|_| MergeError::TooLarge)?);
+                    }
+                    InputEdges::Many { offsets, datasets }
+                } else {
+                    InputEdges::One(union.origins.iter().flat_map(of).collect())
+                });
+            }
+            tasks.push(edges);
+        }
+        let metadata = parts[0].metadata().clone();
+        let pruned = parts.iter().flat_map(|part| part.pruned()).cloned().collect();
+        let rows = task_rows.into_iter().map(|union| union.rows);
+        Self::assemble(GraphParts {
+            pipeline: std::sync::Arc::clone(pipeline),
+            metadata,
+            values,
+            tasks: rows.zip(tasks).collect(),
+            inputs: inputs.into_iter().map(|union| union.rows).collect(),
+            existing,
+            runs,
+            pruned,
+        })
+        .map_err(|TooManyNodes| MergeError::TooLarge)
+    }
+}
+
+fn check(parts: &[QuantumGraph]) -> Result<(), MergeError> {
+    let first = &parts[0];
+    let digest = |graph: &QuantumGraph| Pipeline::digest(graph.pipeline().pipeline());
+    let wanted = digest(first);
+    for (i, part) in parts.iter().enumerate().skip(1) {
+        let other = |what| Err(MergeError::Other { part: i + 1, what });
+        if digest(part) != wanted
+            || part.pipeline().dataset_types() != first.pipeline().dataset_types()
+        {
+            return other("pipeline");
+        }
+        if part.output_run() != first.output_run() {
+            return other("RUN");
+        }
+        if part.seed() != first.seed() {
+            return other("opening");
+        }
+    }
+    Ok(())
+}
+
+/// The values of all, and the new code of each code of each part.
+fn values(parts: &[QuantumGraph]) -> (ValueTable, Vec<Vec<Vec<u32>>>) {
+    let dimensions = parts[0].values.columns.len();
+    let mut values = ValueTable::default();
+    let mut maps = vec![Vec::with_capacity(dimensions); parts.len()];
+    for dimension in 0..dimensions {
+        let all = parts.iter().flat_map(|part| &part.values.columns[dimension]);
+        let all: BTreeSet<&KeyValue> = all.collect();
+        let codes: BTreeMap<&KeyValue, u32> = all.iter().copied().zip(0..).collect();
+        for (part, maps) in parts.iter().zip(&mut maps) {
+            maps.push(part.values.columns[dimension].iter().map(|value| codes[value]).collect());
+        }
+        values.columns.push(all.into_iter().cloned().collect());
+    }
+    (values, maps)
+}
+
+/// The distinct rows of all parts, sorted.
+struct Union {
+    rows: Rows,
+    /// For each row, the first part that has it, and where.
+    origins: Vec<(u32, u32)>,
+    /// For each part, where its rows went.
+    places: Vec<Vec<u32>>,
+}
+
+impl Union {
+    fn of<'a>(
+        parts: impl Iterator<Item = &'a Rows>,
+        maps: &[Vec<Vec<u32>>],
+        columns: &[usize],
+    ) -> Self {
+        let mut all = Rows::new(columns.len());
+        let mut origins = Vec::new();
+        let mut places = Vec::new();
+        for (part, (rows, maps)) in (0..).zip(parts.zip(maps)) {
+            for (local, row) in (0..).zip(rows.iter()) {
+                all.push(columns.iter().zip(row).map(|(c, code)| maps[*c][*code as usize]));
+                origins.push((part, local));
+            }
+            places.push(vec![0; rows.len()]);
+        }
+        let mut order: Vec<u32> = (0..narrow(all.len())).collect();
+        // Stable, so that the first part that has a row comes first.
+        order.sort_by(|a, b| all.row(*a as usize).cmp(all.row(*b as usize)));
+        let mut kept: Vec<u32> = Vec::new();
+        for number in order {
+            let same = |last: &u32| all.row(*last as usize) == all.row(number as usize);
+            if !kept.last().is_some_and(same) {
+                kept.push(number);
+            }
+            let (part, local): (u32, u32) = origins[number as usize];
+            places[part as usize][local as usize] = narrow(kept.len() - 1);
+        }
+        let origins = kept.iter().map(|number| origins[*number as usize]).collect();
+        Self { rows: all.take(&kept), origins, places }
+    }
+}
