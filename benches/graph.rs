@@ -148,6 +148,7 @@ fn build_one(visits: i64, detectors: i64, file: &Utf8Path) -> Result<String, Fau
     let find = |name: &DatasetTypeName| source.types.iter().find(|t| t.name == *name).cloned();
     let pipeline = Arc::new(pipeline.resolve(&source.universe, &find)?);
     let metadata = GraphMetadata {
+        scope: None,
         seed: source.seed,
         output_run: CollectionName::new("survey/1")?,
         created_at: Tai::from_nanos(1_800_000_000_000_000_000),

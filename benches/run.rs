@@ -77,7 +77,7 @@ fn workspace(folder: &Utf8Path) -> Result<(DirectButler, WorkspaceClient, Quantu
         project: None,
     };
     let opened = workspace::create(&butler, butler.environment().new_opening(), &request)?;
-    let graph = workspace::build(&butler, &opened)?.graph;
+    let graph = workspace::build(&butler, &opened, &workspace::BuildRequest::default())?.graph;
     expect("quanta", &graph.len(), &QUANTA)?;
     Ok((butler, opened, graph))
 }

@@ -83,7 +83,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             project: None,
         },
     )?;
-    let graph = workspace::build(&butler, &opened)?.graph;
+    let graph = workspace::build(&butler, &opened, &workspace::BuildRequest::default())?.graph;
     println!("built {} quanta", graph.len());
     drop(butler);
 

@@ -9,6 +9,7 @@
 
 mod access;
 mod bad_input;
+mod building;
 mod closing;
 mod crash;
 mod curate;

@@ -350,7 +350,7 @@ fn a_graph_file_of_a_newer_version_is_refused() {
     ] {
         assert_eq!(
             error.to_string(),
-            "graph file version 9: this program reads version 1; a newer pantler may read it"
+            "graph file version 9: this program reads versions 1 to 2; a newer pantler may read it"
         );
     }
 }

@@ -103,7 +103,7 @@ fn close_workspace_of(
 /// Whether there are quanta at all that could be unfinished.
 fn is_built(context: &Context, run: &CollectionName) -> Result<bool, CommandError> {
     let client = WorkspaceClient::find(context.repository()?, run)?;
-    Ok(client.is_some_and(|client| layout::graph_file(client.root()).exists()))
+    Ok(client.is_some_and(|client| layout::has_graph(client.root())))
 }
 
 /// Anybody may close what is open; whose it is, is said.

@@ -6,9 +6,11 @@
 //! of a task makes the n-th dataset of each of its output types, and neither that
 //! edge nor a predicted data ID is stored. Predicted ids are derived when asked for.
 
-use std::{fmt, ops::Range, sync::Arc};
+use std::{collections::BTreeSet, fmt, ops::Range, sync::Arc};
 
-use pantler_core::{CollectionName, DataId, DatasetId, DatasetType, IdSeed, QuantumId, Tai};
+use pantler_core::{
+    CollectionName, DataId, DatasetId, DatasetType, IdSeed, QuantumId, Tai, TaskLabel,
+};
 use petgraph::{Directed, csr::Csr};
 
 use crate::{
@@ -27,6 +29,17 @@ pub struct GraphMetadata {
     pub output_run: CollectionName,
     /// When it was built.
     pub created_at: Tai,
+    /// What was asked for, if it is a part of a graph.
+    pub scope: Option<GraphScope>,
+}
+
+/// The part of a pipeline that a graph was built for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GraphScope {
+    /// The tasks; `None` for all.
+    pub tasks: Option<BTreeSet<TaskLabel>>,
+    /// The data IDs, as a [`pantler_core::Restriction`] prints itself; `None` for all.
+    pub restriction: Option<String>,
 }
 
 /// A quantum of one graph, by position.

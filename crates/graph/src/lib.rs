@@ -37,7 +37,7 @@ pub use format::{
     write,
 };
 pub use graph::{
-    DatasetIndex, GraphMetadata, QuantumGraph, QuantumIndex, QuantumInputs, QuantumView,
+    DatasetIndex, GraphMetadata, GraphScope, QuantumGraph, QuantumIndex, QuantumInputs, QuantumView,
 };
 pub use merge::MergeError;
 pub use pipeline::{

@@ -6,7 +6,8 @@ use pantler_core::{CollectionName, DataId, DatasetId, DatasetTypeName, KeyValue}
 
 use crate::{
     graph::{
-        DatasetIndex, ExistingDataset, GraphParts, InputEdges, QuantumGraph, TooManyNodes, TypeRows,
+        DatasetIndex, ExistingDataset, GraphMetadata, GraphParts, InputEdges, QuantumGraph,
+        TooManyNodes, TypeRows,
     },
     pipeline::Pipeline,
     values::{Rows, ValueTable, narrow},
@@ -152,7 +153,7 @@ impl QuantumGraph {
             }
             tasks.push(edges);
         }
-        let metadata = parts[0].metadata().clone();
+        let metadata = GraphMetadata { scope: None, ..parts[0].metadata().clone() };
         let pruned = parts.iter().flat_map(|part| part.pruned()).cloned().collect();
         let rows = task_rows.into_iter().map(|union| union.rows);
         Self::assemble(GraphParts {

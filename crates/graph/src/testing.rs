@@ -165,6 +165,7 @@ pub(crate) fn metadata() -> GraphMetadata {
         seed: IdSeed { opening: OpeningId::from_uuid(opening), generation: 0 },
         output_run: CollectionName::new("climate/1").unwrap(),
         created_at: Tai::from_nanos(1_800_000_000_000_000_000),
+        scope: None,
     }
 }
 

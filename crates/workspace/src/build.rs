@@ -1,7 +1,7 @@
 //! Building the quantum graph of a workspace.
 //!
-//! A killed build leaves a workspace without `graph-1.qg` (it is created under
-//! another name and put in place whole), and is simply run again.
+//! A killed build leaves a workspace without the file (it is created under another name
+//! and put in place whole), and is simply run again.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,13 +12,14 @@ use std::{
 
 use camino::Utf8Path;
 use pantler_core::{
-    CollectionName, DatasetTypeName, DimensionRecord, ElementName, IdSeed, OpeningId, Tai, Universe,
+    CollectionName, DatasetTypeName, DimensionRecord, ElementName, IdSeed, OpeningId, Restriction,
+    Tai, TaskLabel, Universe,
 };
 use pantler_datastore::StorageError;
 use pantler_direct::DirectButler;
 use pantler_graph::{
-    BuildSource, DatasetOrigin, GraphMetadata, InputArtifact, InputDataset, Pipeline, QuantumGraph,
-    ResolvedPipeline,
+    BuildScope, BuildSource, DatasetOrigin, GraphMetadata, GraphScope, InputArtifact, InputDataset,
+    Pipeline, Pruned, QuantumGraph, ResolvedPipeline,
 };
 use pantler_registry::{DatasetQuery, RegistryError};
 
@@ -31,41 +32,160 @@ use crate::{
 /// What building did.
 #[derive(Debug)]
 pub struct Built {
-    /// The graph.
+    /// The whole graph, with what was built before.
     pub graph: QuantumGraph,
     /// Whether it was there already, and nothing was done.
     pub before: bool,
+    /// How many quanta are new.
+    pub new: usize,
+    /// What was not built, and why.
+    pub pruned: Vec<Pruned>,
 }
 
-/// Builds the graph of a workspace and writes it into its root. A workspace that
-/// has one keeps it.
+/// What is to be built; by default everything.
+#[derive(Debug, Clone, Default)]
+pub struct BuildRequest {
+    /// The tasks; none named stands for all.
+    pub tasks: BTreeSet<TaskLabel>,
+    /// The data IDs.
+    pub restriction: Restriction,
+}
+
+impl BuildRequest {
+    fn scope(&self) -> Option<GraphScope> {
+        let tasks = (!self.tasks.is_empty()).then(|| self.tasks.clone());
+        let restriction = (!self.restriction.is_empty()).then(|| self.restriction.to_string());
+        (tasks.is_some() || restriction.is_some()).then_some(GraphScope { tasks, restriction })
+    }
+
+    /// Whether parts that were built cover it: then nothing is looked up, and inputs that
+    /// have come since make no difference.
+    fn is_covered_by(&self, parts: &[QuantumGraph], pipeline: &ResolvedPipeline) -> bool {
+        let restriction = self.scope().and_then(|scope| scope.restriction);
+        let covered = |label: &TaskLabel| {
+            parts.iter().any(|part| match &part.metadata().scope {
+                None => true,
+                Some(scope) => {
+                    (scope.restriction.is_none() || scope.restriction == restriction)
+                        && scope.tasks.as_ref().is_none_or(|tasks| tasks.contains(label))
+                }
+            })
+        };
+        pipeline
+            .tasks()
+            .iter()
+            .map(|task| &task.label)
+            .filter(|label| self.tasks.is_empty() || self.tasks.contains(*label))
+            .all(covered)
+    }
+}
+
+/// Builds the graph of a workspace, or the part of it that is asked for, and writes it into
+/// its root. What is built already stays as it is, and is built no second time.
+///
+/// Each call that finds something new adds a file `graph-<n>.qg`, which also holds the
+/// built quanta whose outputs the new ones read. A kill leaves the file or not. Of two
+/// calls at once, the one that comes second to a number starts again from the other's.
 ///
 /// # Errors
-/// [`WorkspaceError::NothingToDo`] if there are no quanta, with the reasons;
+/// [`WorkspaceError::NothingToDo`] if there are no quanta at all, with the reasons;
 /// nothing is written then.
-pub fn build(butler: &DirectButler, workspace: &WorkspaceClient) -> Result<Built, WorkspaceError> {
-    if let Some(graph) = workspace.graph_if_built()? {
-        return Ok(Built { graph, before: true });
+pub fn build(
+    butler: &DirectButler,
+    workspace: &WorkspaceClient,
+    request: &BuildRequest,
+) -> Result<Built, WorkspaceError> {
+    loop {
+        let parts = client::read_parts(workspace.root())?;
+        if let Some(first) = parts.first() {
+            check_tasks(&request.tasks, first.pipeline())?;
+            if request.is_covered_by(&parts, first.pipeline()) {
+                let graph = client::merged(workspace.root(), parts)?;
+                return Ok(Built { graph, before: true, new: 0, pruned: Vec::new() });
+            }
+        }
+        if let Some(built) = build_next(butler, workspace, request, parts)? {
+            return Ok(built);
+        }
     }
+}
+
+/// Builds what comes after `parts`; `None` if another process was faster.
+fn build_next(
+    butler: &DirectButler,
+    workspace: &WorkspaceClient,
+    request: &BuildRequest,
+    parts: Vec<QuantumGraph>,
+) -> Result<Option<Built>, WorkspaceError> {
     let transaction = workspace.transaction();
-    if read_pipeline(workspace.pipeline())?.digest() != transaction.pipeline_digest {
-        return Err(WorkspaceError::OtherPipeline {
-            name: transaction.run.clone(),
-            file: workspace.pipeline().to_owned(),
-        });
+    let root = workspace.root();
+    if layout::closing_marker(root).exists() {
+        return Err(WorkspaceError::Closing(transaction.run.clone()));
     }
+    let number = u32::try_from(parts.len() + 1).unwrap_or(u32::MAX);
+    let base = if parts.is_empty() { None } else { Some(client::merged(root, parts)?) };
+    let pipeline = match &base {
+        // As it was when the workspace's graph was begun, whatever became of the file.
+        Some(base) => Arc::clone(base.pipeline()),
+        None => {
+            let pipeline = read_pipeline(workspace.pipeline())?;
+            if pipeline.digest() != transaction.pipeline_digest {
+                return Err(WorkspaceError::OtherPipeline {
+                    name: transaction.run.clone(),
+                    file: workspace.pipeline().to_owned(),
+                });
+            }
+            Arc::new(resolve(butler, &pipeline)?)
+        }
+    };
+    check_tasks(&request.tasks, &pipeline)?;
     // What the transaction noted as read, also if a chain has grown since.
-    let graph = plan(
-        butler,
-        workspace.pipeline(),
-        &transaction.searched,
-        &transaction.run,
-        workspace.file().opening,
-        workspace.file().opened_at,
-    )?;
-    check_noted(&graph, transaction)?;
-    write(&graph, workspace.root())?;
-    Ok(Built { graph, before: false })
+    let source = Inputs::read(butler, &pipeline, &transaction.searched)?;
+    let metadata = GraphMetadata {
+        seed: IdSeed { opening: workspace.file().opening, generation: 0 },
+        output_run: transaction.run.clone(),
+        created_at: workspace.file().opened_at,
+        scope: request.scope(),
+    };
+    let scope = BuildScope {
+        tasks: (!request.tasks.is_empty()).then_some(&request.tasks),
+        restriction: (!request.restriction.is_empty()).then_some(&request.restriction),
+        base: base.as_ref(),
+    };
+    let part = pantler_graph::build_part(&pipeline, &source, metadata, &scope)
+        .map_err(WorkspaceError::Build)?;
+    let pruned = part.pruned().to_vec();
+    let before = base.as_ref().map_or(0, QuantumGraph::len);
+    if part.is_empty() {
+        return match base {
+            None => Err(nothing_to_do(&part)),
+            Some(graph) => Ok(Some(Built { graph, before: true, new: 0, pruned })),
+        };
+    }
+    check_noted(&part, transaction)?;
+    if !write(&part, root, number)? {
+        return Ok(None);
+    }
+    let graph = match base {
+        None => part,
+        Some(base) => client::merged(root, vec![base, part])?,
+    };
+    let new = graph.len() - before;
+    Ok(Some(Built { graph, before: false, new, pruned }))
+}
+
+fn check_tasks(
+    wanted: &BTreeSet<TaskLabel>,
+    pipeline: &ResolvedPipeline,
+) -> Result<(), WorkspaceError> {
+    let labels: BTreeSet<&TaskLabel> = pipeline.tasks().iter().map(|task| &task.label).collect();
+    match wanted.iter().find(|label| !labels.contains(label)) {
+        None => Ok(()),
+        Some(task) => {
+            let known: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
+            Err(WorkspaceError::UnknownTask { task: task.clone(), known: known.join(", ") })
+        }
+    }
 }
 
 /// Builds a graph in memory and changes nothing.
@@ -98,13 +218,15 @@ pub(crate) fn graph_of(
         seed: IdSeed { opening, generation: 0 },
         output_run: output.clone(),
         created_at: now,
+        scope: None,
     };
     let graph = pantler_graph::build(pipeline, source, metadata).map_err(WorkspaceError::Build)?;
-    if graph.is_empty() {
-        let reasons: Vec<_> = graph.pruned().iter().take(5).map(|p| format!("; {p}")).collect();
-        return Err(WorkspaceError::NothingToDo(reasons.concat()));
-    }
-    Ok(graph)
+    if graph.is_empty() { Err(nothing_to_do(&graph)) } else { Ok(graph) }
+}
+
+fn nothing_to_do(graph: &QuantumGraph) -> WorkspaceError {
+    let reasons: Vec<_> = graph.pruned().iter().take(5).map(|p| format!("; {p}")).collect();
+    WorkspaceError::NothingToDo(reasons.concat())
 }
 
 /// Refuses inputs that were put into a TAGGED collection after the transaction had noted
@@ -127,19 +249,17 @@ fn check_noted(
     Ok(())
 }
 
-fn write(graph: &QuantumGraph, root: &Utf8Path) -> Result<(), WorkspaceError> {
-    let path = layout::graph_file(root);
+/// Writes a part of the graph; `false` if another process has taken its number.
+fn write(graph: &QuantumGraph, root: &Utf8Path, number: u32) -> Result<bool, WorkspaceError> {
+    let path = layout::graph_file(root, number);
     let mut bytes = Cursor::new(Vec::new());
     pantler_graph::write(graph, &mut bytes)
         .map_err(|source| WorkspaceError::GraphFile { path: path.clone(), source })?;
     pantler_seam::step("build.graph.write");
     match pantler_datastore::fs::write_new(&path, bytes.get_ref()) {
-        Err(StorageError::AlreadyExists { .. }) => {
-            // Another process built it meanwhile, from the same inputs or others:
-            // what stands is the graph.
-            client::read_graph(root).map(|_| ())
-        }
-        other => Ok(other?),
+        Ok(()) => Ok(true),
+        Err(StorageError::AlreadyExists { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

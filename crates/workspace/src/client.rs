@@ -134,11 +134,8 @@ impl WorkspaceClient {
     /// # Errors
     /// [`WorkspaceError::GraphFile`] if the file is damaged.
     pub fn graph_if_built(&self) -> Result<Option<QuantumGraph>, WorkspaceError> {
-        if layout::graph_file(&self.root).exists() {
-            read_graph(&self.root).map(Some)
-        } else {
-            Ok(None)
-        }
+        let parts = read_parts(&self.root)?;
+        if parts.is_empty() { Ok(None) } else { merged(&self.root, parts).map(Some) }
     }
 
     /// Its graph.
@@ -236,11 +233,26 @@ impl WorkspaceClient {
     }
 }
 
-/// Reads the graph in a root.
+/// Reads the graph in a root, which has one.
 pub(crate) fn read_graph(root: &Utf8Path) -> Result<QuantumGraph, WorkspaceError> {
-    let path = layout::graph_file(root);
-    let file =
-        File::open(&path).map_err(|source| WorkspaceError::Io { path: path.clone(), source })?;
-    pantler_graph::read(std::io::BufReader::new(file))
-        .map_err(|source| WorkspaceError::GraphFile { path, source })
+    merged(root, read_parts(root)?)
+}
+
+/// The parts of the graph in a root, in the order in which they were built.
+pub(crate) fn read_parts(root: &Utf8Path) -> Result<Vec<QuantumGraph>, WorkspaceError> {
+    let read = |path: Utf8PathBuf| {
+        let file = File::open(&path)
+            .map_err(|source| WorkspaceError::Io { path: path.clone(), source })?;
+        pantler_graph::read(std::io::BufReader::new(file))
+            .map_err(|source| WorkspaceError::GraphFile { path, source })
+    };
+    layout::graph_files(root).into_iter().map(read).collect()
+}
+
+pub(crate) fn merged(
+    root: &Utf8Path,
+    parts: Vec<QuantumGraph>,
+) -> Result<QuantumGraph, WorkspaceError> {
+    QuantumGraph::merge(parts)
+        .map_err(|source| WorkspaceError::GraphParts { root: root.to_owned(), source })
 }

@@ -1,13 +1,15 @@
 //! What can go wrong with a workspace.
 
 use camino::Utf8PathBuf;
-use pantler_core::{CollectionName, TransactionName, transaction::Process};
+use pantler_core::{
+    CollectionName, RestrictionError, TaskLabel, TransactionName, transaction::Process,
+};
 use pantler_direct::{ButlerError, CloseError, TransactionFileError};
 use pantler_exec::{
     JournalError, LockError, RunError,
     transitions::{NamedQuantum, TransitionError},
 };
-use pantler_graph::{BuildError, GraphFileError, PipelineError};
+use pantler_graph::{BuildError, GraphFileError, MergeError, PipelineError};
 use pantler_registry::RegistryError;
 
 /// An operation on a workspace failed.
@@ -97,6 +99,25 @@ pub enum WorkspaceError {
         /// What is wrong.
         source: GraphFileError,
     },
+    /// The parts of a graph do not belong together.
+    #[error("cannot use the quantum graph in {root}")]
+    GraphParts {
+        /// The workspace's root.
+        root: Utf8PathBuf,
+        /// What is wrong.
+        source: MergeError,
+    },
+    /// A task that the pipeline does not have.
+    #[error("there is no task `{task}` in the pipeline; there are: {known}")]
+    UnknownTask {
+        /// The label.
+        task: TaskLabel,
+        /// The labels that there are.
+        known: String,
+    },
+    /// An expression that cannot be read.
+    #[error("cannot read the restriction: {0}")]
+    Restriction(#[from] RestrictionError),
     /// `transaction.json` cannot be used.
     #[error(transparent)]
     TransactionFile(#[from] TransactionFileError),

@@ -3,7 +3,7 @@
 //! ```text
 //! <repository>/workspaces/<name>/<opening id>/
 //!   transaction.json        what a client needs without the database (written by `pantler-direct`)
-//!   graph-1.qg              the predicted quantum graph: immutable, create-only (`build.rs`)
+//!   graph-<n>.qg            the predicted quantum graph, part by part: immutable, create-only (`build.rs`)
 //!   closing                 made by a closer: nobody runs anything here any more (`kind/`)
 //!   runner.lock             held by the one process that runs quanta (`pantler-exec`)
 //!   journal/<runner>.jsonl  what happened to each quantum, one segment a runner (`pantler-exec`)
@@ -17,7 +17,18 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 pub use pantler_exec::layout::{closing_marker, journal_dir, logs_dir, scratch_dir};
 
-/// The quantum graph.
-pub fn graph_file(root: &Utf8Path) -> Utf8PathBuf {
-    root.join("graph-1.qg")
+/// A part of the quantum graph; they count from 1.
+pub fn graph_file(root: &Utf8Path, part: u32) -> Utf8PathBuf {
+    root.join(format!("graph-{part}.qg"))
+}
+
+/// The parts of the quantum graph that there are, in the order in which they were built.
+pub fn graph_files(root: &Utf8Path) -> Vec<Utf8PathBuf> {
+    // Each was made when those before it were there.
+    (1..).map(|part| graph_file(root, part)).take_while(|path| path.exists()).collect()
+}
+
+/// Whether a quantum graph has been built.
+pub fn has_graph(root: &Utf8Path) -> bool {
+    graph_file(root, 1).exists()
 }

@@ -7,7 +7,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `create.rs` | checks the pipeline, opens the transaction |
-//! | `build.rs` | joins inputs into the quantum graph, writes `graph-1.qg` |
+//! | `build.rs` | joins inputs into the quantum graph, writes `graph-<n>.qg` |
 //! | `client.rs` | opens a root without the database: status, run |
 //! | `transitions.rs` | accept, poison, reset of quanta |
 //! | `close.rs` | commit, revert, abandon of a workspace by name |
@@ -30,7 +30,7 @@ pub mod project;
 mod reader;
 mod transitions;
 
-pub use build::{Built, build, plan};
+pub use build::{BuildRequest, Built, build, plan};
 pub use butler::Workspaces;
 pub use client::{RunOptions, WorkspaceClient};
 pub use close::{CloseNotice, close};

@@ -31,7 +31,7 @@ pub enum GraphFileError {
     },
     /// Another version of the format.
     #[error(
-        "graph file version {found}: this program reads version {supported}; a newer pantler may read it"
+        "graph file version {found}: this program reads versions 1 to {supported}; a newer pantler may read it"
     )]
     Version {
         /// The version found.

@@ -1,23 +1,29 @@
-//! The JSON members, version 1.
+//! The JSON members, versions 1 and 2. Version 2 is a part of a graph: its header says
+//! which; all else is as in version 1.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use camino::Utf8PathBuf;
 use pantler_core::{
     CollectionName, DatasetType, DatasetTypeName, ElementName, IdSeed, KeyValue, OpeningId,
-    StorageClass, Tai, Universe,
+    StorageClass, Tai, TaskLabel, Universe,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{GraphFileError, container};
 use crate::{
-    graph::{GraphMetadata, QuantumGraph},
+    graph::{GraphMetadata, GraphScope, QuantumGraph},
     pipeline::{Pipeline, ResolvedPipeline},
     values::ValueTable,
 };
 
 pub(super) const FORMAT: &str = "pantler-quantum-graph";
-pub(super) const VERSION: u32 = 1;
+/// The newest version. A graph that is whole is written as version 1, which every program
+/// reads.
+pub(super) const VERSION: u32 = 2;
 
 /// How much is in a graph file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +58,27 @@ pub(super) struct HeaderV1 {
     pub(super) counts: GraphCounts,
 }
 
+/// A header of version 1, and what the graph is a part of.
+#[derive(Debug, Serialize, Deserialize)]
+struct HeaderV2 {
+    #[serde(flatten)]
+    common: HeaderV1,
+    scope: ScopeV2,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ScopeV2 {
+    tasks: Option<BTreeSet<TaskLabel>>,
+    restriction: Option<String>,
+}
+
+/// The header of any version.
+#[derive(Debug)]
+pub(super) struct Header {
+    pub(super) common: HeaderV1,
+    scope: Option<GraphScope>,
+}
+
 #[derive(Serialize, Deserialize)]
 pub(super) struct PipelineV1 {
     file: Utf8PathBuf,
@@ -74,13 +101,13 @@ pub(super) struct DimensionDataV1 {
     values: BTreeMap<ElementName, Vec<KeyValue>>,
 }
 
-impl HeaderV1 {
+impl Header {
     pub(super) fn new(graph: &QuantumGraph) -> Self {
-        let GraphMetadata { seed, output_run, created_at } = graph.metadata().clone();
+        let GraphMetadata { seed, output_run, created_at, scope } = graph.metadata().clone();
         let count = crate::values::narrow;
-        Self {
+        let common = HeaderV1 {
             format: FORMAT.to_owned(),
-            version: VERSION,
+            version: if scope.is_some() { VERSION } else { 1 },
             opening: seed.opening,
             generation: seed.generation,
             output_run,
@@ -92,14 +119,39 @@ impl HeaderV1 {
                 datasets: count(graph.dataset_count()),
                 existing: count(graph.existing.len()),
             },
+        };
+        Self { common, scope }
+    }
+
+    /// Reads a header whose version is known to be supported.
+    pub(super) fn read(version: u32, json: &serde_json::Value) -> Result<Self, serde_json::Error> {
+        if version == 1 {
+            return Ok(Self { common: HeaderV1::deserialize(json)?, scope: None });
         }
+        let HeaderV2 { common, scope: ScopeV2 { tasks, restriction } } =
+            HeaderV2::deserialize(json)?;
+        Ok(Self { common, scope: Some(GraphScope { tasks, restriction }) })
+    }
+
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        let json = serde_json::to_value(&self.common);
+        let mut json = json.expect("names and numbers serialize");
+        if let (Some(GraphScope { tasks, restriction }), Some(members)) =
+            (self.scope.clone(), json.as_object_mut())
+        {
+            let scope = serde_json::to_value(ScopeV2 { tasks, restriction });
+            members.insert("scope".to_owned(), scope.expect("names serialize"));
+        }
+        json
     }
 
     pub(super) fn metadata(&self) -> GraphMetadata {
+        let HeaderV1 { opening, generation, ref output_run, created_at, .. } = self.common;
         GraphMetadata {
-            seed: IdSeed { opening: self.opening, generation: self.generation },
-            output_run: self.output_run.clone(),
-            created_at: self.created_at,
+            seed: IdSeed { opening, generation },
+            output_run: output_run.clone(),
+            created_at,
+            scope: self.scope.clone(),
         }
     }
 }

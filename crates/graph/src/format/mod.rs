@@ -1,4 +1,4 @@
-//! The graph file, `.qg`, version 1: one zip file whose members are stored as they are.
+//! The graph file, `.qg`, versions 1 and 2: one zip file whose members are stored as they are.
 //!
 //! | member | content |
 //! | --- | --- |
@@ -17,7 +17,8 @@
 //! of their own, because a ranged read never sees a whole member. Ids that follow from
 //! the seed are only in the address table.
 //!
-//! A new version gets its own types; reading version 1 stays.
+//! Version 2 is a part of a graph, and its header says which; see [`GraphScope`](crate::GraphScope).
+//! A new version gets its own types; reading old ones stays.
 
 mod address;
 mod block;

@@ -32,7 +32,8 @@ use crate::{
 /// [`GraphFileError`] if `reader` fails, or if the file is damaged, of another version, or
 /// too large.
 pub fn read<R: Read + Seek>(reader: R) -> Result<QuantumGraph, GraphFileError> {
-    let Opened { mut container, limits, header, pipeline, quanta, blocks, inputs } = open(reader)?;
+    let Opened { mut container, limits, header, metadata, pipeline, quanta, blocks, inputs } =
+        open(reader)?;
     let universe = pipeline.universe();
     let values = container.json::<DimensionDataV1>(DIMENSION_DATA, limits)?.table(universe)?;
     let init: Vec<serde::de::IgnoredAny> = container.json(INIT_QUANTA, limits)?;
@@ -73,7 +74,7 @@ pub fn read<R: Read + Seek>(reader: R) -> Result<QuantumGraph, GraphFileError> {
     let tasks = rows.into_iter().zip(thin.tasks).map(|(rows, (_, edges))| (rows, edges));
     let graph = QuantumGraph::assemble(GraphParts {
         pipeline: Arc::clone(&pipeline),
-        metadata: header.metadata(),
+        metadata,
         values,
         tasks: tasks.collect(),
         inputs: input_rows,

@@ -13,7 +13,7 @@ use super::{
     container::{
         Container, HEADER, INPUT_DATASETS, Limits, PIPELINE, QUANTA, QUANTUM_DATASETS, Span,
     },
-    header::{FORMAT, FormatOnly, HeaderV1, PipelineV1, VERSION},
+    header::{FORMAT, FormatOnly, Header, HeaderV1, PipelineV1, VERSION},
     inputs::{self, InputBlock},
     quanta::{self, BlockDatasets, QuantaBlock},
 };
@@ -76,6 +76,7 @@ pub(super) struct Opened<R> {
     pub(super) container: Container<R>,
     pub(super) limits: Limits,
     pub(super) header: HeaderV1,
+    pub(super) metadata: GraphMetadata,
     pub(super) pipeline: Arc<ResolvedPipeline>,
     pub(super) quanta: Span,
     pub(super) blocks: Span,
@@ -92,10 +93,11 @@ pub(super) fn open<R: Read + Seek>(reader: R) -> Result<Opened<R>, GraphFileErro
     if format != FORMAT {
         return Err(GraphFileError::Format { found: format, expected: FORMAT });
     }
-    if version != VERSION {
+    if version == 0 || version > VERSION {
         return Err(GraphFileError::Version { found: version, supported: VERSION });
     }
-    let header = HeaderV1::deserialize(&header).map_err(malformed)?;
+    let header = Header::read(version, &header).map_err(malformed)?;
+    let (metadata, header) = (header.metadata(), header.common);
     let pipeline = Arc::new(container.json::<PipelineV1>(PIPELINE, before)?.resolve()?);
     let quanta = container.span(QUANTA)?;
     let blocks = container.span(QUANTUM_DATASETS)?;
@@ -109,7 +111,7 @@ pub(super) fn open<R: Read + Seek>(reader: R) -> Result<Opened<R>, GraphFileErro
         return Err(GraphFileError::malformed(HEADER, "its counts are not those of the file"));
     }
     let limits = Limits::new(quantum_count, existing);
-    Ok(Opened { container, limits, header, pipeline, quanta, blocks, inputs })
+    Ok(Opened { container, limits, header, metadata, pipeline, quanta, blocks, inputs })
 }
 
 impl<R: Read + Seek> GraphReader<R> {
@@ -119,8 +121,8 @@ impl<R: Read + Seek> GraphReader<R> {
     /// [`GraphFileError`] if `reader` fails, or if what is read is damaged or of another
     /// version.
     pub fn open(reader: R) -> Result<Self, GraphFileError> {
-        let Opened { container, header, pipeline, quanta, blocks, inputs, .. } = open(reader)?;
-        let metadata = header.metadata();
+        let Opened { container, header, metadata, pipeline, quanta, blocks, inputs, .. } =
+            open(reader)?;
         let file = container.into_inner();
         Ok(Self { file, header, metadata, pipeline, quanta, blocks, inputs })
     }

@@ -306,8 +306,8 @@ fn faults_are_named() {
         fault(with_json(&bytes, "header.json.zst", |text| text.replace(from, to)))
     };
     assert_eq!(
-        header("\"version\":1", "\"version\":2").to_string(),
-        "graph file version 2: this program reads version 1; a newer pantler may read it"
+        header("\"version\":1", "\"version\":3").to_string(),
+        "graph file version 3: this program reads versions 1 to 2; a newer pantler may read it"
     );
     assert_eq!(
         header("pantler-quantum-graph", "cake").to_string(),

@@ -12,13 +12,13 @@ use super::{
         self, DIMENSION_DATA, HEADER, INIT_QUANTA, INPUT_DATASETS, Limits, PIPELINE, QUANTA,
         QUANTUM_DATASETS, THIN_GRAPH, write_json,
     },
-    header::{DimensionDataV1, HeaderV1, PipelineV1},
+    header::{DimensionDataV1, Header, PipelineV1},
     inputs, quanta,
     thin::ThinGraphV1,
 };
 use crate::graph::QuantumGraph;
 
-/// Writes `graph` as a graph file of version 1. The same graph gives the same bytes.
+/// Writes `graph` as a graph file: of version 1, or 2 if it is a part. The same graph gives the same bytes.
 /// Nothing is flushed to stable storage: that is the caller's, with the file.
 ///
 /// # Errors
@@ -26,8 +26,9 @@ use crate::graph::QuantumGraph;
 /// has more inputs than a block holds (64 MiB of data IDs), or all quanta together have
 /// more than 64 Mi and 256 for each quantum and existing dataset.
 pub fn write<W: Write + Seek>(graph: &QuantumGraph, writer: &mut W) -> Result<(), GraphFileError> {
-    let header = HeaderV1::new(graph);
-    let limits = Limits::new(header.counts.quanta, header.counts.existing);
+    let header = Header::new(graph);
+    let counts = header.common.counts;
+    let limits = Limits::new(counts.quanta, counts.existing);
     let inputs = graph.tasks.iter().flat_map(|nodes| &nodes.inputs);
     let edges = inputs.map(|edges| edges.datasets().len() as u64).sum();
     if edges > limits.edges() {
@@ -35,7 +36,7 @@ pub fn write<W: Write + Seek>(graph: &QuantumGraph, writer: &mut W) -> Result<()
         return Err(GraphFileError::TooLarge { member, size: edges, limit });
     }
     let mut zip = ZipWriter::new(writer);
-    write_json(&mut zip, HEADER, &header, limits)?;
+    write_json(&mut zip, HEADER, &header.to_json(), limits)?;
     write_json(&mut zip, PIPELINE, &PipelineV1::new(graph.pipeline()), limits)?;
     let universe = graph.pipeline().universe();
     write_json(&mut zip, DIMENSION_DATA, &DimensionDataV1::new(universe, &graph.values), limits)?;

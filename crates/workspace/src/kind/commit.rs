@@ -29,7 +29,7 @@ pub(super) fn commit(
         return Err(not_built());
     };
     let root = root.to_owned();
-    let result = if layout::graph_file(&root).exists() {
+    let result = if layout::has_graph(&root) {
         commit_locked(transaction, &root, &recorded, context)
     } else {
         Err(not_built())

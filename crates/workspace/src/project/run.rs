@@ -148,7 +148,7 @@ pub fn run(
     if !resumed {
         progress.notice(&Notice::Created(&workspace));
     }
-    let graph = crate::build(&butler, &workspace)?.graph;
+    let graph = crate::build(&butler, &workspace, &crate::BuildRequest::default())?.graph;
     progress.notice(&Notice::Built(&graph));
     drop(butler);
 

@@ -33,7 +33,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         output.json(&document(&graph))?;
         return Ok(Status::Done);
     }
-    let GraphMetadata { seed, output_run, created_at } = graph.metadata();
+    let GraphMetadata { seed, output_run, created_at, .. } = graph.metadata();
     output.line(&format!("RUN       {output_run}"))?;
     output.line(&format!("created   {}", time::utc(*created_at)))?;
     output.line(&format!("opening   {}, generation {}", seed.opening, seed.generation))?;
@@ -70,7 +70,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
 }
 
 fn document(graph: &QuantumGraph) -> Value {
-    let GraphMetadata { seed, output_run, created_at } = graph.metadata();
+    let GraphMetadata { seed, output_run, created_at, .. } = graph.metadata();
     let inputs = graph.pipeline().overall_inputs().len();
     let tasks = graph.counts().map(|(task, quanta)| {
         let dimensions = task.dimensions.required();

@@ -1,5 +1,5 @@
-use pantler_core::CollectionName;
-use pantler_workspace::build;
+use pantler_core::{CollectionName, Restriction, TaskLabel};
+use pantler_workspace::{BuildRequest, WorkspaceError, build};
 
 use crate::{
     context::Context,
@@ -9,22 +9,39 @@ use crate::{
 
 /// Find out what there is to do: build the quantum graph of a workspace
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  pantler workspace build climate/trial")]
+#[command(
+    after_help = "Examples:\n  pantler workspace build climate/trial\n  pantler workspace build climate/trial --task daily --where \"city = 'oslo' AND month IN (1..6)\""
+)]
 pub(crate) struct Args {
     /// The workspace
     #[arg(value_name = "NAME")]
     name: CollectionName,
+
+    /// Build the quanta of this task only; again for more tasks
+    #[arg(long = "task", value_name = "LABEL")]
+    tasks: Vec<TaskLabel>,
+
+    /// Build quanta of these data IDs only, such as "visit > 10 AND band IN ('g', 'r')"
+    #[arg(long = "where", value_name = "EXPRESSION")]
+    restriction: Option<String>,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let name = &args.name;
     let client = super::find(context, name)?;
     let butler = context.open()?;
-    let built = build(&butler, &client)?;
+    let restriction = match &args.restriction {
+        None => Restriction::default(),
+        Some(text) => Restriction::parse(text, butler.universe()).map_err(WorkspaceError::from)?,
+    };
+    let request = BuildRequest { tasks: args.tasks.iter().cloned().collect(), restriction };
+    let built = build(&butler, &client, &request)?;
     let output = context.output();
     let quanta = count(built.graph.len(), "quantum");
     output.say(&if built.before {
         format!("{name} has a graph already: {quanta}")
+    } else if built.new < built.graph.len() {
+        format!("added {} to the graph of {name}: {quanta}", count(built.new, "quantum"))
     } else {
         format!("built the graph of {name}: {quanta}")
     });
@@ -33,7 +50,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         table.row([task.label.to_string(), quanta.to_string()]);
     }
     output.say(&table.to_string());
-    for pruned in built.graph.pruned().iter().take(10) {
+    for pruned in built.pruned.iter().take(10) {
         output.say(&format!("left out: {pruned}"));
     }
     let next = Next::command(format_args!("workspace run {name}")).text(context.located());

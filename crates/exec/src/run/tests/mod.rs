@@ -90,6 +90,7 @@ impl Fixture {
             |name: &DatasetTypeName| (*name == number.name).then(|| Arc::clone(&number));
         let resolved = pipeline.resolve(&universe, &registered)?;
         let metadata = GraphMetadata {
+            scope: None,
             seed: IdSeed { opening: opening(), generation: 0 },
             output_run: CollectionName::new("out")?,
             created_at: Tai::from_nanos(0),
