@@ -95,6 +95,29 @@ fn parts_that_cannot_be_built_are_named() {
 }
 
 #[test]
+fn why_there_is_no_quantum_is_explained() {
+    let (project, name) = created(&["a", "b"]);
+    let explain = |args: &[&str]| build(&project, &[&["--explain"], args].concat());
+    project.pantler(&["record", "insert", "item", "item=z"]).expect(0);
+    let missing = explain(&["copy", "item=z"]).expect(0);
+    let text = "copy item=z: no quantum\n  input `number`: no dataset of type `number` fits; 2 of other data IDs\n";
+    assert_eq!(missing.text(), text);
+    let there = explain(&["copy", "item=a"]).expect(0);
+    assert!(there.text().starts_with("copy item=a: there is quantum "), "{there:?}");
+    let not_meant = explain(&["copy", "item=a", "--where", "item = 'b'"]).expect(0);
+    assert_eq!(not_meant.text(), "copy item=a: not asked for\n");
+    assert_eq!(files(&project), [""; 0], "nothing was built");
+    build(&project, &["--where", "item = 'b'"]).expect(0);
+    let upstream = explain(&["total", "--where", "item = 'z'"]).expect(0);
+    assert!(upstream.text().starts_with("total {}: there is quantum "), "{upstream:?}");
+    let wrong = explain(&["copy", "town=x"]).expect(1);
+    assert!(wrong.stderr.contains("town"), "{wrong:?}");
+    let wrong = explain(&["cpy"]).expect(1);
+    assert!(wrong.stderr.contains("there is no task `cpy`"), "{wrong:?}");
+    project.pantler(&["workspace", "revert", &name]).expect(0);
+}
+
+#[test]
 fn a_build_that_is_killed_is_run_again() {
     for step in
         ["build.graph.write:1", "fs.write.half:1", "fs.write_new.tmp:1", "fs.write_new.renamed:1"]

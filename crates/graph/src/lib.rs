@@ -27,8 +27,8 @@ mod testing;
 mod values;
 
 pub use build::{
-    BuildError, BuildScope, BuildSource, InputDataset, PartialDataId, PruneReason, Pruned, build,
-    build_part,
+    BuildError, BuildScope, BuildSource, Explanation, Finding, InputDataset, MissingInput,
+    PartialDataId, PruneReason, Pruned, build, build_part, explain,
 };
 pub use dataset::{DatasetOrigin, GraphDataset, InputArtifact};
 pub use export::{ExportError, ExportFormat, PICTURE_LIMIT, export_graph, export_pipeline};

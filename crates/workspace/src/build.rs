@@ -12,14 +12,14 @@ use std::{
 
 use camino::Utf8Path;
 use pantler_core::{
-    CollectionName, DatasetTypeName, DimensionRecord, ElementName, IdSeed, OpeningId, Restriction,
-    Tai, TaskLabel, Universe,
+    CollectionName, DataId, DatasetTypeName, DimensionRecord, ElementName, IdSeed, OpeningId,
+    Restriction, Tai, TaskLabel, Universe,
 };
 use pantler_datastore::StorageError;
 use pantler_direct::DirectButler;
 use pantler_graph::{
-    BuildScope, BuildSource, DatasetOrigin, GraphMetadata, GraphScope, InputArtifact, InputDataset,
-    Pipeline, Pruned, QuantumGraph, ResolvedPipeline,
+    BuildScope, BuildSource, DatasetOrigin, Explanation, GraphMetadata, GraphScope, InputArtifact,
+    InputDataset, Pipeline, Pruned, QuantumGraph, ResolvedPipeline,
 };
 use pantler_registry::{DatasetQuery, RegistryError};
 
@@ -56,6 +56,14 @@ impl BuildRequest {
         let tasks = (!self.tasks.is_empty()).then(|| self.tasks.clone());
         let restriction = (!self.restriction.is_empty()).then(|| self.restriction.to_string());
         (tasks.is_some() || restriction.is_some()).then_some(GraphScope { tasks, restriction })
+    }
+
+    fn build_scope<'a>(&'a self, base: Option<&'a QuantumGraph>) -> BuildScope<'a> {
+        BuildScope {
+            tasks: (!self.tasks.is_empty()).then_some(&self.tasks),
+            restriction: (!self.restriction.is_empty()).then_some(&self.restriction),
+            base,
+        }
     }
 
     /// Whether parts that were built cover it: then nothing is looked up, and inputs that
@@ -141,17 +149,8 @@ fn build_next(
     check_tasks(&request.tasks, &pipeline)?;
     // What the transaction noted as read, also if a chain has grown since.
     let source = Inputs::read(butler, &pipeline, &transaction.searched)?;
-    let metadata = GraphMetadata {
-        seed: IdSeed { opening: workspace.file().opening, generation: 0 },
-        output_run: transaction.run.clone(),
-        created_at: workspace.file().opened_at,
-        scope: request.scope(),
-    };
-    let scope = BuildScope {
-        tasks: (!request.tasks.is_empty()).then_some(&request.tasks),
-        restriction: (!request.restriction.is_empty()).then_some(&request.restriction),
-        base: base.as_ref(),
-    };
+    let metadata = metadata(workspace, request);
+    let scope = request.build_scope(base.as_ref());
     let part = pantler_graph::build_part(&pipeline, &source, metadata, &scope)
         .map_err(WorkspaceError::Build)?;
     let pruned = part.pruned().to_vec();
@@ -174,18 +173,65 @@ fn build_next(
     Ok(Some(Built { graph, before: false, new, pruned }))
 }
 
+/// Says why the workspace has a quantum of a task for a data ID, or would have one if the
+/// request were built, or not. Writes nothing.
+///
+/// # Errors
+/// [`WorkspaceError::UnknownTask`]; a [`DataIdError`](pantler_core::DataIdError) if the
+/// values are not those of the task.
+pub fn explain(
+    butler: &DirectButler,
+    workspace: &WorkspaceClient,
+    request: &BuildRequest,
+    task: &TaskLabel,
+    values: &BTreeMap<String, String>,
+) -> Result<Explanation, WorkspaceError> {
+    let transaction = workspace.transaction();
+    let parts = client::read_parts(workspace.root())?;
+    let base = if parts.is_empty() { None } else { Some(client::merged(workspace.root(), parts)?) };
+    let pipeline = match &base {
+        Some(base) => Arc::clone(base.pipeline()),
+        None => Arc::new(resolve(butler, &read_pipeline(workspace.pipeline())?)?),
+    };
+    check_tasks(&request.tasks, &pipeline)?;
+    let Some(resolved) = pipeline.tasks().iter().find(|t| t.label == *task) else {
+        return Err(unknown_task(task, &pipeline));
+    };
+    let data_id = DataId::parse(butler.universe(), &resolved.dimensions, values)?;
+    let source = Inputs::read(butler, &pipeline, &transaction.searched)?;
+    let metadata = metadata(workspace, request);
+    let scope = request.build_scope(base.as_ref());
+    let failed = WorkspaceError::Build;
+    let part = pantler_graph::build_part(&pipeline, &source, metadata, &scope).map_err(failed)?;
+    let graph = match base {
+        None => part,
+        Some(base) => client::merged(workspace.root(), vec![base, part])?,
+    };
+    let scope = request.build_scope(None);
+    let explained = pantler_graph::explain(&graph, &source, &scope, task, &data_id);
+    explained.map_err(failed)?.ok_or_else(|| unknown_task(task, &pipeline))
+}
+
+fn metadata(workspace: &WorkspaceClient, request: &BuildRequest) -> GraphMetadata {
+    GraphMetadata {
+        seed: IdSeed { opening: workspace.file().opening, generation: 0 },
+        output_run: workspace.transaction().run.clone(),
+        created_at: workspace.file().opened_at,
+        scope: request.scope(),
+    }
+}
+
 fn check_tasks(
     wanted: &BTreeSet<TaskLabel>,
     pipeline: &ResolvedPipeline,
 ) -> Result<(), WorkspaceError> {
-    let labels: BTreeSet<&TaskLabel> = pipeline.tasks().iter().map(|task| &task.label).collect();
-    match wanted.iter().find(|label| !labels.contains(label)) {
-        None => Ok(()),
-        Some(task) => {
-            let known: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
-            Err(WorkspaceError::UnknownTask { task: task.clone(), known: known.join(", ") })
-        }
-    }
+    let has = |label: &TaskLabel| pipeline.tasks().iter().any(|task| task.label == *label);
+    wanted.iter().find(|label| !has(label)).map_or(Ok(()), |task| Err(unknown_task(task, pipeline)))
+}
+
+fn unknown_task(task: &TaskLabel, pipeline: &ResolvedPipeline) -> WorkspaceError {
+    let known: Vec<_> = pipeline.tasks().iter().map(|task| format!("`{}`", task.label)).collect();
+    WorkspaceError::UnknownTask { task: task.clone(), known: known.join(", ") }
 }
 
 /// Builds a graph in memory and changes nothing.

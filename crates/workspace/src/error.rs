@@ -115,6 +115,9 @@ pub enum WorkspaceError {
         /// The labels that there are.
         known: String,
     },
+    /// Values that are not those of a task's data IDs.
+    #[error(transparent)]
+    DataId(#[from] pantler_core::DataIdError),
     /// An expression that cannot be read.
     #[error("cannot read the restriction: {0}")]
     Restriction(#[from] RestrictionError),

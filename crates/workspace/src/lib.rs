@@ -30,7 +30,7 @@ pub mod project;
 mod reader;
 mod transitions;
 
-pub use build::{BuildRequest, Built, build, plan};
+pub use build::{BuildRequest, Built, build, explain, plan};
 pub use butler::Workspaces;
 pub use client::{RunOptions, WorkspaceClient};
 pub use close::{CloseNotice, close};

@@ -7,6 +7,9 @@
 //! dropped.
 
 mod candidates;
+mod explain;
+#[cfg(test)]
+mod explain_tests;
 mod load;
 mod prune;
 mod relation;
@@ -22,6 +25,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use pantler_core::CollectionName;
 
 pub use self::{
+    explain::{Explanation, Finding, MissingInput, explain},
     prune::{PartialDataId, PruneReason, Pruned},
     scope::BuildScope,
     source::{BuildError, BuildSource, InputDataset},

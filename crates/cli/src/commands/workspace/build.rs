@@ -1,7 +1,8 @@
 use pantler_core::{CollectionName, Restriction, TaskLabel};
-use pantler_workspace::{BuildRequest, WorkspaceError, build};
+use pantler_workspace::{BuildRequest, WorkspaceError, build, explain};
 
 use crate::{
+    arguments::{Assignment, texts},
     context::Context,
     error::{CommandResult, Next, Status},
     table::{Table, count},
@@ -10,7 +11,7 @@ use crate::{
 /// Find out what there is to do: build the quantum graph of a workspace
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  pantler workspace build climate/trial\n  pantler workspace build climate/trial --task daily --where \"city = 'oslo' AND month IN (1..6)\""
+    after_help = "Examples:\n  pantler workspace build climate/trial\n  pantler workspace build climate/trial --task daily --where \"city = 'oslo' AND month IN (1..6)\"\n  pantler workspace build climate/trial --explain daily city=oslo month=13"
 )]
 pub(crate) struct Args {
     /// The workspace
@@ -24,6 +25,14 @@ pub(crate) struct Args {
     /// Build quanta of these data IDs only, such as "visit > 10 AND band IN ('g', 'r')"
     #[arg(long = "where", value_name = "EXPRESSION")]
     restriction: Option<String>,
+
+    /// Build nothing; say why there is a quantum of this task for a data ID, or not
+    #[arg(long, value_name = "LABEL")]
+    explain: Option<TaskLabel>,
+
+    /// The data ID to explain, such as city=oslo month=3
+    #[arg(value_name = "KEY=VALUE", requires = "explain")]
+    values: Vec<Assignment>,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
@@ -35,8 +44,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         Some(text) => Restriction::parse(text, butler.universe()).map_err(WorkspaceError::from)?,
     };
     let request = BuildRequest { tasks: args.tasks.iter().cloned().collect(), restriction };
-    let built = build(&butler, &client, &request)?;
     let output = context.output();
+    if let Some(task) = &args.explain {
+        let explained = explain(&butler, &client, &request, task, &texts(&args.values)?)?;
+        output.say(&explained.to_string());
+        return Ok(Status::Done);
+    }
+    let built = build(&butler, &client, &request)?;
     let quanta = count(built.graph.len(), "quantum");
     output.say(&if built.before {
         format!("{name} has a graph already: {quanta}")
