@@ -19,6 +19,8 @@ mod build;
 mod dataset;
 mod export;
 mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod graph;
 mod merge;
 mod pipeline;

@@ -28,6 +28,8 @@ mod dictionary;
 mod error;
 mod header;
 mod inputs;
+#[cfg(test)]
+mod mutation_tests;
 mod quanta;
 mod read;
 mod reader;

@@ -12,7 +12,7 @@ use crate::{
     testing::{CLIMATE_PIPELINE, SURVEY, TestSource, climate, survey},
 };
 
-fn bytes_of(graph: &QuantumGraph) -> Vec<u8> {
+pub(super) fn bytes_of(graph: &QuantumGraph) -> Vec<u8> {
     let mut file = Cursor::new(Vec::new());
     write(graph, &mut file).unwrap();
     file.into_inner()
@@ -62,7 +62,7 @@ fn assert_same(graph: &QuantumGraph, stored: &StoredQuantum) {
 
 /// Graphs with everything that the format treats apart: implied dimensions, no dimensions,
 /// no quanta, existing and predicted multiple inputs.
-fn graphs() -> Vec<QuantumGraph> {
+pub(super) fn graphs() -> Vec<QuantumGraph> {
     let mut implied = TestSource::new(SURVEY);
     implied.add_type("raw", &["visit", "detector"]);
     implied.add_type("sky", &["band"]);
@@ -249,7 +249,10 @@ fn a_cut_file_is_an_error() {
 }
 
 /// The file with some members replaced (by raw bytes) or dropped.
-fn with_members(bytes: &[u8], change: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>) -> Vec<u8> {
+pub(super) fn with_members(
+    bytes: &[u8],
+    change: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>,
+) -> Vec<u8> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).unwrap();
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
