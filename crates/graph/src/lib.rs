@@ -11,12 +11,14 @@
 //! - `graph`: the graph in memory, by index
 //! - `format`: the `.qg` file, version 1 (its layout is described there)
 //! - `export`: JSON, `GraphML`, DOT, Mermaid, SVG
+//! - `expression`: which quanta and datasets are meant, as people say it
 //!
 //! Nothing here touches a file system, a database or a clock.
 
 mod build;
 mod dataset;
 mod export;
+mod expression;
 mod format;
 mod graph;
 mod pipeline;
@@ -27,6 +29,10 @@ mod values;
 pub use build::{BuildError, BuildSource, InputDataset, PartialDataId, PruneReason, Pruned, build};
 pub use dataset::{DatasetOrigin, GraphDataset, InputArtifact};
 pub use export::{ExportError, ExportFormat, PICTURE_LIMIT, export_graph, export_pipeline};
+pub use expression::{
+    Constraints, DatasetState, EvaluateError, ExecutionStatus, Expression, ExpressionError,
+    ExpressionGraph, GraphNode, NodeGroup, NodeKind, PredictedGraph,
+};
 pub use format::{
     GraphCounts, GraphFileError, GraphReader, StoredInputs, StoredOutput, StoredQuantum, read,
     write,

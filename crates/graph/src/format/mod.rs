@@ -19,10 +19,10 @@
 //!
 //! A new version gets its own types; reading version 1 stays.
 
-mod address;
-mod block;
-mod codec;
-mod container;
+pub(crate) mod address;
+pub(crate) mod block;
+pub(crate) mod codec;
+pub(crate) mod container;
 mod dictionary;
 mod error;
 mod header;
