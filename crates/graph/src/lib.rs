@@ -10,6 +10,7 @@
 //! - `build`: relations over interned values, joins, pruning
 //! - `graph`: the graph in memory, by index
 //! - `format`: the `.qg` file, version 1 (its layout is described there)
+//! - `provenance`: what happened in a RUN, as a file of which parts are read
 //! - `export`: JSON, `GraphML`, DOT, Mermaid, SVG
 //! - `expression`: which quanta and datasets are meant, as people say it
 //!
@@ -22,13 +23,16 @@ mod expression;
 mod format;
 mod graph;
 mod pipeline;
+mod provenance;
 #[cfg(test)]
 mod testing;
 mod values;
 
 pub use build::{BuildError, BuildSource, InputDataset, PartialDataId, PruneReason, Pruned, build};
 pub use dataset::{DatasetOrigin, GraphDataset, InputArtifact};
-pub use export::{ExportError, ExportFormat, PICTURE_LIMIT, export_graph, export_pipeline};
+pub use export::{
+    ExportError, ExportFormat, PICTURE_LIMIT, export_graph, export_pipeline, export_provenance,
+};
 pub use expression::{
     Constraints, DatasetState, EvaluateError, ExecutionStatus, Expression, ExpressionError,
     ExpressionGraph, GraphNode, NodeGroup, NodeKind, PredictedGraph,
@@ -44,4 +48,10 @@ pub use pipeline::{
     Bindings, CommandTemplate, ConfigValue, ExpandError, Fault, FaultKind, InputDefinition,
     OutputDefinition, Pipeline, PipelineError, ResolvedInput, ResolvedOutput, ResolvedPipeline,
     ResolvedTask, TaskBody, TaskDefinition, Template, TemplateError,
+};
+pub use provenance::{
+    Attempt, AttemptEnd, DescribedDataset, DescribedQuantum, ExecutionRecords, ProvenanceCounts,
+    ProvenanceDataset, ProvenanceError, ProvenanceGraph, ProvenanceQuantum, ProvenanceReader,
+    ProvenanceSource, ProvenanceTask, ProvenanceType, ProvenanceView, QuantumExecution,
+    RUN_PROVENANCE, RunNode, Runner, TakenOver, write_provenance,
 };

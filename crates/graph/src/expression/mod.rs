@@ -33,6 +33,7 @@ use std::{ops::Range, str::FromStr};
 
 use uuid::Uuid;
 
+pub(crate) use self::predicted::dimensions;
 use self::state::StateWord;
 pub use self::{
     error::{EvaluateError, ExpressionError},

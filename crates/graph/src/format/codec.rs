@@ -84,7 +84,7 @@ pub(crate) struct Decoder<'a> {
 
 /// Bytes that no encoder wrote.
 #[derive(Debug)]
-pub(crate) struct Garbled(pub(super) String);
+pub(crate) struct Garbled(pub(crate) String);
 
 type Decoded<T> = Result<T, Garbled>;
 

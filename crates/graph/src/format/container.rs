@@ -15,6 +15,7 @@ pub(crate) const INIT_QUANTA: &str = "init_quanta.json.zst";
 pub(crate) const INPUT_DATASETS: &str = "input_datasets";
 pub(crate) const QUANTUM_DATASETS: &str = "quantum_datasets";
 pub(crate) const QUANTA: &str = "quanta";
+pub(crate) const RUNNERS: &str = "runners.json.zst";
 
 const MIB: u64 = 1 << 20;
 
@@ -40,7 +41,7 @@ impl Limits {
     fn json(self, member: &str, len: u64) -> u64 {
         match member {
             THIN_GRAPH | DIMENSION_DATA => 64 * MIB + 256 * self.nodes + 64 * len,
-            PIPELINE => 16 * MIB,
+            PIPELINE | RUNNERS => 16 * MIB,
             _ => MIB,
         }
     }
@@ -159,7 +160,7 @@ pub(crate) fn start<W: Write + Seek>(
         .compression_method(CompressionMethod::Stored)
         .last_modified_time(zip::DateTime::default())
         .unix_permissions(0o644)
-        .large_file(matches!(member, INPUT_DATASETS | QUANTUM_DATASETS | QUANTA));
+        .large_file(!member.ends_with(".zst"));
     zip.start_file(member, options).map_err(write_error)
 }
 

@@ -35,6 +35,7 @@ mod tests;
 mod thin;
 mod write;
 
+pub(crate) use self::header::FormatOnly;
 pub use self::{
     error::GraphFileError,
     header::GraphCounts,
