@@ -8,6 +8,7 @@
 //!   runner.lock             held by the one process that runs quanta (`pantler-exec`)
 //!   journal/<runner>.jsonl  what happened to each quantum, one segment a runner (`pantler-exec`)
 //!   logs/<runner>.log       what the quanta of that runner said (`pantler-exec`)
+//!   provenance.zip          made by a commit on its way into the storage (`provenance.rs`)
 //!   scratch/                where commands work (`pantler-exec`)
 //! ```
 //!
@@ -20,4 +21,9 @@ pub use pantler_exec::layout::{closing_marker, journal_dir, logs_dir, scratch_di
 /// The quantum graph.
 pub fn graph_file(root: &Utf8Path) -> Utf8PathBuf {
     root.join("graph-1.qg")
+}
+
+/// What happened here, before it is stored.
+pub(crate) fn provenance_file(root: &Utf8Path) -> Utf8PathBuf {
+    root.join("provenance.zip")
 }
