@@ -91,9 +91,13 @@ fn read_all(project: &Project) -> usize {
     rows.len()
 }
 
-/// What a finished run of the specimen project has in its chain.
+/// What a finished run of the specimen project has in its chain: what it had when
+/// `repository-v1` was made, and provenance, which commits store since.
 fn finished() -> Vec<String> {
-    repository(&specimen("repository-v1")).contents("specimen")
+    let mut contents = repository(&specimen("repository-v1")).contents("specimen");
+    contents.push("\"run_provenance\" {} null".to_owned());
+    contents.sort();
+    contents
 }
 
 /// Fails unless an error says all of this.
@@ -148,7 +152,7 @@ fn a_committed_repository_is_read_and_gone_on_with() {
     let before = finished();
     let ran = run(&project, &[]).expect(0);
     assert!(ran.stderr.contains("4 files there already"), "{}", ran.stderr);
-    assert_eq!(read_all(&project), 18 + 14);
+    assert_eq!(read_all(&project), 18 + 14 + 1);
     assert_eq!(project.contents("specimen"), before);
     let rows = project.pantler(&["query", "collections", "--json"]).expect(0).json();
     let chain = rows.as_array().unwrap().iter().find(|row| row["name"] == "specimen").unwrap();
@@ -284,7 +288,7 @@ fn a_half_run_workspace_is_run_on_and_committed() {
 
     let partial = project.duplicate();
     partial.pantler(&[&commit[..], &["--partial"]].concat()).expect(0);
-    assert_eq!(read_all(&partial), 4 + 3 + 3 + 2);
+    assert_eq!(read_all(&partial), 4 + 3 + 3 + 2 + 1);
 
     let reverted = project.duplicate();
     reverted.pantler(&["workspace", "revert", &name, "--take-over"]).expect(0);

@@ -277,7 +277,7 @@ pub fn open_provenance(
                 }
             }
         }
-        if !reader.dataset_types()?.iter().any(|own| *own == provenance) {
+        if !reader.dataset_types()?.contains(&provenance) {
             return Ok((Vec::new(), searched));
         }
         let query = DatasetQuery {

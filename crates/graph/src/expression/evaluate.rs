@@ -1,6 +1,7 @@
 //! Evaluating: a machine with a stack of sorted sets.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeSet, HashSet},
     fmt,
     hash::Hash,
@@ -155,13 +156,14 @@ struct Machine<'a, G> {
 impl<G: ExpressionGraph> Machine<'_, G> {
     fn select(&mut self, selector: &Selector, at: &Range<usize>) -> Evaluated<Set<G::Node>, G> {
         let found = match selector {
-            Selector::Id(id) => match self.graph.find(*id).map_err(EvaluateError::Graph)? {
-                Some(node) => vec![node],
-                None => {
+            Selector::Id(id) => {
+                let found = self.graph.find(*id).map_err(EvaluateError::Graph)?;
+                let unknown = || {
                     let message = format!("no quantum and no dataset has the id {id} here");
-                    return Err(ExpressionError::new(self.text, at.clone(), message).into());
-                }
-            },
+                    ExpressionError::new(self.text, at.clone(), message)
+                };
+                vec![found.ok_or_else(unknown)?]
+            }
             Selector::Quanta => self.all_of(NodeKind::Quantum)?,
             Selector::Datasets => self.all_of(NodeKind::Dataset)?,
             Selector::State(StateWord::Dataset(state)) => {
@@ -243,13 +245,16 @@ impl<G: ExpressionGraph> Machine<'_, G> {
     }
 }
 
+/// A group, and the values that data IDs must have.
+type Constrained = (usize, Vec<(usize, KeyValue)>);
+
 /// The groups that have all dimensions, with values of their types.
 fn constrained(
     text: &str,
     groups: &[NodeGroup],
     named: &[usize],
     values: &[GivenValue],
-) -> Result<Vec<(usize, Vec<(usize, KeyValue)>)>, ExpressionError> {
+) -> Result<Vec<Constrained>, ExpressionError> {
     let position = |group: &NodeGroup, value: &GivenValue| {
         group.dimensions.iter().position(|(name, _)| name.as_str() == value.dimension)
     };
@@ -313,21 +318,20 @@ fn sorted<N: Ord>(mut nodes: Vec<N>) -> Set<N> {
 }
 
 /// What is kept of two sets, by whether it is in the first and in the second.
-fn merge<N: Ord + Copy>(a: &[N], b: &[N], keep: fn(bool, bool) -> bool) -> Set<N> {
+fn merge<N: Ord + Copy>(first: &[N], second: &[N], keep: fn(bool, bool) -> bool) -> Set<N> {
     let mut merged = Vec::new();
-    let (mut i, mut j) = (0, 0);
-    while i < a.len() || j < b.len() {
-        let order = match (a.get(i), b.get(j)) {
-            (Some(x), Some(y)) => x.cmp(y),
-            (Some(_), None) => std::cmp::Ordering::Less,
-            _ => std::cmp::Ordering::Greater,
+    let (mut first, mut second) = (first.iter().peekable(), second.iter().peekable());
+    loop {
+        let order = match (first.peek(), second.peek()) {
+            (Some(one), Some(other)) => one.cmp(other),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return merged,
         };
-        let node = if order.is_le() { a[i] } else { b[j] };
+        let from_first = if order.is_le() { first.next() } else { None };
+        let from_second = if order.is_ge() { second.next() } else { None };
         if keep(order.is_le(), order.is_ge()) {
-            merged.push(node);
+            merged.extend(from_first.or(from_second));
         }
-        i += usize::from(order.is_le());
-        j += usize::from(order.is_ge());
     }
-    merged
 }

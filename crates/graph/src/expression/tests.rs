@@ -216,7 +216,7 @@ impl Meaning {
 
 struct Edges {
     nodes: BTreeSet<GraphNode>,
-    edges: Vec<(GraphNode, GraphNode)>,
+    flow: Vec<(GraphNode, GraphNode)>,
     named: BTreeMap<&'static str, BTreeSet<GraphNode>>,
     months: BTreeMap<i64, BTreeSet<GraphNode>>,
 }
@@ -227,14 +227,14 @@ impl Edges {
     fn of(graph: &QuantumGraph) -> Self {
         let quanta = graph.quanta().map(GraphNode::Quantum);
         let nodes: BTreeSet<_> = quanta.chain(graph.datasets().map(GraphNode::Dataset)).collect();
-        let mut edges = Vec::new();
+        let mut flow = Vec::new();
         for index in graph.quanta() {
             let view = graph.quantum(index);
             let node = GraphNode::Quantum(index);
             for dataset in view.inputs.iter().flat_map(|inputs| inputs.datasets) {
-                edges.push((GraphNode::Dataset(*dataset), node));
+                flow.push((GraphNode::Dataset(*dataset), node));
             }
-            edges.extend(view.outputs.iter().map(|output| (node, GraphNode::Dataset(*output))));
+            flow.extend(view.outputs.iter().map(|output| (node, GraphNode::Dataset(*output))));
         }
         let of = |wanted: &dyn Fn(&str) -> bool| -> BTreeSet<GraphNode> {
             let listed: Vec<_> = nodes.iter().copied().collect();
@@ -255,7 +255,7 @@ impl Edges {
             })
         };
         let months = (1..=12).map(|m| (m, month(m))).collect();
-        Self { named: named.into_iter().collect(), months, nodes, edges }
+        Self { named: named.into_iter().collect(), months, nodes, flow }
     }
 
     /// Adds what edges lead to until nothing is added any more.
@@ -265,7 +265,7 @@ impl Edges {
         turn: fn((GraphNode, GraphNode)) -> (GraphNode, GraphNode),
     ) -> BTreeSet<GraphNode> {
         loop {
-            let edges = self.edges.iter().map(|edge| turn(*edge));
+            let edges = self.flow.iter().map(|edge| turn(*edge));
             let more: Vec<_> =
                 edges.filter(|(from, to)| set.contains(from) && !set.contains(to)).collect();
             if more.is_empty() {

@@ -160,7 +160,10 @@ pub(crate) fn start<W: Write + Seek>(
         .compression_method(CompressionMethod::Stored)
         .last_modified_time(zip::DateTime::default())
         .unix_permissions(0o644)
-        .large_file(!member.ends_with(".zst"));
+        .large_file(!matches!(
+            member,
+            HEADER | PIPELINE | DIMENSION_DATA | THIN_GRAPH | INIT_QUANTA | RUNNERS
+        ));
     zip.start_file(member, options).map_err(write_error)
 }
 

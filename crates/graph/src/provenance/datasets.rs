@@ -51,7 +51,7 @@ pub(super) fn encode(
     encoder.count(all().next().map_or(0, |first| first.index.get()));
     encoder.count(datasets.len());
     let width = all().next().map_or(0, |first| first.data_id.values().len());
-    rows::encode(&mut encoder, width, all().map(|dataset| &dataset.data_id));
+    rows::encode(&mut encoder, width, &all().map(|dataset| &dataset.data_id));
     encoder.numbers(all().map(|dataset| state_code(dataset.state)));
     let mut runs: Vec<&str> = all().map(|dataset| dataset.run.as_str()).collect();
     runs.sort_unstable();

@@ -47,7 +47,7 @@ pub(super) fn encode(task: usize, quanta: &[ProvenanceQuantum], edges: u64) -> B
     encoder.count(quanta.first().map_or(0, |first| first.index.get()));
     encoder.count(quanta.len());
     let width = quanta.first().map_or(0, |first| first.data_id.values().len());
-    rows::encode(&mut encoder, width, quanta.iter().map(|quantum| &quantum.data_id));
+    rows::encode(&mut encoder, width, &quanta.iter().map(|quantum| &quantum.data_id));
     encoder.numbers(quanta.iter().map(|quantum| status_code(quantum.status)));
     encoder.unsigned(edges);
     for connection in 0..quanta.first().map_or(0, |first| first.inputs.len()) {

@@ -432,13 +432,12 @@ impl<R: Read + Seek> ProvenanceReader<R> {
         while at < end {
             let number = at / edges::IN_BLOCK;
             let first = number * edges::IN_BLOCK;
-            let block = match self.edges.get(number) {
-                Some(block) => block,
-                None => {
-                    let block = self.block(self.spans.edges, before + number)?;
-                    let expected = edges::IN_BLOCK.min(self.header.edges - first);
-                    self.edges.put(number, edges::decode(&block, expected)?)
-                }
+            let block = if let Some(block) = self.edges.get(number) {
+                block
+            } else {
+                let block = self.block(self.spans.edges, before + number)?;
+                let expected = edges::IN_BLOCK.min(self.header.edges - first);
+                self.edges.put(number, edges::decode(&block, expected)?)
             };
             let upto = end.min(first + edges::IN_BLOCK);
             let local = |position: u64| usize::try_from(position - first).unwrap_or(usize::MAX);
@@ -451,12 +450,11 @@ impl<R: Read + Seek> ProvenanceReader<R> {
     /// Reads a block by its row in the table of offsets.
     fn block(&mut self, span: Span, row: u64) -> Result<Block, GraphFileError> {
         let (page, local) = offsets::place(row);
-        let rows = match self.offsets.get(page) {
-            Some(rows) => rows,
-            None => {
-                let rows = offsets::read_page(&mut self.file, &self.spans.offsets, page)?;
-                self.offsets.put(page, rows)
-            }
+        let rows = if let Some(rows) = self.offsets.get(page) {
+            rows
+        } else {
+            let rows = offsets::read_page(&mut self.file, &self.spans.offsets, page)?;
+            self.offsets.put(page, rows)
         };
         let offset = rows.get(local).ok_or_else(|| out_of_range(BLOCK_OFFSETS))?;
         Ok(block::read(&mut self.file, &span, *offset)?.0)

@@ -12,7 +12,7 @@ use crate::{
 pub(super) fn encode<'a>(
     encoder: &mut Encoder,
     width: usize,
-    rows: impl Iterator<Item = &'a DataId> + Clone,
+    rows: &(impl Iterator<Item = &'a DataId> + Clone),
 ) {
     for column in 0..width {
         let column = rows.clone().filter_map(|row| row.values().get(column));

@@ -42,7 +42,7 @@ pub fn write_provenance<W: Write + Seek>(
     write_json(&mut zip, RUNNERS, &runners, limits)?;
     let logs = write_logs(graph, records, &mut zip)?;
 
-    let mut all_offsets = write_metadata(graph, records, logs, &mut zip)?;
+    let mut all_offsets = write_metadata(graph, records, &logs, &mut zip)?;
     let quantum_blocks = write_quanta(graph, records, &mut zip)?;
     let dataset_blocks = write_datasets(graph, records, quantum_blocks.edges, &mut zip)?;
     all_offsets.extend(&quantum_blocks.offsets);
@@ -126,7 +126,7 @@ fn write_logs<W: Write + Seek>(
 fn write_metadata<W: Write + Seek>(
     graph: &QuantumGraph,
     records: &dyn ExecutionRecords,
-    logs: Vec<Option<LogV1>>,
+    logs: &[Option<LogV1>],
     zip: &mut ZipWriter<W>,
 ) -> Result<Vec<u64>, GraphFileError> {
     let mut member = Member::start(zip, METADATA)?;
