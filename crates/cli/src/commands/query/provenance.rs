@@ -57,6 +57,13 @@ pub(crate) struct Args {
     #[arg(long, requires = "output")]
     force: bool,
 
+    #[command(flatten)]
+    one: OneArgs,
+}
+
+/// What is known of one quantum.
+#[derive(Debug, clap::Args)]
+struct OneArgs {
     /// One quantum: its log or metadata
     #[arg(long, value_name = "UUID")]
     quantum: Option<QuantumId>,
@@ -112,8 +119,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
             .next(Next::command("query datasets run_provenance")));
     }
     let runs = count(runs, "RUN");
-    if let Some(id) = args.quantum {
-        return one(context, args, &mut graph, id, runs);
+    if let Some(id) = args.one.quantum {
+        return one(context, &args.one, &mut graph, id, runs);
     }
     let Some(parsed) = parsed else { return Ok(Status::Done) };
     let nodes = evaluate(&parsed, &mut graph)?;
@@ -169,7 +176,7 @@ fn unreadable(error: ProvenanceError) -> CommandError {
 /// Says what is known of one quantum.
 fn one(
     context: &Context,
-    args: &Args,
+    args: &OneArgs,
     graph: &mut Graph,
     id: QuantumId,
     runs: String,
