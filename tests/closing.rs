@@ -40,8 +40,8 @@ fn a_commit_is_one_closing_database_transaction_whatever_the_number_of_quanta() 
         let closed = close_workspace(&butler, &name, Closing::Commit).unwrap();
         assert_eq!((closed, commits.load(Ordering::SeqCst)), (Closed::Before, 2));
         drop(butler);
-        // Outputs, and a log for each quantum that said something.
-        assert_eq!(datasets(&project, &["--collections", &name]).len(), n + 1 + n);
+        // Outputs, a log for each quantum that said something, and provenance.
+        assert_eq!(datasets(&project, &["--collections", &name]).len(), n + 1 + n + 1);
     }
 }
 

@@ -26,6 +26,7 @@ mod main_job;
 mod model;
 mod moved;
 mod players;
+mod provenance;
 mod races;
 mod reading;
 mod scale;

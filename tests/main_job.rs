@@ -31,8 +31,8 @@ fn a_run_says_what_it_did_and_how_to_see_it() {
         let line = text.lines().find_map(|line| line.strip_prefix(start));
         line.unwrap_or_else(|| panic!("no {start:?} in\n{text}")).to_owned()
     };
-    // 24 + 2 × 2 + 3 outputs and 27 logs.
-    assert!(line("committed ").starts_with("58 datasets in "), "{text}");
+    // 24 + 2 × 2 + 3 outputs, 27 logs, and provenance.
+    assert!(line("committed ").starts_with("59 datasets in "), "{text}");
     let folder = line("results: weather, with ");
     let folder = folder.rsplit("; ").next().unwrap();
     assert!(camino::Utf8Path::new(folder).join("comparison_svg").is_dir(), "{folder}");
@@ -66,11 +66,11 @@ fn a_second_run_skips_what_is_there_and_comes_first_in_the_chain() {
     assert_eq!(chain["children"], serde_json::json!([newest, earlier, "weather/raw"]));
 
     let all = datasets(&project, &["--collections", "weather"]);
-    assert_eq!(all.len(), 24 + 58 + 58);
+    assert_eq!(all.len(), 24 + 59 + 59);
     let found = datasets(&project, &["--collections", "weather", "--find-first"]);
     let ids: BTreeSet<String> =
         found.iter().map(|row| format!("{} {}", row["dataset_type"], row["data_id"])).collect();
-    assert_eq!((found.len(), ids.len()), (24 + 58, 24 + 58));
+    assert_eq!((found.len(), ids.len()), (24 + 59, 24 + 59));
     for row in &found {
         let raw = row["dataset_type"] == "hourly";
         assert_eq!(row["run"], if raw { "weather/raw" } else { newest }, "{row}");

@@ -9,7 +9,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use pantler::graph::{GraphReader, read, write};
+use pantler::graph::{GraphNode, GraphReader, ProvenanceReader, read, write};
 use pantler_testkit::{Project, Ran, copy_tree};
 use serde_json::json;
 
@@ -91,9 +91,13 @@ fn read_all(project: &Project) -> usize {
     rows.len()
 }
 
-/// What a finished run of the specimen project has in its chain.
+/// What a finished run of the specimen project has in its chain: what it had when
+/// `repository-v1` was made, and provenance, which commits store since.
 fn finished() -> Vec<String> {
-    repository(&specimen("repository-v1")).contents("specimen")
+    let mut contents = repository(&specimen("repository-v1")).contents("specimen");
+    contents.push("\"run_provenance\" {} null".to_owned());
+    contents.sort();
+    contents
 }
 
 /// Fails unless an error says all of this.
@@ -148,7 +152,7 @@ fn a_committed_repository_is_read_and_gone_on_with() {
     let before = finished();
     let ran = run(&project, &[]).expect(0);
     assert!(ran.stderr.contains("4 files there already"), "{}", ran.stderr);
-    assert_eq!(read_all(&project), 18 + 14);
+    assert_eq!(read_all(&project), 18 + 14 + 1);
     assert_eq!(project.contents("specimen"), before);
     let rows = project.pantler(&["query", "collections", "--json"]).expect(0).json();
     let chain = rows.as_array().unwrap().iter().find(|row| row["name"] == "specimen").unwrap();
@@ -284,7 +288,7 @@ fn a_half_run_workspace_is_run_on_and_committed() {
 
     let partial = project.duplicate();
     partial.pantler(&[&commit[..], &["--partial"]].concat()).expect(0);
-    assert_eq!(read_all(&partial), 4 + 3 + 3 + 2);
+    assert_eq!(read_all(&partial), 4 + 3 + 3 + 2 + 1);
 
     let reverted = project.duplicate();
     reverted.pantler(&["workspace", "revert", &name, "--take-over"]).expect(0);
@@ -339,6 +343,50 @@ fn a_truncated_graph_file_is_an_error() {
     ] {
         assert!(error.to_string().starts_with("this is not a whole graph file: "), "{error}");
     }
+}
+
+#[test]
+fn a_provenance_file_is_read_node_by_node() {
+    let path = specimen("provenance-v1").join("provenance.zip");
+    let mut reader = ProvenanceReader::open(File::open(&path).unwrap()).unwrap();
+    assert_eq!(reader.producer(), "pantler 0.1.0");
+    let counts = reader.counts();
+    assert_eq!((counts.quanta, counts.datasets), (7, 21));
+    let (mut statuses, mut attempts, mut logs) = (Vec::new(), 0, 0);
+    for task in 0..reader.tasks().len() {
+        for index in reader.tasks()[task].indices() {
+            let quantum = reader.quantum(index).unwrap();
+            let found = reader.find(*quantum.id.as_uuid()).unwrap();
+            assert_eq!(found, Some(GraphNode::Quantum(index)));
+            for input in quantum.inputs.iter().flatten() {
+                assert!(reader.readers(*input).unwrap().contains(&index));
+            }
+            for output in &quantum.outputs {
+                assert_eq!(reader.dataset(*output).unwrap().producer, Some(index));
+            }
+            statuses.push(format!("{} {}", quantum.task, quantum.status.name()));
+            for attempt in reader.execution(index).unwrap().attempts {
+                attempts += 1;
+                let runner = reader.runner(attempt.runner).unwrap();
+                assert_eq!(runner.process.as_ref().unwrap().host, "specimen");
+            }
+            let mut log = Vec::new();
+            reader.copy_log(index, &mut log).unwrap();
+            logs += log.len();
+        }
+    }
+    // As the journal of `changed-v2` says.
+    let expected = [
+        "daily poisoned",
+        "daily succeeded",
+        "daily built",
+        "daily accepted",
+        "year poisoned",
+        "year built",
+        "compare poisoned",
+    ];
+    assert_eq!(statuses, expected);
+    assert_eq!((attempts, logs), (7, 61));
 }
 
 #[test]

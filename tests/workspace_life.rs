@@ -365,7 +365,7 @@ fn a_partial_commit_keeps_what_succeeded_and_all_logs() {
     let copies = datasets(&project, &["copy", "--collections", "toy"]);
     let items: Vec<_> = copies.iter().map(|row| &row["data_id"]["item"]).collect();
     assert_eq!(items, ["a", "c"]);
-    assert_eq!(datasets(&project, &["--collections", &name]).len(), 2 + 3);
+    assert_eq!(datasets(&project, &["--collections", &name]).len(), 2 + 3 + 1);
 
     let logs = datasets(&project, &["copy_log", "--collections", "toy"]);
     assert_eq!(logs.len(), 3);

@@ -3,7 +3,7 @@
 use pantler_core::{CollectionName, QuantumId, TaskLabel};
 use pantler_direct::SystemClock;
 use pantler_exec::transitions::{Change, Target, Transition};
-use pantler_graph::QuantumGraph;
+use pantler_graph::{Expression, QuantumGraph};
 use pantler_workspace::{Transitioned, WorkspaceClient};
 use serde_json::{Value, json};
 
@@ -31,6 +31,10 @@ pub(crate) struct TransitionArgs {
     #[arg(long, value_name = "LABEL", conflicts_with = "quanta")]
     pub(crate) task: Option<TaskLabel>,
 
+    /// All of the quanta that an expression means to which it can happen
+    #[arg(long, value_name = "EXPR", conflicts_with_all = ["quanta", "task"])]
+    pub(crate) expr: Option<String>,
+
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -48,8 +52,12 @@ pub(crate) fn run(
     transition: Transition,
     client: &WorkspaceClient,
 ) -> CommandResult {
-    let target = target(args, failed)?;
+    let chosen = target(args, failed)?;
     let graph = client.graph()?;
+    let target = match (&args.expr, chosen) {
+        (Some(text), _) => Target::Among(client.select(&graph, &expression(text)?)?),
+        (None, chosen) => chosen,
+    };
     let done = if args.dry_run {
         client.plan_transition(&graph, transition, &target)?
     } else {
@@ -63,15 +71,22 @@ pub(crate) fn run(
     Ok(Status::Done)
 }
 
+/// Reads an expression.
+pub(crate) fn expression(text: &str) -> Result<Expression, CommandError> {
+    Expression::parse(text).map_err(|error| CommandError::usage(error).state("nothing has changed"))
+}
+
 fn target(args: &TransitionArgs, failed: bool) -> Result<Target, CommandError> {
     if !args.quanta.is_empty() {
         return Ok(Target::Quanta(args.quanta.clone()));
     }
-    if args.task.is_none() && !failed {
+    if args.task.is_none() && args.expr.is_none() && !failed {
         let status = Next::command(format_args!("workspace status {} --json", args.name));
-        return Err(CommandError::usage("no quantum is named: give UUIDs, --task or --failed")
-            .state("nothing has changed")
-            .next(status));
+        return Err(CommandError::usage(
+            "no quantum is named: give UUIDs, --task, --expr or --failed",
+        )
+        .state("nothing has changed")
+        .next(status));
     }
     Ok(Target::Matching { task: args.task.clone(), failed })
 }

@@ -18,6 +18,7 @@ mod clock;
 mod command;
 mod current;
 mod environment;
+mod execution;
 mod failure;
 pub mod journal;
 pub mod layout;
@@ -40,6 +41,7 @@ pub mod transitions;
 pub use clock::Clock;
 pub use current::{Success, current_successes};
 pub use environment::Environment;
+pub use execution::{dataset_states, execution_statuses};
 pub use failure::FailureReason;
 pub use journal::{
     Finish, JournalError, JournalState, JournalWriter, LogSlice, Outcome, QuantumHistory,

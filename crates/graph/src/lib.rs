@@ -11,19 +11,23 @@
 //! - `graph`: the graph in memory, by index
 //! - `merge`: several graphs of one workspace as one
 //! - `format`: the `.qg` file, version 1 (its layout is described there)
+//! - `provenance`: what happened in a RUN, as a file of which parts are read
 //! - `export`: JSON, `GraphML`, DOT, Mermaid, SVG
+//! - `expression`: which quanta and datasets are meant, as people say it
 //!
 //! Nothing here touches a file system, a database or a clock.
 
 mod build;
 mod dataset;
 mod export;
+mod expression;
 mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod graph;
 mod merge;
 mod pipeline;
+mod provenance;
 #[cfg(test)]
 mod testing;
 mod values;
@@ -33,7 +37,13 @@ pub use build::{
     PartialDataId, PruneReason, Pruned, build, build_part, explain,
 };
 pub use dataset::{DatasetOrigin, GraphDataset, InputArtifact};
-pub use export::{ExportError, ExportFormat, PICTURE_LIMIT, export_graph, export_pipeline};
+pub use export::{
+    ExportError, ExportFormat, PICTURE_LIMIT, export_graph, export_pipeline, export_provenance,
+};
+pub use expression::{
+    Constraints, DatasetState, EvaluateError, ExecutionStatus, Expression, ExpressionError,
+    ExpressionGraph, GraphNode, NodeGroup, NodeKind, PredictedGraph,
+};
 pub use format::{
     GraphCounts, GraphFileError, GraphReader, StoredInputs, StoredOutput, StoredQuantum, read,
     write,
@@ -46,4 +56,10 @@ pub use pipeline::{
     Bindings, CommandTemplate, ConfigValue, ExpandError, Fault, FaultKind, InputDefinition,
     OutputDefinition, Pipeline, PipelineError, ResolvedInput, ResolvedOutput, ResolvedPipeline,
     ResolvedTask, TaskBody, TaskDefinition, Template, TemplateError,
+};
+pub use provenance::{
+    Attempt, AttemptEnd, DescribedDataset, DescribedQuantum, ExecutionRecords, ProvenanceCounts,
+    ProvenanceDataset, ProvenanceError, ProvenanceGraph, ProvenanceQuantum, ProvenanceReader,
+    ProvenanceSource, ProvenanceTask, ProvenanceType, ProvenanceView, QuantumExecution,
+    RUN_PROVENANCE, RunNode, Runner, TakenOver, write_provenance,
 };

@@ -155,6 +155,18 @@ impl WorkspaceClient {
         Ok(WorkspaceStatus::of(graph, &journal))
     }
 
+    /// Where each of its quanta stands, by position.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::Journal`] naming file and line if a segment is damaged.
+    pub fn execution_statuses(
+        &self,
+        graph: &QuantumGraph,
+    ) -> Result<Vec<pantler_graph::ExecutionStatus>, WorkspaceError> {
+        let journal = JournalState::read(&layout::journal_dir(&self.root))?;
+        Ok(pantler_exec::execution_statuses(graph, &journal))
+    }
+
     /// The quanta whose last attempt failed.
     ///
     /// # Errors

@@ -51,7 +51,7 @@ pub fn create(
     request: &WorkspaceRequest,
 ) -> Result<WorkspaceClient, WorkspaceError> {
     let pipeline = read_pipeline(&request.pipeline)?;
-    resolve(butler, &pipeline)?;
+    check_provenance(butler, &resolve(butler, &pipeline)?)?;
     let (searched, input_runs) = butler.registry().read(|reader| {
         if reader.collection(&request.run)?.is_some()
             && reader.transaction(&name_of(&request.run))?.is_none()
@@ -112,6 +112,23 @@ pub fn create(
             Err(WorkspaceError::NameInUse { name: request.run.clone(), owner, process })
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Refuses what would keep the commit from storing provenance, before anything is run.
+fn check_provenance(
+    butler: &DirectButler,
+    pipeline: &ResolvedPipeline,
+) -> Result<(), WorkspaceError> {
+    let own = crate::provenance::dataset_type();
+    let outputs = pipeline.tasks().iter().flat_map(|task| &task.outputs);
+    if outputs.into_iter().any(|output| output.dataset_type.name == own.name) {
+        return Err(WorkspaceError::ReservedType(own.name.clone()));
+    }
+    let types = butler.registry().read(Reader::dataset_types)?;
+    match types.iter().find(|registered| registered.name == own.name) {
+        Some(registered) => registered.check_same(&own).map_err(WorkspaceError::ProvenanceType),
+        None => Ok(()),
     }
 }
 

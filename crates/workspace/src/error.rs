@@ -141,6 +141,17 @@ pub enum WorkspaceError {
     /// Quanta could not be accepted, poisoned or reset.
     #[error(transparent)]
     Transition(#[from] TransitionError),
+    /// An expression means no quantum.
+    #[error(transparent)]
+    Select(#[from] crate::SelectError),
+    /// A task writes a dataset type that the commit itself writes.
+    #[error(
+        "dataset type `{0}` cannot be written by a task: it is that of the provenance of a RUN"
+    )]
+    ReservedType(pantler_core::DatasetTypeName),
+    /// The dataset type of provenance is something else in this repository.
+    #[error("the provenance of RUNs cannot be stored in this repository")]
+    ProvenanceType(#[source] pantler_core::DatasetTypeError),
     /// The run could not go on.
     #[error(transparent)]
     Run(#[from] RunError),

@@ -8,6 +8,7 @@
 //!   runner.lock             held by the one process that runs quanta (`pantler-exec`)
 //!   journal/<runner>.jsonl  what happened to each quantum, one segment a runner (`pantler-exec`)
 //!   logs/<runner>.log       what the quanta of that runner said (`pantler-exec`)
+//!   provenance.zip          made by a commit on its way into the storage (`provenance.rs`)
 //!   scratch/                where commands work (`pantler-exec`)
 //! ```
 //!
@@ -31,4 +32,9 @@ pub fn graph_files(root: &Utf8Path) -> Vec<Utf8PathBuf> {
 /// Whether a quantum graph has been built.
 pub fn has_graph(root: &Utf8Path) -> bool {
     graph_file(root, 1).exists()
+}
+
+/// What happened here, before it is stored.
+pub(crate) fn provenance_file(root: &Utf8Path) -> Utf8PathBuf {
+    root.join("provenance.zip")
 }

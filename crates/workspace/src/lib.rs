@@ -11,6 +11,7 @@
 //! | `client.rs` | opens a root without the database: status, run |
 //! | `transitions.rs` | accept, poison, reset of quanta |
 //! | `close.rs` | commit, revert, abandon of a workspace by name |
+//! | `provenance.rs` | what happened, stored by a commit and found again; quanta by expression |
 //! | `list.rs` | open workspaces |
 //! | `butler.rs` | workspaces asked for through a repository's client |
 //! | `reader.rs` | an open workspace as a `LimitedButler` |
@@ -27,6 +28,7 @@ pub mod kind;
 pub mod layout;
 mod list;
 pub mod project;
+pub mod provenance;
 mod reader;
 mod transitions;
 
@@ -38,5 +40,6 @@ pub use create::{WorkspaceRequest, create, open_butler};
 pub use error::WorkspaceError;
 pub use kind::WorkspaceTransaction;
 pub use list::{WorkspaceInfo, list};
+pub use provenance::{RunProvenances, SelectError, open_provenance};
 pub use reader::WorkspaceReader;
 pub use transitions::Transitioned;

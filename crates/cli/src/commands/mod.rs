@@ -4,7 +4,7 @@ mod check;
 mod collection;
 mod dataset_type;
 mod get;
-mod graph;
+pub(crate) mod graph;
 mod ingest;
 mod init;
 mod put;

@@ -435,6 +435,10 @@ fn workspace(error: &WorkspaceError) -> Sorted {
                 Next::command(format_args!("workspace revert {name}")),
             ])),
         },
+        WorkspaceError::ReservedType(_) => {
+            unchanged.then(Next::plain("give the dataset type another name in the pipeline"))
+        }
+        WorkspaceError::ProvenanceType(_) => unchanged.then(Next::command("dataset-type list")),
         WorkspaceError::Transition(source) => transition(source),
         WorkspaceError::Run(source) => run(source),
         WorkspaceError::Datastore(source) => datastore(source),

@@ -42,6 +42,7 @@
 //! whose finish is not known (a power loss took it) says nothing: the attempt was cut off.
 
 mod event;
+mod finishes;
 mod history;
 mod line;
 mod segment;

@@ -27,6 +27,8 @@ pub enum Transition {
 pub enum Target {
     /// These; one to which it cannot happen is an error.
     Quanta(Vec<QuantumId>),
+    /// All of these to which it can happen.
+    Among(Vec<QuantumId>),
     /// All to which it can happen.
     Matching {
         /// Of this task only.
@@ -127,6 +129,14 @@ pub fn select(
             let find = |id: &QuantumId| graph.find(*id).ok_or(TransitionError::UnknownQuantum(*id));
             let found: BTreeSet<QuantumIndex> = ids.iter().map(find).collect::<Result<_, _>>()?;
             Ok(found.into_iter().collect())
+        }
+        Target::Among(ids) => {
+            let mut found = select(graph, journal, transition, &Target::Quanta(ids.clone()))?;
+            found.retain(|index| {
+                let history = journal.quantum(graph.quantum_id(*index));
+                history.is_some_and(|history| transition.concerns(history))
+            });
+            Ok(found)
         }
         Target::Matching { task, failed } => {
             if let Some(task) = task

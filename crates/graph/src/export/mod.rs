@@ -5,7 +5,7 @@
 //! what is written.
 //!
 //! - `source`: steps, data and who reads what, of either kind of graph
-//! - `quanta`, `tasks`: the two kinds
+//! - `quanta`, `tasks`: the two kinds; `provenance`: a part of what was executed
 //! - one file per format; `layout` places the nodes of a picture
 //!
 //! Nodes are written as they are visited, in the order of the graph, so time is linear
@@ -17,6 +17,7 @@ mod graphml;
 mod json;
 mod layout;
 mod mermaid;
+mod provenance;
 mod quanta;
 mod source;
 mod svg;
@@ -26,8 +27,8 @@ mod tests;
 
 use std::io::{self, Write};
 
-use self::{quanta::Quanta, source::Source as _, tasks::Tasks};
-use crate::{graph::QuantumGraph, pipeline::ResolvedPipeline};
+use self::{provenance::Executed, quanta::Quanta, source::Source, tasks::Tasks};
+use crate::{ProvenanceView, graph::QuantumGraph, pipeline::ResolvedPipeline};
 
 /// The quanta and datasets that an SVG picture of a quantum graph has at most.
 pub const PICTURE_LIMIT: usize = 200;
@@ -83,12 +84,7 @@ pub fn export_graph(
         ExportFormat::Mermaid => mermaid::write(&Quanta::new(graph), out)?,
         ExportFormat::Svg => {
             let source = Quanta::new(graph);
-            let data =
-                (0..source.datum_count()).filter(|datum| !source.is_unread_log(*datum)).count();
-            let count = source.step_count() + data;
-            if count > PICTURE_LIMIT {
-                return Err(ExportError::TooLarge { count, limit: PICTURE_LIMIT });
-            }
+            check_size(&source)?;
             svg::write(&source, out)?;
         }
     }
@@ -111,6 +107,39 @@ pub fn export_pipeline(
         ExportFormat::Dot => dot::write(&source, out)?,
         ExportFormat::Mermaid => mermaid::write(&source, out)?,
         ExportFormat::Svg => svg::write(&source, out)?,
+    }
+    Ok(())
+}
+
+/// Writes a part of provenance: a node for each quantum and each dataset of it. JSON is the
+/// caller's: nothing is written for [`ExportFormat::Json`].
+///
+/// # Errors
+/// As [`export_graph`].
+pub fn export_provenance(
+    view: &ProvenanceView,
+    format: ExportFormat,
+    out: &mut dyn Write,
+) -> Result<(), ExportError> {
+    let source = Executed::new(view);
+    match format {
+        ExportFormat::Json => {}
+        ExportFormat::GraphMl => graphml::write(&source, out)?,
+        ExportFormat::Dot => dot::write(&source, out)?,
+        ExportFormat::Mermaid => mermaid::write(&source, out)?,
+        ExportFormat::Svg => {
+            check_size(&source)?;
+            svg::write(&source, out)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_size(source: &dyn Source) -> Result<(), ExportError> {
+    let data = (0..source.datum_count()).filter(|datum| !source.is_unread_log(*datum)).count();
+    let count = source.step_count() + data;
+    if count > PICTURE_LIMIT {
+        return Err(ExportError::TooLarge { count, limit: PICTURE_LIMIT });
     }
     Ok(())
 }

@@ -22,24 +22,24 @@ const SUM: usize = 8;
 const PAGE: u64 = (SUM + ROW * ROWS) as u64;
 
 /// Offsets have 48 bits.
-pub(super) const MAX_OFFSET: u64 = 1 << 48;
+pub(crate) const MAX_OFFSET: u64 = 1 << 48;
 
 /// One row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Address {
-    pub(super) id: QuantumId,
-    pub(super) index: u32,
-    pub(super) offset: u64,
+pub(crate) struct Address {
+    pub(crate) id: QuantumId,
+    pub(crate) index: u32,
+    pub(crate) offset: u64,
 }
 
 /// How long the table is with `quanta` rows.
-pub(super) fn length(quanta: u64) -> Option<u64> {
+pub(crate) fn length(quanta: u64) -> Option<u64> {
     let sums = quanta.div_ceil(ROWS as u64).checked_mul(SUM as u64)?;
     quanta.checked_mul(ROW as u64)?.checked_add(sums)
 }
 
 /// The table as pages of bytes, from rows sorted by id.
-pub(super) fn pages(rows: impl Iterator<Item = Address>) -> impl Iterator<Item = Vec<u8>> {
+pub(crate) fn pages(rows: impl Iterator<Item = Address>) -> impl Iterator<Item = Vec<u8>> {
     let mut rows = rows.peekable();
     std::iter::from_fn(move || {
         rows.peek()?;
@@ -56,12 +56,12 @@ pub(super) fn pages(rows: impl Iterator<Item = Address>) -> impl Iterator<Item =
 }
 
 /// The number of pages in `span`.
-pub(super) fn page_count(span: &Span) -> u64 {
+pub(crate) fn page_count(span: &Span) -> u64 {
     span.len.div_ceil(PAGE)
 }
 
 /// The rows of page `number`; not empty.
-pub(super) fn read_page<R: Read + Seek>(
+pub(crate) fn read_page<R: Read + Seek>(
     reader: &mut R,
     span: &Span,
     number: u64,
@@ -84,7 +84,7 @@ pub(super) fn read_page<R: Read + Seek>(
 }
 
 /// Finds a quantum.
-pub(super) fn find<R: Read + Seek>(
+pub(crate) fn find<R: Read + Seek>(
     reader: &mut R,
     span: &Span,
     id: QuantumId,

@@ -18,20 +18,20 @@ use super::{GraphFileError, container::Span};
 const HEADER: usize = 20;
 
 /// No block is larger than this, decompressed: what a hostile file can make us hold.
-pub(super) const MAX_BLOCK: u32 = 64 << 20;
+pub(crate) const MAX_BLOCK: u32 = 64 << 20;
 
 const LEVEL: i32 = 6;
 
 /// A block's two parts.
 #[derive(Debug)]
-pub(super) struct Block {
-    pub(super) plain: Vec<u8>,
-    pub(super) data: Vec<u8>,
+pub(crate) struct Block {
+    pub(crate) plain: Vec<u8>,
+    pub(crate) data: Vec<u8>,
 }
 
 impl Block {
     /// The block as bytes.
-    pub(super) fn encode(&self, member: &'static str) -> Result<Vec<u8>, GraphFileError> {
+    pub(crate) fn encode(&self, member: &'static str) -> Result<Vec<u8>, GraphFileError> {
         let size = (self.plain.len() + self.data.len()) as u64;
         let too_large = || GraphFileError::TooLarge { member, size, limit: MAX_BLOCK.into() };
         if size > MAX_BLOCK.into() {
@@ -52,7 +52,7 @@ impl Block {
 }
 
 /// Reads the block that starts `offset` bytes into `span`; gives the offset of the next.
-pub(super) fn read<R: Read + Seek>(
+pub(crate) fn read<R: Read + Seek>(
     reader: &mut R,
     span: &Span,
     offset: u64,
@@ -100,7 +100,7 @@ pub(super) fn read<R: Read + Seek>(
 }
 
 /// The first eight bytes of the blake3 digest of all parts.
-pub(super) fn checksum(head: &[u8], parts: &[&[u8]]) -> [u8; 8] {
+pub(crate) fn checksum(head: &[u8], parts: &[&[u8]]) -> [u8; 8] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(head);
     for part in parts {

@@ -4,13 +4,13 @@ use pantler_core::{KeyType, KeyValue};
 
 /// Appends; the counterpart of [`Decoder`].
 #[derive(Debug, Default)]
-pub(super) struct Encoder {
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Encoder {
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Encoder {
     /// Seven bits a byte, the lowest first.
-    pub(super) fn unsigned(&mut self, mut value: u64) {
+    pub(crate) fn unsigned(&mut self, mut value: u64) {
         loop {
             let low = u8::try_from(value & 0x7f).expect("seven bits");
             value >>= 7;
@@ -21,7 +21,7 @@ impl Encoder {
         }
     }
 
-    pub(super) fn count(&mut self, value: usize) {
+    pub(crate) fn count(&mut self, value: usize) {
         self.unsigned(value as u64);
     }
 
@@ -30,13 +30,13 @@ impl Encoder {
         self.unsigned((value << 1).cast_unsigned() ^ (value >> 63).cast_unsigned());
     }
 
-    pub(super) fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         self.count(text.len());
         self.bytes.extend_from_slice(text.as_bytes());
     }
 
     /// Numbers as differences.
-    pub(super) fn numbers(&mut self, numbers: impl IntoIterator<Item = u32>) {
+    pub(crate) fn numbers(&mut self, numbers: impl IntoIterator<Item = u32>) {
         let mut last = 0;
         for number in numbers {
             self.signed(i64::from(number) - last);
@@ -45,7 +45,7 @@ impl Encoder {
     }
 
     /// Texts as what they share with the one before, and the rest.
-    pub(super) fn texts<'a>(&mut self, texts: impl IntoIterator<Item = &'a str>) {
+    pub(crate) fn texts<'a>(&mut self, texts: impl IntoIterator<Item = &'a str>) {
         let mut last = "";
         for text in texts {
             let mut shared = last.bytes().zip(text.bytes()).take_while(|(a, b)| a == b).count();
@@ -59,7 +59,7 @@ impl Encoder {
     }
 
     /// Sorted values of one dimension.
-    pub(super) fn values<'a>(&mut self, values: &[&'a KeyValue]) {
+    pub(crate) fn values<'a>(&mut self, values: &[&'a KeyValue]) {
         self.count(values.len());
         let mut last = 0_i64;
         for value in values {
@@ -78,13 +78,13 @@ impl Encoder {
 
 /// Reads what [`Encoder`] wrote; never more items than there are bytes for.
 #[derive(Debug)]
-pub(super) struct Decoder<'a> {
+pub(crate) struct Decoder<'a> {
     bytes: &'a [u8],
 }
 
 /// Bytes that no encoder wrote.
 #[derive(Debug)]
-pub(super) struct Garbled(pub(super) String);
+pub(crate) struct Garbled(pub(crate) String);
 
 type Decoded<T> = Result<T, Garbled>;
 
@@ -93,11 +93,11 @@ fn garbled<T>(what: &str) -> Decoded<T> {
 }
 
 impl<'a> Decoder<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
-    pub(super) fn take(&mut self, n: usize) -> Decoded<&'a [u8]> {
+    pub(crate) fn take(&mut self, n: usize) -> Decoded<&'a [u8]> {
         match self.bytes.split_at_checked(n) {
             Some((taken, rest)) => {
                 self.bytes = rest;
@@ -107,7 +107,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    pub(super) fn unsigned(&mut self) -> Decoded<u64> {
+    pub(crate) fn unsigned(&mut self) -> Decoded<u64> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.take(1)?[0];
@@ -125,21 +125,21 @@ impl<'a> Decoder<'a> {
     }
 
     /// A count of things that take at least a byte each.
-    pub(super) fn count(&mut self) -> Decoded<usize> {
+    pub(crate) fn count(&mut self) -> Decoded<usize> {
         match usize::try_from(self.unsigned()?) {
             Ok(count) if count <= self.bytes.len() => Ok(count),
             _ => garbled("a count is larger than what follows"),
         }
     }
 
-    pub(super) fn small(&mut self) -> Decoded<u32> {
+    pub(crate) fn small(&mut self) -> Decoded<u32> {
         match u32::try_from(self.unsigned()?) {
             Ok(value) => Ok(value),
             Err(_) => garbled("a number is too large"),
         }
     }
 
-    pub(super) fn text(&mut self) -> Decoded<&'a str> {
+    pub(crate) fn text(&mut self) -> Decoded<&'a str> {
         let n = self.count()?;
         match std::str::from_utf8(self.take(n)?) {
             Ok(text) => Ok(text),
@@ -148,7 +148,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// `n` numbers, each less than `limit`.
-    pub(super) fn numbers(&mut self, n: usize, limit: u64) -> Decoded<Vec<u32>> {
+    pub(crate) fn numbers(&mut self, n: usize, limit: u64) -> Decoded<Vec<u32>> {
         if n > self.bytes.len() {
             return garbled("a count is larger than what follows");
         }
@@ -167,7 +167,7 @@ impl<'a> Decoder<'a> {
         Ok(numbers)
     }
 
-    pub(super) fn texts(&mut self, n: usize) -> Decoded<Vec<String>> {
+    pub(crate) fn texts(&mut self, n: usize) -> Decoded<Vec<String>> {
         if n > self.bytes.len() {
             return garbled("a count is larger than what follows");
         }
@@ -187,7 +187,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Sorted values of a dimension with keys of type `key_type`.
-    pub(super) fn values(&mut self, key_type: KeyType) -> Decoded<Vec<KeyValue>> {
+    pub(crate) fn values(&mut self, key_type: KeyType) -> Decoded<Vec<KeyValue>> {
         let n = self.count()?;
         let values: Vec<KeyValue> = match key_type {
             KeyType::Integer => {
@@ -217,7 +217,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    pub(super) fn end(&self) -> Decoded<()> {
+    pub(crate) fn end(&self) -> Decoded<()> {
         if self.bytes.is_empty() { Ok(()) } else { garbled("something follows its end") }
     }
 }

@@ -7,14 +7,15 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter, result::ZipError, write::Sim
 
 use super::GraphFileError;
 
-pub(super) const HEADER: &str = "header.json.zst";
-pub(super) const PIPELINE: &str = "pipeline.json.zst";
-pub(super) const DIMENSION_DATA: &str = "dimension_data.json.zst";
-pub(super) const THIN_GRAPH: &str = "thin_graph.json.zst";
-pub(super) const INIT_QUANTA: &str = "init_quanta.json.zst";
-pub(super) const INPUT_DATASETS: &str = "input_datasets";
-pub(super) const QUANTUM_DATASETS: &str = "quantum_datasets";
-pub(super) const QUANTA: &str = "quanta";
+pub(crate) const HEADER: &str = "header.json.zst";
+pub(crate) const PIPELINE: &str = "pipeline.json.zst";
+pub(crate) const DIMENSION_DATA: &str = "dimension_data.json.zst";
+pub(crate) const THIN_GRAPH: &str = "thin_graph.json.zst";
+pub(crate) const INIT_QUANTA: &str = "init_quanta.json.zst";
+pub(crate) const INPUT_DATASETS: &str = "input_datasets";
+pub(crate) const QUANTUM_DATASETS: &str = "quantum_datasets";
+pub(crate) const QUANTA: &str = "quanta";
+pub(crate) const RUNNERS: &str = "runners.json.zst";
 
 const MIB: u64 = 1 << 20;
 
@@ -22,17 +23,17 @@ const MIB: u64 = 1 << 20;
 /// quantum and existing dataset, which take at least 26 bytes of it each. Writing
 /// applies the same limits, so what was written can be read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     nodes: u64,
 }
 
 impl Limits {
-    pub(super) fn new(quanta: u32, existing: u32) -> Self {
+    pub(crate) fn new(quanta: u32, existing: u32) -> Self {
         Self { nodes: u64::from(quanta) + u64::from(existing) }
     }
 
     /// Inputs of all quanta together.
-    pub(super) fn edges(self) -> u64 {
+    pub(crate) fn edges(self) -> u64 {
         64 * MIB + 256 * self.nodes
     }
 
@@ -40,7 +41,7 @@ impl Limits {
     fn json(self, member: &str, len: u64) -> u64 {
         match member {
             THIN_GRAPH | DIMENSION_DATA => 64 * MIB + 256 * self.nodes + 64 * len,
-            PIPELINE => 16 * MIB,
+            PIPELINE | RUNNERS => 16 * MIB,
             _ => MIB,
         }
     }
@@ -53,22 +54,22 @@ const LEVEL: i32 = 6;
 
 /// Where the content of a member stands in the file, uncompressed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Span {
-    pub(super) member: &'static str,
-    pub(super) start: u64,
-    pub(super) len: u64,
+pub(crate) struct Span {
+    pub(crate) member: &'static str,
+    pub(crate) start: u64,
+    pub(crate) len: u64,
 }
 
 /// A graph file whose directory was read.
 #[derive(Debug)]
-pub(super) struct Container<R> {
+pub(crate) struct Container<R> {
     archive: ZipArchive<R>,
     /// Nothing in the file can need more bytes.
     file_len: u64,
 }
 
 impl<R: Read + Seek> Container<R> {
-    pub(super) fn open(mut reader: R) -> Result<Self, GraphFileError> {
+    pub(crate) fn open(mut reader: R) -> Result<Self, GraphFileError> {
         let file_len = reader.seek(SeekFrom::End(0)).map_err(|e| GraphFileError::read("", e))?;
         let archive = ZipArchive::new(reader).map_err(|error| match error {
             ZipError::Io(source) if source.kind() != io::ErrorKind::UnexpectedEof => {
@@ -80,7 +81,7 @@ impl<R: Read + Seek> Container<R> {
     }
 
     /// Where a member stands.
-    pub(super) fn span(&mut self, member: &'static str) -> Result<Span, GraphFileError> {
+    pub(crate) fn span(&mut self, member: &'static str) -> Result<Span, GraphFileError> {
         let file_len = self.file_len;
         let file = self.archive.by_name(member).map_err(|error| zip_error(member, error))?;
         let start = file.data_start();
@@ -97,7 +98,7 @@ impl<R: Read + Seek> Container<R> {
     }
 
     /// Reads a JSON member whole; the zip's own checksum covers it.
-    pub(super) fn json<T: DeserializeOwned>(
+    pub(crate) fn json<T: DeserializeOwned>(
         &mut self,
         member: &'static str,
         limits: Limits,
@@ -127,13 +128,13 @@ impl<R: Read + Seek> Container<R> {
         serde_json::from_slice(&text).map_err(|e| GraphFileError::malformed(member, e.to_string()))
     }
 
-    pub(super) fn into_inner(self) -> R {
+    pub(crate) fn into_inner(self) -> R {
         self.archive.into_inner()
     }
 }
 
 /// Adds a JSON member.
-pub(super) fn write_json<W: Write + Seek>(
+pub(crate) fn write_json<W: Write + Seek>(
     zip: &mut ZipWriter<W>,
     member: &'static str,
     value: &impl Serialize,
@@ -150,7 +151,7 @@ pub(super) fn write_json<W: Write + Seek>(
 }
 
 /// Starts a member; what is written next belongs to it.
-pub(super) fn start<W: Write + Seek>(
+pub(crate) fn start<W: Write + Seek>(
     zip: &mut ZipWriter<W>,
     member: &'static str,
 ) -> Result<(), GraphFileError> {
@@ -159,11 +160,14 @@ pub(super) fn start<W: Write + Seek>(
         .compression_method(CompressionMethod::Stored)
         .last_modified_time(zip::DateTime::default())
         .unix_permissions(0o644)
-        .large_file(matches!(member, INPUT_DATASETS | QUANTUM_DATASETS | QUANTA));
+        .large_file(!matches!(
+            member,
+            HEADER | PIPELINE | DIMENSION_DATA | THIN_GRAPH | INIT_QUANTA | RUNNERS
+        ));
     zip.start_file(member, options).map_err(write_error)
 }
 
-pub(super) fn write_error(error: ZipError) -> GraphFileError {
+pub(crate) fn write_error(error: ZipError) -> GraphFileError {
     GraphFileError::write(error.into())
 }
 

@@ -75,12 +75,12 @@ pub enum GraphFileError {
 }
 
 impl GraphFileError {
-    pub(super) fn malformed(member: &'static str, reason: impl Into<String>) -> Self {
+    pub(crate) fn malformed(member: &'static str, reason: impl Into<String>) -> Self {
         Self::Malformed { member, reason: reason.into() }
     }
 
     /// A failed read inside `member`; the end of the file where more is promised is damage.
-    pub(super) fn read(member: &'static str, source: io::Error) -> Self {
+    pub(crate) fn read(member: &'static str, source: io::Error) -> Self {
         if source.kind() == io::ErrorKind::UnexpectedEof {
             Self::malformed(member, "the file ends inside it")
         } else {
@@ -88,7 +88,7 @@ impl GraphFileError {
         }
     }
 
-    pub(super) fn write(source: io::Error) -> Self {
+    pub(crate) fn write(source: io::Error) -> Self {
         Self::Io { verb: "written", source }
     }
 }

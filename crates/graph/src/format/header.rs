@@ -39,9 +39,9 @@ pub struct GraphCounts {
 }
 
 #[derive(Deserialize)]
-pub(super) struct FormatOnly {
-    pub(super) format: String,
-    pub(super) version: u32,
+pub(crate) struct FormatOnly {
+    pub(crate) format: String,
+    pub(crate) version: u32,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -20,10 +20,10 @@
 //! Version 2 is a part of a graph, and its header says which; see [`GraphScope`](crate::GraphScope).
 //! A new version gets its own types; reading old ones stays.
 
-mod address;
-mod block;
-mod codec;
-mod container;
+pub(crate) mod address;
+pub(crate) mod block;
+pub(crate) mod codec;
+pub(crate) mod container;
 mod dictionary;
 mod error;
 mod header;
@@ -38,6 +38,7 @@ mod tests;
 mod thin;
 mod write;
 
+pub(crate) use self::header::FormatOnly;
 pub use self::{
     error::GraphFileError,
     header::GraphCounts,

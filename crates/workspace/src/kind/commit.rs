@@ -13,7 +13,7 @@ use pantler_exec::{Finish, JournalState, LogSlice, Standing, current_successes};
 use pantler_graph::{DatasetIndex, QuantumGraph, ResolvedTask};
 
 use super::{WorkspaceTransaction, lock_out_others, log_pack::LogPack};
-use crate::{client, layout};
+use crate::{client, layout, provenance};
 
 type Unreadable = Box<dyn std::error::Error + Send + Sync>;
 
@@ -61,11 +61,14 @@ fn commit_locked(
     }
     clear_prefix(&harvest, recorded, context)?;
     let logs = store_logs(root, &graph, &harvest.logs, context)?;
+    let stored: Vec<_> = harvest.outputs.into_iter().chain(logs).collect();
+    let (provenance, provenance_record) =
+        provenance::store(root, &graph, &journal, &stored, context)?;
     context.artifacts().prune(context.facts().run_prefix)?;
 
-    let mut datasets = Vec::with_capacity(harvest.outputs.len() + logs.len());
-    let mut records = Vec::with_capacity(harvest.outputs.len() + logs.len());
-    for (index, mut record) in harvest.outputs.into_iter().chain(logs) {
+    let mut datasets = Vec::with_capacity(stored.len() + 1);
+    let mut records = Vec::with_capacity(stored.len() + 1);
+    for (index, mut record) in stored {
         let node = graph.dataset(index);
         record.dataset = node.id;
         datasets.push(DatasetRef {
@@ -81,6 +84,9 @@ fn commit_locked(
             context.ensure_dataset_type(std::sync::Arc::clone(&output.dataset_type));
         }
     }
+    context.ensure_dataset_type(std::sync::Arc::clone(&provenance.dataset_type));
+    datasets.push(provenance);
+    records.push(provenance_record);
     context.insert_datasets(datasets);
     context.insert_records(records);
     if let Some(chain) = &transaction.chain {

@@ -11,6 +11,7 @@
 //! | commit: marker | `closing` in the root: no runner starts | the same |
 //! | commit: delete | what no successful quantum wrote is gone | the same |
 //! | commit: verify, logs | log packs below the RUN's prefix | the same; another commit deletes and writes them again |
+//! | commit: provenance | `provenance.zip` in the root, then its artifact below the RUN's prefix | the same |
 //! | commit: `transaction.json` removed, rows | closed; the root is left | `workspace vacuum` removes the root |
 //!
 //! Revert and abandon read no file of the workspace: they delete everything below

@@ -1,6 +1,6 @@
 mod export;
 mod show;
-mod sink;
+pub(in crate::commands) mod sink;
 
 use std::{fs::File, io::BufReader};
 

@@ -17,7 +17,7 @@ use crate::{error::CommandError, output::Output};
 
 /// The export did not get where it should go.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SinkError {
+pub(in crate::commands) enum SinkError {
     #[error("{0} is there already: --force replaces it")]
     Exists(Utf8PathBuf),
     #[error("{0} is a directory")]
@@ -36,7 +36,7 @@ pub(super) enum SinkError {
 type Writing<'a> = &'a mut dyn FnMut(&mut dyn Write) -> Result<(), ExportError>;
 
 /// Refuses a file that may not be written, before the graph is read.
-pub(super) fn check(path: &Utf8Path, force: bool) -> Result<(), CommandError> {
+pub(in crate::commands) fn check(path: &Utf8Path, force: bool) -> Result<(), CommandError> {
     let error = match fs::metadata(path) {
         Ok(there) if there.is_dir() => SinkError::Directory(path.to_owned()),
         Ok(there) if there.is_file() && !force => SinkError::Exists(path.to_owned()),
@@ -46,7 +46,7 @@ pub(super) fn check(path: &Utf8Path, force: bool) -> Result<(), CommandError> {
 }
 
 /// Writes to standard output.
-pub(super) fn to_output(output: &Output, write: Writing<'_>) -> Result<(), SinkError> {
+pub(in crate::commands) fn to_output(output: &Output, write: Writing<'_>) -> Result<(), SinkError> {
     let mut out = BufWriter::with_capacity(1 << 16, Printed(output));
     let written = write(&mut out).and_then(|()| Ok(out.flush()?));
     written.map_err(|error| match error {
@@ -57,7 +57,11 @@ pub(super) fn to_output(output: &Output, write: Writing<'_>) -> Result<(), SinkE
 
 /// Writes a file beside its place and renames it. What is no regular file (a terminal,
 /// `/dev/null`, a pipe) is written to; it must not be replaced.
-pub(super) fn to_file(path: &Utf8Path, force: bool, write: Writing<'_>) -> Result<(), SinkError> {
+pub(in crate::commands) fn to_file(
+    path: &Utf8Path,
+    force: bool,
+    write: Writing<'_>,
+) -> Result<(), SinkError> {
     let failed = |source| SinkError::File { path: path.to_owned(), source };
     let target = match fs::metadata(path) {
         Ok(there) if !there.is_file() => {

@@ -1,6 +1,7 @@
 pub(super) mod collections;
 pub(super) mod dataset_types;
 mod datasets;
+mod provenance;
 pub(super) mod records;
 
 use crate::{context::Context, error::CommandResult};
@@ -12,6 +13,7 @@ pub(crate) enum Query {
     Collections(collections::Args),
     DatasetTypes(dataset_types::Args),
     Records(records::Args),
+    Provenance(provenance::Args),
 }
 
 impl Query {
@@ -21,6 +23,7 @@ impl Query {
             Self::Collections(args) => collections::run(context, args),
             Self::DatasetTypes(args) => dataset_types::run(context, args),
             Self::Records(args) => records::run(context, args),
+            Self::Provenance(args) => provenance::run(context, args),
         }
     }
 }

@@ -18,7 +18,7 @@ pub(crate) struct Args {
     transition: TransitionArgs,
 
     /// All failed quanta; with --task, those of that task
-    #[arg(long, conflicts_with = "quanta")]
+    #[arg(long, conflicts_with_all = ["quanta", "expr"])]
     failed: bool,
 }
 

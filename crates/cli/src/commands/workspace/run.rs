@@ -10,12 +10,13 @@ use crate::{
     summary,
     table::count,
     time,
+    transitions::expression,
 };
 
 /// Run the quanta of a workspace that have not succeeded yet; needs no database
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  pantler workspace run climate/trial -j 4\n  pantler workspace run climate/trial --task monthly"
+    after_help = "Examples:\n  pantler workspace run climate/trial -j 4\n  pantler workspace run climate/trial --task monthly\n  pantler workspace run climate/trial --expr '..summary@{city=oslo}'"
 )]
 pub(crate) struct Args {
     /// The workspace
@@ -30,6 +31,10 @@ pub(crate) struct Args {
     #[arg(long = "task", value_name = "LABEL")]
     tasks: Vec<TaskLabel>,
 
+    /// Run the quanta that an expression means only, such as `..summary@{city=oslo}`
+    #[arg(long, value_name = "EXPR", conflicts_with_all = ["quanta", "tasks"])]
+    expr: Option<String>,
+
     #[command(flatten)]
     jobs: JobsArgs,
 }
@@ -41,7 +46,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let next =
         |verb: &str| Next::command(format_args!("workspace {verb} {name}")).text(context.located());
     let interrupts = Interrupts::watch(format!("stopped\nnext: {}", next("run")))?;
-    let selection = Selection { quanta: args.quanta.clone(), tasks: args.tasks.clone() };
+    let quanta = match &args.expr {
+        Some(text) => client.select(&graph, &expression(text)?)?,
+        None => args.quanta.clone(),
+    };
+    let selection = Selection { quanta, tasks: args.tasks.clone() };
     let execution = Execution::new(context, args.jobs, client.pipeline()).only(selection);
     let mut progress = Progress::new(interrupts.phase());
     let result = client.run(&graph, &execution.options(interrupts.stop()), &mut progress);

@@ -1,11 +1,15 @@
 use pantler_core::CollectionName;
 use pantler_exec::{Failure, TaskStatus};
+use pantler_graph::QuantumView;
+use pantler_workspace::WorkspaceClient;
+use serde_json::json;
 
 use crate::{
     context::Context,
     error::{CommandResult, Next, Status},
     json, summary,
     table::{Table, count},
+    transitions::expression,
 };
 
 /// Say where the quanta of a workspace stand
@@ -13,11 +17,16 @@ use crate::{
 #[command(after_help = "Example:\n  pantler workspace status climate/trial\n\n\
                   JSON: {name, root, built, complete, tasks, failures, accepted}; tasks is an array of {task, total, built,\n\
                   started, succeeded, accepted, failed, poisoned, blocked}, where succeeded counts accepted and failed counts\n\
-                  poisoned ones; failures and accepted of {task, data_id, quantum, attempt, reason}")]
+                  poisoned ones; failures and accepted of {task, data_id, quantum, attempt, reason}. With --expr: {name,\n\
+                  expression, quanta}; quanta is an array of {quantum, task, data_id, status}")]
 pub(crate) struct Args {
     /// The workspace
     #[arg(value_name = "NAME")]
     name: CollectionName,
+
+    /// List the quanta that an expression means, such as `blocked` or `daily@{city=oslo}..`
+    #[arg(long, value_name = "EXPR")]
+    expr: Option<String>,
 
     /// Print JSON
     #[arg(long)]
@@ -27,6 +36,9 @@ pub(crate) struct Args {
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let name = &args.name;
     let client = super::find(context, name)?;
+    if let Some(text) = &args.expr {
+        return list(context, args, &client, text);
+    }
     let (status, failures, accepted) = match client.graph_if_built()? {
         Some(graph) => (
             Some(client.status(&graph)?),
@@ -74,5 +86,37 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         output.line(&summary::describe(failure, client.root()))?;
     }
     output.line(&format!("next: {}", next(if status.is_complete() { "commit" } else { "run" })))?;
+    Ok(Status::Done)
+}
+
+/// Says where each of the quanta stands that an expression means.
+fn list(context: &Context, args: &Args, client: &WorkspaceClient, text: &str) -> CommandResult {
+    let expression = expression(text)?;
+    let graph = client.graph()?;
+    let quanta = client.select(&graph, &expression)?;
+    let statuses = client.execution_statuses(&graph)?;
+    let found = quanta.iter().filter_map(|id| graph.find(*id));
+    let views = found.map(|index| (graph.quantum(index), statuses[index.get()].name()));
+    let output = context.output();
+    if args.json {
+        let quantum = |(view, status): (QuantumView<'_>, &str)| {
+            json!({
+                "quantum": view.id, "task": view.task.label, "data_id": view.data_id, "status": status,
+            })
+        };
+        let quanta: Vec<_> = views.map(quantum).collect();
+        output.json(&json!({"name": args.name, "expression": text, "quanta": quanta}))?;
+        return Ok(Status::Done);
+    }
+    let mut table = Table::new(["quantum", "task", "data ID", "status"]);
+    for (view, status) in views {
+        table.row([
+            view.id.to_string(),
+            view.task.label.to_string(),
+            view.data_id.to_string(),
+            status.to_owned(),
+        ]);
+    }
+    output.table(&table, "no quanta")?;
     Ok(Status::Done)
 }

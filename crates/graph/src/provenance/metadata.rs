@@ -1,0 +1,128 @@
+//! Blocks of `metadata`: a JSON list, an entry a quantum.
+
+use pantler_core::{CollectionName, QuantumId, Tai};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    METADATA,
+    model::{Attempt, AttemptEnd, QuantumExecution, TakenOver},
+};
+use crate::format::{GraphFileError, block::Block};
+
+/// The longest reason of a failure that is kept, in bytes: 64 of them fit into a block many
+/// times.
+const MAX_REASON: usize = 16 << 10;
+
+/// The last attempts that are kept of each quantum.
+const MAX_ATTEMPTS: usize = 50;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ExecutionV1 {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    attempts: Vec<AttemptV1>,
+    begun: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    taken_over: Option<TakenOverV1>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) log: Option<LogV1>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct AttemptV1 {
+    attempt: u32,
+    runner: u32,
+    /// Nanoseconds TAI.
+    started: Tai,
+    ended: Tai,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    exit: Option<i32>,
+    /// Why it failed; not there if it succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct TakenOverV1 {
+    run: CollectionName,
+    quantum: QuantumId,
+}
+
+/// Where a log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LogV1 {
+    /// The offset of a block of `logs`.
+    pub(super) block: u64,
+    /// Where in that block, decompressed, it starts; it may go on in the next ones.
+    pub(super) at: u32,
+    /// Its length in bytes.
+    pub(super) length: u64,
+}
+
+impl ExecutionV1 {
+    pub(super) fn new(execution: QuantumExecution, log: Option<LogV1>) -> Self {
+        let QuantumExecution { attempts, begun, taken_over } = execution;
+        let skipped = attempts.len().saturating_sub(MAX_ATTEMPTS);
+        let attempts = attempts.into_iter().skip(skipped).map(|attempt| AttemptV1 {
+            attempt: attempt.number,
+            runner: attempt.runner,
+            started: attempt.started,
+            ended: attempt.ended,
+            exit: attempt.exit,
+            failure: match attempt.end {
+                AttemptEnd::Succeeded => None,
+                AttemptEnd::Failed { reason } => Some(shortened(reason)),
+            },
+        });
+        let taken_over = taken_over.map(|TakenOver { run, quantum }| TakenOverV1 { run, quantum });
+        Self { attempts: attempts.collect(), begun, taken_over, log }
+    }
+
+    pub(super) fn execution(&self) -> QuantumExecution {
+        let attempts = self.attempts.iter().cloned().map(|attempt| Attempt {
+            number: attempt.attempt,
+            runner: attempt.runner,
+            started: attempt.started,
+            ended: attempt.ended,
+            exit: attempt.exit,
+            end: match attempt.failure {
+                None => AttemptEnd::Succeeded,
+                Some(reason) => AttemptEnd::Failed { reason },
+            },
+        });
+        let taken_over = self.taken_over.clone();
+        QuantumExecution {
+            attempts: attempts.collect(),
+            begun: self.begun,
+            taken_over: taken_over.map(|TakenOverV1 { run, quantum }| TakenOver { run, quantum }),
+        }
+    }
+}
+
+fn shortened(mut text: String) -> String {
+    if text.len() > MAX_REASON {
+        let mut end = MAX_REASON;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+pub(super) fn encode(entries: &[ExecutionV1]) -> Result<Block, GraphFileError> {
+    let data = serde_json::to_vec(entries)
+        .map_err(|error| GraphFileError::malformed(METADATA, error.to_string()))?;
+    Ok(Block { plain: Vec::new(), data })
+}
+
+/// Reads a block of `expected` quanta.
+pub(super) fn decode(block: &Block, expected: usize) -> Result<Vec<ExecutionV1>, GraphFileError> {
+    let entries: Vec<ExecutionV1> = serde_json::from_slice(&block.data)
+        .map_err(|error| GraphFileError::malformed(METADATA, error.to_string()))?;
+    if entries.len() == expected && block.plain.is_empty() {
+        Ok(entries)
+    } else {
+        Err(GraphFileError::malformed(METADATA, "a block is of another number of quanta"))
+    }
+}
