@@ -95,7 +95,7 @@ fn ours(_: &Place, folder: &Utf8Path) -> Result<Duration, Fault> {
     let now = environment.clock.now();
     butler.registry().write(|writer| {
         writer.check_attempt(opening, 1)?;
-        writer.close_transaction(opening, 1, Closing::Commit, now)?;
+        writer.close_transaction(&row.name, opening, 1, Closing::Commit, now)?;
         writer.apply(&changes, now).map_err(Fault::from)
     })?;
     let took = begin.elapsed();
