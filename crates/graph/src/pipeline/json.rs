@@ -1,5 +1,5 @@
 //! A pipeline as canonical JSON: the fields of the YAML, keys sorted, no defaults, no
-//! comments. It stands in graph files, and its digest says whether two pipelines do
+//! comments, nothing that was only needed to find out what they are. It stands in graph files, and its digest says whether two pipelines do
 //! the same.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +8,11 @@ use camino::Utf8Path;
 use pantler_core::{Checksum, ElementName};
 use serde::Serialize;
 
-use super::{ConfigValue, Fault, FaultKind, Pipeline, PipelineError, TaskBody, node::Node, parse};
+use super::{
+    ConfigValue, Pipeline, PipelineError, TaskBody,
+    node::{Node, SyntaxError},
+    parse,
+};
 
 #[derive(Serialize)]
 struct PipelineV1<'a> {
@@ -99,15 +103,11 @@ impl Pipeline {
     /// # Errors
     /// [`PipelineError`]; its faults have no lines.
     pub fn from_json(json: &str, source: &str, file: &Utf8Path) -> Result<Self, PipelineError> {
-        let value = serde_json::from_str(json).map_err(|error| PipelineError {
-            faults: vec![Fault {
-                file: file.to_owned(),
-                line: 0,
-                key: String::new(),
-                kind: FaultKind::Syntax(error.to_string()),
-            }],
+        let value = serde_json::from_str(json).map_err(|error| {
+            let error = SyntaxError { line: 0, message: error.to_string() };
+            PipelineError { faults: vec![parse::syntax_fault(file, error)] }
         })?;
-        parse::from_node(&Node::from_json(value), source, file)
+        parse::effective(&Node::from_json(value), source, file)
     }
 
     /// The digest of what the pipeline does: of [`Self::to_json`], so not of comments,

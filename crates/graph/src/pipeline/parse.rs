@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     str::FromStr,
+    sync::Arc,
 };
 
 use camino::Utf8Path;
@@ -11,65 +12,120 @@ use pantler_core::{ElementName, NameError, StorageClass, TaskLabel};
 
 use super::{
     CommandTemplate, ConfigValue, Fault, FaultKind, InputDefinition, OutputDefinition, Pipeline,
-    PipelineError, TaskBody, TaskDefinition, Template, check, line_of,
-    node::{Entry, Node, Value, join},
+    PipelineError, TaskBody, TaskDefinition, Template, check,
+    node::{Entry, Node, SyntaxError, Value, join},
+    place::{Place, Places},
+    sections::Sections,
 };
 
 const VERSION: i64 = 1;
 
-pub(super) fn from_yaml(text: &str, file: &Utf8Path) -> Result<Pipeline, PipelineError> {
-    let root = Node::from_yaml(text).map_err(|error| PipelineError {
-        faults: vec![Fault {
-            file: file.to_owned(),
-            line: error.line,
-            key: String::new(),
-            kind: FaultKind::Syntax(error.message),
-        }],
-    })?;
-    from_node(&root, text, file)
+/// The fields of a file that a person writes.
+const FILE: &[&str] =
+    &["version", "parameters", "imports", "config", "tasks", "subsets", "contracts"];
+/// Those of an effective pipeline.
+const EFFECTIVE: &[&str] = &["version", "config", "tasks"];
+
+pub(super) type Tasks = BTreeMap<TaskLabel, TaskDefinition>;
+pub(super) type Config = BTreeMap<String, ConfigValue>;
+
+/// What stands in one file.
+#[derive(Debug)]
+pub(super) struct ParsedFile {
+    pub(super) config: Config,
+    pub(super) tasks: Tasks,
+    pub(super) sections: Sections,
+    pub(super) places: Places,
 }
 
-pub(super) fn from_node(
+/// Reads a file; `None` if it has faults, which are appended to `faults`.
+pub(super) fn file(text: &str, file: &Utf8Path, faults: &mut Vec<Fault>) -> Option<ParsedFile> {
+    match Node::from_yaml(text) {
+        Ok(root) => from_node(&root, file, FILE, faults),
+        Err(error) => {
+            faults.push(syntax_fault(file, error));
+            None
+        }
+    }
+}
+
+/// Reads the JSON of an effective pipeline.
+pub(super) fn effective(
     root: &Node,
     source: &str,
     file: &Utf8Path,
 ) -> Result<Pipeline, PipelineError> {
-    let mut lines = BTreeMap::from([(String::new(), root.line)]);
-    root.collect_lines("", &mut lines);
-    let mut parser = Parser { file, lines, faults: Vec::new() };
-    let (config, tasks) = parser.pipeline(root);
-    let mut pipeline = Pipeline {
+    let mut faults = Vec::new();
+    let Some(parsed) = from_node(root, file, EFFECTIVE, &mut faults) else {
+        return Err(PipelineError { faults });
+    };
+    checked(Pipeline {
         file: file.to_owned(),
         source: source.to_owned(),
-        config,
-        tasks,
-        lines: parser.lines,
-    };
-    // What follows from the whole is only checked where the parts are right.
-    let mut faults = parser.faults;
-    if faults.is_empty() {
-        faults = check::check(&pipeline);
-    }
-    if faults.is_empty() {
-        pipeline.lines.retain(|_, line| *line > 0);
-        return Ok(pipeline);
-    }
-    faults.sort_by_key(|fault| fault.line);
-    Err(PipelineError { faults })
+        config: parsed.config,
+        tasks: parsed.tasks,
+        contracts: Vec::new(),
+        left_out: BTreeMap::new(),
+        places: parsed.places,
+    })
 }
 
-struct Parser<'a> {
-    file: &'a Utf8Path,
+/// The pipeline, if nothing is wrong with it as a whole.
+pub(super) fn checked(pipeline: Pipeline) -> Result<Pipeline, PipelineError> {
+    let faults = check::check(&pipeline);
+    if faults.is_empty() { Ok(pipeline) } else { Err(PipelineError::sorted(faults)) }
+}
+
+pub(super) fn syntax_fault(file: &Utf8Path, error: SyntaxError) -> Fault {
+    let SyntaxError { line, message } = error;
+    Fault { file: file.to_owned(), line, key: String::new(), kind: FaultKind::Syntax(message) }
+}
+
+/// The configuration values in a file that has nothing else.
+pub(super) fn config_file(text: &str, file: &Utf8Path) -> Result<(Config, Places), Vec<Fault>> {
+    let root = Node::from_yaml(text).map_err(|error| vec![syntax_fault(file, error)])?;
+    let mut parser = Parser::new(&root, file);
+    let config = parser.config("", &root);
+    if parser.faults.is_empty() { Ok((config, parser.places())) } else { Err(parser.faults) }
+}
+
+fn from_node(
+    root: &Node,
+    file: &Utf8Path,
+    known: &[&str],
+    faults: &mut Vec<Fault>,
+) -> Option<ParsedFile> {
+    let mut parser = Parser::new(root, file);
+    let (config, tasks, sections) = parser.pipeline(root, known);
+    if parser.faults.is_empty() {
+        return Some(ParsedFile { config, tasks, sections, places: parser.places() });
+    }
+    // Found field by field, told line by line.
+    parser.faults.sort_by_key(|fault| fault.line);
+    faults.append(&mut parser.faults);
+    None
+}
+
+#[derive(Debug)]
+pub(super) struct Parser {
+    file: Arc<Utf8Path>,
     lines: BTreeMap<String, u32>,
     faults: Vec<Fault>,
 }
 
-type Tasks = BTreeMap<TaskLabel, TaskDefinition>;
-type Config = BTreeMap<String, ConfigValue>;
+impl Parser {
+    fn new(root: &Node, file: &Utf8Path) -> Self {
+        let mut lines = BTreeMap::from([(String::new(), root.line)]);
+        root.collect_lines("", &mut lines);
+        Self { file: file.to_owned().into(), lines, faults: Vec::new() }
+    }
 
-impl Parser<'_> {
-    fn pipeline(&mut self, root: &Node) -> (Config, Tasks) {
-        let fields = self.fields("", root, &["version", "config", "tasks"]);
+    fn places(&mut self) -> Places {
+        Places::of_file(&self.file, std::mem::take(&mut self.lines))
+    }
+
+    fn pipeline(&mut self, root: &Node, known: &[&str]) -> (Config, Tasks, Sections) {
+        let fields = self.fields("", root, known);
         match fields.get("version").map(|node| &node.value) {
             Some(Value::Integer(VERSION)) => {}
             Some(Value::Integer(found)) => {
@@ -81,13 +137,20 @@ impl Parser<'_> {
             Some(_) => self.type_fault("version", fields["version"], "the number 1"),
             None => self.fault("", FaultKind::MissingField("version")),
         }
+        let sections = self.sections(&fields);
         let config = fields.get("config").map(|node| self.config("config", node));
         let mut tasks = BTreeMap::new();
         match fields.get("tasks") {
-            None => self.fault("", FaultKind::MissingField("tasks")),
+            None if !fields.contains_key("imports") => {
+                self.fault("", FaultKind::MissingField("tasks"));
+            }
+            None => {}
             Some(node) => {
                 let entries = self.map("tasks", node);
-                if entries.is_empty() && matches!(node.value, Value::Map(_)) {
+                if entries.is_empty()
+                    && !fields.contains_key("imports")
+                    && matches!(node.value, Value::Map(_))
+                {
                     self.fault("tasks", FaultKind::NoTasks);
                 }
                 for (key, node) in entries {
@@ -100,7 +163,7 @@ impl Parser<'_> {
                 }
             }
         }
-        (config.unwrap_or_default(), tasks)
+        (config.unwrap_or_default(), tasks, sections)
     }
 
     fn task(&mut self, path: &str, node: &Node) -> Option<TaskDefinition> {
@@ -258,7 +321,7 @@ impl Parser<'_> {
         names
     }
 
-    fn config(&mut self, path: &str, node: &Node) -> Config {
+    pub(super) fn config(&mut self, path: &str, node: &Node) -> Config {
         let mut config = BTreeMap::new();
         for (key, node) in self.map(path, node) {
             let path = join(path, key);
@@ -284,7 +347,7 @@ impl Parser<'_> {
     }
 
     /// The fields of a map, each once; others than `known` are faults.
-    fn fields<'n>(
+    pub(super) fn fields<'n>(
         &mut self,
         path: &str,
         node: &'n Node,
@@ -300,7 +363,7 @@ impl Parser<'_> {
         fields.into_iter().collect()
     }
 
-    fn map<'n>(&mut self, path: &str, node: &'n Node) -> Vec<(&'n str, &'n Node)> {
+    pub(super) fn map<'n>(&mut self, path: &str, node: &'n Node) -> Vec<(&'n str, &'n Node)> {
         let Value::Map(entries) = &node.value else {
             self.type_fault(path, node, "a map");
             return Vec::new();
@@ -322,7 +385,7 @@ impl Parser<'_> {
         node.map(|node| self.map(path, node)).unwrap_or_default()
     }
 
-    fn list<'n>(&mut self, path: &str, node: &'n Node) -> Vec<(String, &'n Node)> {
+    pub(super) fn list<'n>(&mut self, path: &str, node: &'n Node) -> Vec<(String, &'n Node)> {
         let Value::List(items) = &node.value else {
             self.type_fault(path, node, "a list");
             return Vec::new();
@@ -330,7 +393,7 @@ impl Parser<'_> {
         items.iter().enumerate().map(|(i, item)| (format!("{path}[{i}]"), item)).collect()
     }
 
-    fn text<'n>(&mut self, path: &str, node: &'n Node) -> Option<&'n str> {
+    pub(super) fn text<'n>(&mut self, path: &str, node: &'n Node) -> Option<&'n str> {
         if let Value::String(text) = &node.value {
             if !text.contains('\0') {
                 return Some(text);
@@ -358,11 +421,15 @@ impl Parser<'_> {
         self.name(&path, text)
     }
 
-    fn name<T: FromStr<Err = NameError>>(&mut self, path: &str, text: &str) -> Option<T> {
+    pub(super) fn name<T: FromStr<Err = NameError>>(
+        &mut self,
+        path: &str,
+        text: &str,
+    ) -> Option<T> {
         text.parse().map_err(|error: NameError| self.fault(path, error.into())).ok()
     }
 
-    fn identifier(&mut self, path: &str, what: &'static str, name: &str) {
+    pub(super) fn identifier(&mut self, path: &str, what: &'static str, name: &str) {
         if ElementName::new(name).is_err() {
             let pattern = "[a-z][a-z0-9_]* (63 characters at most)";
             self.fault(path, FaultKind::Identifier { what, pattern, name: name.to_owned() });
@@ -378,13 +445,25 @@ impl Parser<'_> {
         }
     }
 
-    fn type_fault(&mut self, path: &str, node: &Node, expected: &'static str) {
+    pub(super) fn type_fault(&mut self, path: &str, node: &Node, expected: &'static str) {
         self.fault(path, FaultKind::Type { expected, found: node.kind() });
     }
 
-    fn fault(&mut self, path: &str, kind: FaultKind) {
-        let line = line_of(&self.lines, path);
-        self.faults.push(Fault { file: self.file.to_owned(), line, key: path.to_owned(), kind });
+    pub(super) fn fault(&mut self, path: &str, kind: FaultKind) {
+        let fault = self.place(path).fault(path, kind);
+        self.faults.push(fault);
+    }
+
+    /// Where `path`, or the nearest key above it, stands.
+    pub(super) fn place(&self, path: &str) -> Place {
+        let mut key = path;
+        let line = loop {
+            if let Some(line) = self.lines.get(key) {
+                break *line;
+            }
+            key = key.rfind(['.', '[']).map_or("", |end| &key[..end]);
+        };
+        Place { file: Arc::clone(&self.file), line }
     }
 }
 

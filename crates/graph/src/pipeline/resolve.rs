@@ -151,6 +151,7 @@ impl Pipeline {
         for label in &order {
             tasks.push(resolver.task(label, &groups[*label], &dataset_types, &index));
         }
+        resolver.contracts();
         if resolver.faults.is_empty() {
             return Ok(ResolvedPipeline {
                 pipeline: Arc::new(self.clone()),
@@ -160,8 +161,7 @@ impl Pipeline {
                 overall_inputs,
             });
         }
-        resolver.faults.sort_by_key(|fault| fault.line);
-        Err(PipelineError { faults: resolver.faults })
+        Err(PipelineError::sorted(resolver.faults))
     }
 }
 
@@ -253,7 +253,11 @@ impl Resolver<'_> {
             let key = format!("tasks.{label}.inputs.{name}");
             let Some(&type_index) = index.get(&input.dataset_type) else {
                 let dataset_type = input.dataset_type.clone();
-                self.fault(key, FaultKind::MissingInput { dataset_type });
+                let kind = match self.pipeline.left_out.get(&dataset_type) {
+                    Some(task) => FaultKind::LeftOut { dataset_type, task: task.clone() },
+                    None => FaultKind::MissingInput { dataset_type },
+                };
+                self.fault(key, kind);
                 continue;
             };
             let dataset_type = Arc::clone(&dataset_types[type_index]);
@@ -320,9 +324,28 @@ impl Resolver<'_> {
         }
     }
 
+    fn contracts(&mut self) {
+        let pipeline = self.pipeline;
+        let configs = |task: &TaskLabel| {
+            pipeline.tasks.get(task).map(|task| pipeline.config_of(task)).unwrap_or_default()
+        };
+        for standing in &pipeline.contracts {
+            let contract = &standing.contract;
+            let kind = match contract.holds(&configs) {
+                Ok(true) => continue,
+                Ok(false) => FaultKind::Broken {
+                    contract: contract.text().to_owned(),
+                    message: standing.message.clone(),
+                    values: contract.values(&configs),
+                },
+                Err(error) => error.into(),
+            };
+            self.faults.push(standing.place.fault(&standing.key, kind));
+        }
+    }
+
     fn fault(&mut self, key: String, kind: FaultKind) {
-        let line = self.pipeline.line_of(&key);
-        self.faults.push(Fault { file: self.pipeline.file.clone(), line, key, kind });
+        self.faults.push(self.pipeline.fault(key, kind));
     }
 }
 

@@ -162,6 +162,34 @@ impl Template {
         Ok(text)
     }
 
+    /// The template with `{pipeline_dir}` standing for `folder` below it, or for `folder`
+    /// if that is absolute.
+    pub(super) fn relocated(&self, folder: &Utf8Path) -> Self {
+        let mut parts: Vec<Part> = Vec::new();
+        for part in &self.parts {
+            let text = match part {
+                Part::Text(text) => text.clone(),
+                Part::Placeholder(Placeholder::PipelineDir) if folder.is_absolute() => {
+                    folder.to_string()
+                }
+                Part::Placeholder(Placeholder::PipelineDir) => {
+                    parts.push(part.clone());
+                    format!("/{folder}")
+                }
+                Part::Placeholder(_) => {
+                    parts.push(part.clone());
+                    continue;
+                }
+            };
+            match parts.last_mut() {
+                Some(Part::Text(before)) => before.push_str(&text),
+                _ => parts.push(Part::Text(text)),
+            }
+        }
+        let source = parts.iter().map(Part::source).collect();
+        Self { source, parts }
+    }
+
     pub(super) fn placeholders(&self) -> impl Iterator<Item = &Placeholder> {
         self.parts.iter().filter_map(|part| match part {
             Part::Placeholder(placeholder) => Some(placeholder),
@@ -181,6 +209,13 @@ impl Template {
 impl CommandTemplate {
     pub(super) fn new(arguments: Vec<Template>) -> Self {
         Self { arguments }
+    }
+
+    /// See [`Template::relocated`].
+    pub(super) fn relocate(&mut self, folder: &Utf8Path) {
+        for argument in &mut self.arguments {
+            *argument = argument.relocated(folder);
+        }
     }
 
     /// The arguments, the program first; at least one.
@@ -207,6 +242,23 @@ impl CommandTemplate {
             }
         }
         Ok(expanded)
+    }
+}
+
+impl Part {
+    /// As it stands in a template.
+    fn source(&self) -> String {
+        match self {
+            Self::Text(text) => text.replace('{', "{{").replace('}', "}}"),
+            Self::Placeholder(placeholder) => match placeholder {
+                Placeholder::Input(name) => format!("{{inputs.{name}}}"),
+                Placeholder::Output(name) => format!("{{outputs.{name}}}"),
+                Placeholder::DataId(dimension) => format!("{{data_id.{dimension}}}"),
+                Placeholder::Config(key) => format!("{{config.{key}}}"),
+                Placeholder::PipelineDir => "{pipeline_dir}".to_owned(),
+                Placeholder::Pantler => "{pantler}".to_owned(),
+            },
+        }
     }
 }
 
@@ -308,6 +360,18 @@ mod tests {
         );
         assert_eq!(expand(&["{config.no}"]), Err(ExpandError::Unbound("config.no".to_owned())));
         assert_eq!(expand(&["{data_id.d}"]), Err(ExpandError::Unbound("data_id.d".to_owned())));
+    }
+
+    #[test]
+    fn the_folder_of_an_imported_file_is_below_or_elsewhere() {
+        let template = Template::parse("{{a}}{pipeline_dir}/t.sh:{config.x}").expect("a template");
+        let moved = |folder: &str| {
+            let moved = template.relocated(folder.into());
+            assert_eq!(Template::parse(moved.source()), Ok(moved.clone()));
+            moved.source().to_owned()
+        };
+        assert_eq!(moved("../b"), "{{a}}{pipeline_dir}/../b/t.sh:{config.x}");
+        assert_eq!(moved("/abs/{1}"), "{{a}}/abs/{{1}}/t.sh:{config.x}");
     }
 
     #[test]
