@@ -24,6 +24,7 @@ mod locks;
 mod main_job;
 mod model;
 mod moved;
+mod pipelines;
 mod players;
 mod races;
 mod reading;

@@ -23,9 +23,8 @@ use pantler_graph::{
 use pantler_registry::{DatasetQuery, RegistryError};
 
 use crate::{
-    WorkspaceClient, WorkspaceError, WorkspaceTransaction, client,
-    create::{read_pipeline, resolve},
-    layout,
+    WorkspaceClient, WorkspaceError, WorkspaceTransaction, client, create::resolve, layout,
+    pipeline_file::of_workspace,
 };
 
 /// What building did.
@@ -48,16 +47,11 @@ pub fn build(butler: &DirectButler, workspace: &WorkspaceClient) -> Result<Built
         return Ok(Built { graph, before: true });
     }
     let transaction = workspace.transaction();
-    if read_pipeline(workspace.pipeline())?.digest() != transaction.pipeline_digest {
-        return Err(WorkspaceError::OtherPipeline {
-            name: transaction.run.clone(),
-            file: workspace.pipeline().to_owned(),
-        });
-    }
+    let pipeline = of_workspace(butler, workspace)?;
     // What the transaction noted as read, also if a chain has grown since.
     let graph = plan(
         butler,
-        workspace.pipeline(),
+        &pipeline,
         &transaction.searched,
         &transaction.run,
         workspace.file().opening,
@@ -74,14 +68,13 @@ pub fn build(butler: &DirectButler, workspace: &WorkspaceClient) -> Result<Built
 /// [`WorkspaceError::NothingToDo`] if there are no quanta, with the reasons.
 pub fn plan(
     butler: &DirectButler,
-    pipeline: &Utf8Path,
+    pipeline: &Pipeline,
     inputs: &[CollectionName],
     output: &CollectionName,
     opening: OpeningId,
     now: Tai,
 ) -> Result<QuantumGraph, WorkspaceError> {
-    let pipeline = read_pipeline(pipeline)?;
-    let resolved = Arc::new(resolve(butler, &pipeline)?);
+    let resolved = Arc::new(resolve(butler, pipeline)?);
     let source = Inputs::read(butler, &resolved, inputs)?;
     graph_of(&resolved, &source, output, opening, now)
 }

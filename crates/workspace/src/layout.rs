@@ -3,6 +3,7 @@
 //! ```text
 //! <repository>/workspaces/<name>/<opening id>/
 //!   transaction.json        what a client needs without the database (written by `pantler-direct`)
+//!   pipeline.json           the pipeline as it was at the creation: create-only (`pipeline_file.rs`)
 //!   graph-1.qg              the predicted quantum graph: immutable, create-only (`build.rs`)
 //!   closing                 made by a closer: nobody runs anything here any more (`kind/`)
 //!   runner.lock             held by the one process that runs quanta (`pantler-exec`)
@@ -16,6 +17,11 @@
 use camino::{Utf8Path, Utf8PathBuf};
 
 pub use pantler_exec::layout::{closing_marker, journal_dir, logs_dir, scratch_dir};
+
+/// The effective pipeline.
+pub fn pipeline_file(root: &Utf8Path) -> Utf8PathBuf {
+    root.join("pipeline.json")
+}
 
 /// The quantum graph.
 pub fn graph_file(root: &Utf8Path) -> Utf8PathBuf {
