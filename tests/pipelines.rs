@@ -441,3 +441,75 @@ fn files_that_cannot_be() {
     now: nothing has changed
     "#);
 }
+
+/// `copy` fails for `b`; `note` counts what it is given beside its output.
+const CHOOSY: &str = "\
+version: 1
+tasks:
+  copy:
+    dimensions: [item]
+    inputs: {number: number}
+    outputs: {copy: {type: copy, storage_class: Text}}
+    command: [sh, -c, 'test \"$3\" != b && cp \"$1\" \"$2\"', copy, \"{inputs.number}\", \"{outputs.copy}\", \"{data_id.item}\"]
+  note:
+    dimensions: [item]
+    inputs:
+      number: number
+      extra: {type: extra, optional: true}
+      copy: {type: copy, optional: true}
+    outputs: {note: {type: note, storage_class: Text}}
+    env: {EXTRA: \"{inputs.extra}\"}
+    command: [sh, -c, 'out=$1; shift; echo \"$# [${{EXTRA:+extra}}]\" > \"$out\"', note, \"{outputs.note}\", \"{inputs.extra}\", \"{inputs.copy}\"]
+  pair:
+    dimensions: []
+    inputs: {copies: {type: copy, multiple: true, minimum: 2}}
+    outputs: {pair: {type: pair, storage_class: Text}}
+    command: [touch, \"{outputs.pair}\"]
+  crowd:
+    dimensions: []
+    inputs: {copies: {type: copy, multiple: true, minimum: 3}}
+    command: [\"false\"]
+";
+
+#[test]
+fn optional_inputs_may_be_missing_and_minimums_may_not() {
+    let project = toy(&["a", "b"]);
+    project.write("more/a.txt", "more\n");
+    let spec = "ingest:\n  - {dataset_type: extra, dimensions: [item], storage_class: Text, files: \"more/{item}.txt\"}\n";
+    project.write("project.yaml", project.read("project.yaml").replace("ingest:\n", spec));
+    project.write("pipeline.yaml", CHOOSY);
+    let plan = project.run(&["--dry-run"]).expect(0).text();
+    let pruned = "left out: crowd: 1 quantum pruned: fewer than 3 datasets of type `copy` for input `copies` ({})";
+    assert!(plan.contains(pruned), "{plan}");
+
+    // What a failed quantum was to make is waited for, until that is accepted.
+    project.run(&[]).expect(3);
+    let name = open_names(&project, "workspace").remove(0);
+    let states = |project: &Project| {
+        let args = ["workspace", "status", &name, "--json"];
+        let status = project.pantler(&args).expect(0).json();
+        let tasks = status["tasks"].as_array().unwrap().iter();
+        tasks
+            .map(|task| {
+                ["task", "succeeded", "failed", "blocked"]
+                    .map(|key| task[key].to_string())
+                    .join(" ")
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        states(&project),
+        ["\"copy\" 1 1 0", "\"crowd\" 0 0 0", "\"note\" 1 0 1", "\"pair\" 0 0 1"]
+    );
+    project.pantler(&["workspace", "accept", &name, "--failed"]).expect(0);
+    let ran = project.pantler(&["workspace", "run", &name]).expect(3);
+    assert_eq!(
+        states(&project),
+        ["\"copy\" 2 0 0", "\"crowd\" 0 0 0", "\"note\" 2 0 0", "\"pair\" 0 1 0"]
+    );
+    let said = ran.text() + &ran.stderr;
+    assert!(said.contains("the input `copies` is not there"), "{said}");
+    project.pantler(&["workspace", "commit", &name, "--partial"]).expect(0);
+    assert_eq!(get(&project, "note", &["item=a"], "toy"), "2 [extra]");
+    assert_eq!(get(&project, "note", &["item=b"], "toy"), "0 []");
+}

@@ -31,6 +31,8 @@ pub(super) fn unconstrained(universe: &Universe, task: &ResolvedTask) -> Vec<usi
     let mut covered: Vec<usize> = task
         .inputs
         .iter()
+        // An optional input says nothing about which quanta there are.
+        .filter(|input| input.minimum > 0)
         .flat_map(|input| columns(universe, input.dataset_type.dimensions.names()))
         .collect();
     let mut elements = Vec::new();
@@ -95,8 +97,6 @@ pub(super) fn candidates(
         let reason = empty.map_or(PruneReason::NoCombination, |c| pruner.reason(c.source));
         pruner.add(&reason, &[], &[]);
     }
-    pruned.append(&mut pruner.found);
-
     let positions = all.positions(&wanted);
     let mut quanta = Relation::new(wanted);
     for row in all.rows.iter() {
@@ -105,7 +105,39 @@ pub(super) fn candidates(
     let mut order = sorted(&quanta.rows);
     order.dedup_by(|a, b| quanta.rows.row(*a as usize) == quanta.rows.row(*b as usize));
     quanta.rows = quanta.rows.take(&order);
+    for input in task.inputs.iter().filter(|input| input.minimum > 1) {
+        enough(&mut quanta, input, types, &mut pruner);
+    }
+    pruned.append(&mut pruner.found);
     quanta
+}
+
+/// Leaves out the quanta that have fewer datasets of an input than its minimum.
+fn enough(
+    quanta: &mut Relation,
+    input: &ResolvedInput,
+    types: &[Option<Relation>],
+    pruner: &mut Pruner<'_>,
+) {
+    let relation = types[input.type_index].as_ref().expect("upstream tasks come first");
+    let shared = quanta.shared(relation);
+    let positions = quanta.positions(&shared);
+    let index = Index::new(relation, &shared);
+    let reason = PruneReason::TooFew {
+        input: input.name.clone(),
+        dataset_type: input.dataset_type.name.clone(),
+        minimum: input.minimum,
+    };
+    let mut kept = Vec::with_capacity(quanta.rows.len());
+    for (number, row) in (0_u32..).zip(quanta.rows.iter()) {
+        let key: Vec<_> = positions.iter().map(|p| row[*p]).collect();
+        if index.get(&key).len() >= input.minimum as usize {
+            kept.push(number);
+        } else {
+            pruner.add(&reason, &quanta.columns, row);
+        }
+    }
+    quanta.rows = quanta.rows.take(&kept);
 }
 
 /// The constraints in the order to join them: the one with most columns first, and then
@@ -118,7 +150,7 @@ fn constraints<'a>(
     records: &'a BTreeMap<usize, Relation>,
 ) -> Vec<Constraint<'a>> {
     let mut open: Vec<Constraint<'a>> = Vec::new();
-    for input in &task.inputs {
+    for input in task.inputs.iter().filter(|input| input.minimum > 0) {
         let relation = types[input.type_index].as_ref().expect("upstream tasks come first");
         let relation = if input.multiple {
             let shared: Vec<_> =

@@ -77,6 +77,17 @@ pub enum FaultKind {
     /// An unknown storage class; the message says which there are.
     #[error("{0}")]
     StorageClass(String),
+    /// A number that cannot be a minimum.
+    #[error("at least 1 dataset, not {0}; for an input that may be missing write `optional: true`")]
+    Minimum(i64),
+    /// A minimum of an input that is one dataset.
+    #[error(
+        "`minimum` goes with `multiple: true`; an input that may be missing is `optional: true`"
+    )]
+    MinimumOfOne,
+    /// An input that may be missing and may not.
+    #[error("an optional input has no minimum; remove `minimum` or `optional`")]
+    MinimumOfOptional,
     /// A task without anything to run.
     #[error("the task has nothing to run; give it a `command` or a `task`")]
     NoBody,

@@ -43,8 +43,12 @@ struct TaskV1<'a> {
 
 #[derive(Serialize)]
 struct InputV1<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    minimum: Option<u32>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     multiple: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    optional: bool,
     r#type: &'a str,
 }
 
@@ -74,7 +78,13 @@ impl Pipeline {
                 TaskBody::Rust(name) => (None, Some(name.as_str())),
             };
             let inputs = task.inputs.iter().map(|(name, input)| {
-                (&**name, InputV1 { multiple: input.multiple, r#type: input.dataset_type.as_str() })
+                let input = InputV1 {
+                    minimum: (input.minimum > 1).then_some(input.minimum),
+                    multiple: input.multiple,
+                    optional: input.minimum == 0,
+                    r#type: input.dataset_type.as_str(),
+                };
+                (&**name, input)
             });
             // `dimensions` of an output only repeats the task's.
             let outputs = task.outputs.iter().map(|(name, output)| {
@@ -131,7 +141,7 @@ fn config(values: &BTreeMap<String, ConfigValue>) -> BTreeMap<&str, ConfigV1<'_>
 mod tests {
     use super::*;
 
-    const TEXT: &str = "version: 1\nconfig: {b: 2.0, a: x}\ntasks:\n  t:\n    dimensions: [city]\n    inputs: {i: {type: y, multiple: true}}\n    outputs: {o: {storage_class: Csv, type: z, dimensions: [city]}}\n    env: {A: '{{'}\n    pass_env: [B]\n    command: [sh, '{inputs.i}', '{config.b}']\n";
+    const TEXT: &str = "version: 1\nconfig: {b: 2.0, a: x}\ntasks:\n  t:\n    dimensions: [city]\n    inputs: {i: {type: y, multiple: true, minimum: 2}, j: {type: x, optional: true}}\n    outputs: {o: {storage_class: Csv, type: z, dimensions: [city]}}\n    env: {A: '{{'}\n    pass_env: [B]\n    command: [sh, '{inputs.i}', '{config.b}']\n";
 
     #[test]
     fn json_keeps_everything_and_is_canonical() {
@@ -139,7 +149,7 @@ mod tests {
         let json = pipeline.to_json();
         assert_eq!(
             json,
-            r#"{"config":{"a":"x","b":2.0},"tasks":{"t":{"command":["sh","{inputs.i}","{config.b}"],"dimensions":["city"],"env":{"A":"{{"},"inputs":{"i":{"multiple":true,"type":"y"}},"outputs":{"o":{"storage_class":"Csv","type":"z"}},"pass_env":["B"]}},"version":1}"#
+            r#"{"config":{"a":"x","b":2.0},"tasks":{"t":{"command":["sh","{inputs.i}","{config.b}"],"dimensions":["city"],"env":{"A":"{{"},"inputs":{"i":{"minimum":2,"multiple":true,"type":"y"},"j":{"optional":true,"type":"x"}},"outputs":{"o":{"storage_class":"Csv","type":"z"}},"pass_env":["B"]}},"version":1}"#
         );
         let back = Pipeline::from_json(&json, TEXT, "p.yaml".into()).unwrap();
         assert_eq!(back.to_json(), json);

@@ -100,9 +100,10 @@ pub struct TaskDefinition {
 pub struct InputDefinition {
     /// The dataset type.
     pub dataset_type: DatasetTypeName,
-    /// Whether a quantum takes all datasets that agree with its data ID, at least
-    /// one, instead of exactly one.
+    /// Whether a quantum takes all datasets that agree with its data ID, instead of one.
     pub multiple: bool,
+    /// How many of them there must be: 0 for an optional input, else at least 1.
+    pub minimum: u32,
 }
 
 /// A connection of a task to what it writes: one dataset per quantum.

@@ -265,23 +265,43 @@ impl Parser {
     fn input(&mut self, path: &str, node: &Node) -> Option<InputDefinition> {
         if let Value::String(name) = &node.value {
             let dataset_type = self.name(path, name)?;
-            return Some(InputDefinition { dataset_type, multiple: false });
+            return Some(InputDefinition { dataset_type, multiple: false, minimum: 1 });
         }
         if !matches!(node.value, Value::Map(_)) {
             self.type_fault(path, node, "a dataset type or a map with `type`");
             return None;
         }
-        let fields = self.fields(path, node, &["type", "multiple"]);
-        let multiple = match fields.get("multiple") {
+        let fields = self.fields(path, node, &["type", "multiple", "optional", "minimum"]);
+        let mut flag = |name| match fields.get(name) {
             None => false,
             Some(Node { value: Value::Boolean(value), .. }) => *value,
             Some(node) => {
-                self.type_fault(&join(path, "multiple"), node, "true or false");
+                self.type_fault(&join(path, name), node, "true or false");
                 false
             }
         };
+        let (multiple, optional) = (flag("multiple"), flag("optional"));
+        let minimum = match fields.get("minimum") {
+            None => u32::from(!optional),
+            Some(node) => self.minimum(&join(path, "minimum"), node, multiple, optional)?,
+        };
         let dataset_type = self.required_name(path, &fields, "type")?;
-        Some(InputDefinition { dataset_type, multiple })
+        Some(InputDefinition { dataset_type, multiple, minimum })
+    }
+
+    fn minimum(&mut self, path: &str, node: &Node, multiple: bool, optional: bool) -> Option<u32> {
+        let Value::Integer(minimum) = node.value else {
+            self.type_fault(path, node, "a number of datasets");
+            return None;
+        };
+        let found = u32::try_from(minimum).ok().filter(|minimum| *minimum > 0);
+        match found {
+            _ if !multiple => self.fault(path, FaultKind::MinimumOfOne),
+            _ if optional => self.fault(path, FaultKind::MinimumOfOptional),
+            None => self.fault(path, FaultKind::Minimum(minimum)),
+            Some(minimum) => return Some(minimum),
+        }
+        None
     }
 
     fn output(&mut self, path: &str, node: &Node) -> Option<OutputDefinition> {
@@ -519,7 +539,7 @@ mod tests {
             [
                 "pipeline.yaml:3: tasks.t: the task has nothing to run; give it a `command` or a `task`",
                 "pipeline.yaml:4: tasks.t.dimensions[0]: invalid dimension element name \"Month\": it must start with a lower-case letter (a-z)",
-                "pipeline.yaml:6: tasks.t.inputs.a.typ: there is no such field; expected one of type, multiple",
+                "pipeline.yaml:6: tasks.t.inputs.a.typ: there is no such field; expected one of type, multiple, optional, minimum",
                 "pipeline.yaml:6: tasks.t.inputs.a: the field `type` is missing",
                 "pipeline.yaml:7: tasks.t.comand: there is no such field; expected one of dimensions, inputs, outputs, config, env, pass_env, command, task",
             ]
@@ -570,6 +590,29 @@ mod tests {
         find(
             "    task: x\n    outputs: {a: {type: b, storage_class: Excel}}\n",
             "pipeline.yaml:6: tasks.t.outputs.a.storage_class: unknown storage class \"Excel\": expected one of Bytes, Text, Json, Csv, Svg",
+        );
+        let input =
+            |fields: &str| format!("    task: x\n    inputs: {{a: {{type: b, {fields}}}}}\n");
+        for (fields, expected) in [
+            (
+                "minimum: 2",
+                "`minimum` goes with `multiple: true`; an input that may be missing is `optional: true`",
+            ),
+            (
+                "multiple: true, minimum: 0",
+                "at least 1 dataset, not 0; for an input that may be missing write `optional: true`",
+            ),
+            ("multiple: true, minimum: many", "expected a number of datasets, found a text"),
+            (
+                "multiple: true, optional: true, minimum: 2",
+                "an optional input has no minimum; remove `minimum` or `optional`",
+            ),
+        ] {
+            find(&input(fields), &format!("pipeline.yaml:6: tasks.t.inputs.a.minimum: {expected}"));
+        }
+        find(
+            &input("optional: 1"),
+            "pipeline.yaml:6: tasks.t.inputs.a.optional: expected true or false, found an integer",
         );
         find(
             "    task: x\n    config: {a: [1]}\n",

@@ -7,8 +7,8 @@ use pantler_core::{
 };
 
 use super::{
-    Fault, FaultKind, Pipeline, PipelineError, TaskBody, TaskDefinition, Template, TemplateError,
-    check, template::Placeholder,
+    Fault, FaultKind, InputDefinition, Pipeline, PipelineError, TaskBody, TaskDefinition, Template,
+    TemplateError, check, template::Placeholder,
 };
 
 /// A pipeline whose dataset types are known.
@@ -48,6 +48,8 @@ pub struct ResolvedInput {
     pub dataset_type: Arc<DatasetType>,
     /// Whether a quantum takes all datasets that agree with its data ID.
     pub multiple: bool,
+    /// How many datasets a quantum must have: 0 for an optional input.
+    pub minimum: u32,
     /// Where the dataset type stands in the pipeline's list.
     pub(crate) type_index: usize,
 }
@@ -60,6 +62,13 @@ pub struct ResolvedOutput {
     /// The dataset type.
     pub dataset_type: Arc<DatasetType>,
     pub(crate) type_index: usize,
+}
+
+impl ResolvedInput {
+    /// Whether quanta differ in how many datasets they have of it.
+    pub(crate) fn varies(&self) -> bool {
+        self.multiple || self.minimum == 0
+    }
 }
 
 impl ResolvedTask {
@@ -269,8 +278,9 @@ impl Resolver<'_> {
                 };
                 self.fault(key, kind);
             }
-            let multiple = input.multiple;
-            inputs.push(ResolvedInput { name: name.clone(), dataset_type, multiple, type_index });
+            let InputDefinition { multiple, minimum, .. } = *input;
+            let name = name.clone();
+            inputs.push(ResolvedInput { name, dataset_type, multiple, minimum, type_index });
         }
         let output = |name: &str, dataset_type: &DatasetTypeName| {
             let type_index = index[dataset_type];

@@ -1,7 +1,9 @@
 //! Texts with placeholders: arguments of commands and values of environment variables.
 //!
 //! `{inputs.NAME}`, `{outputs.NAME}`, `{data_id.DIMENSION}`, `{config.KEY}`,
-//! `{pipeline_dir}` and `{pantler}` are replaced; `{{` and `}}` are braces.
+//! `{pipeline_dir}` and `{pantler}` are replaced; `{{` and `}}` are braces. An argument that
+//! is nothing but `{inputs.NAME}` becomes one argument a file: none for an optional input
+//! that is not there. Inside of a longer text and in `env` that is the empty text.
 
 use std::collections::BTreeMap;
 
@@ -285,6 +287,8 @@ impl Placeholder {
         match self {
             Self::Input(name) => match bindings.inputs.get(name).map(Vec::as_slice) {
                 Some([path]) => text.push_str(path.as_str()),
+                // Only an optional input has none.
+                Some([]) => {}
                 Some(paths) => {
                     return Err(ExpandError::NotOne { name: name.clone(), count: paths.len() });
                 }
@@ -319,6 +323,7 @@ mod tests {
         let inputs = BTreeMap::from([
             ("days".to_owned(), vec!["/in/1.csv".into(), "/in/2.csv".into()]),
             ("one".to_owned(), vec!["/in/one.csv".into()]),
+            ("absent".to_owned(), Vec::new()),
         ]);
         let outputs = BTreeMap::from([("table".to_owned(), "/out/table.csv".into())]);
         let config = BTreeMap::from([("width".to_owned(), ConfigValue::Integer(900))]);
@@ -341,6 +346,8 @@ mod tests {
             "{pipeline_dir}/t.sh",
             "{inputs.days}",
             "--in={inputs.one}",
+            "{inputs.absent}",
+            "a={inputs.absent}",
             "{outputs.table}",
             "w={config.width} {{print $1}}",
             "{pantler}",
@@ -348,7 +355,7 @@ mod tests {
         ]);
         assert_eq!(
             expanded.expect("bound").join("|"),
-            "sh|/p/t.sh|/in/1.csv|/in/2.csv|--in=/in/one.csv|/out/table.csv|w=900 {print $1}|/bin/pantler|"
+            "sh|/p/t.sh|/in/1.csv|/in/2.csv|--in=/in/one.csv|a=|/out/table.csv|w=900 {print $1}|/bin/pantler|"
         );
     }
 
