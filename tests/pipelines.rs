@@ -2,10 +2,17 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
+use pantler::{
+    core::TaskLabel,
+    graph::{Choices, Pipeline, PipelineText},
+};
 use pantler_testkit::{Project, Ran};
 
-use crate::toy::{open_names, tidy, toy};
+use crate::{
+    source_root,
+    toy::{open_names, tidy, toy},
+};
 
 /// Beside its script: multiplies a number.
 const BASE: &str = "\
@@ -93,6 +100,34 @@ fn create(project: &Project, name: &str, more: &[&str]) -> Ran {
     let pipeline = project.path().join("pipeline.yaml");
     let args = ["workspace", "create", name, "--pipeline", pipeline.as_str(), "-i", "toy/raw"];
     project.pantler(&[&args, more].concat())
+}
+
+#[test]
+fn the_documented_pipeline_is_read() {
+    let docs = std::fs::read_to_string(source_root().join("docs/pipelines.md")).unwrap();
+    let (_, text) = docs.split_once("```yaml\n").unwrap();
+    let (text, _) = text.split_once("```").unwrap();
+    let read = |file: &Utf8Path| {
+        let labels: &[&str] = match file.as_str() {
+            "docs/lib/base.yaml" => &["first"],
+            "docs/../other.yaml" => &["fit", "draw", "not_taken"],
+            other => panic!("{other} is not imported"),
+        };
+        let tasks: Vec<_> =
+            labels.iter().map(|l| format!("  {l}: {{dimensions: [], task: t}}\n")).collect();
+        let mut text = format!("version: 1\ntasks:\n{}", tasks.concat());
+        if labels.contains(&"draw") {
+            text.push_str("subsets: {plots: [draw]}\n");
+        }
+        Ok(PipelineText { identity: file.to_owned(), text })
+    };
+    let root = PipelineText { identity: "docs/pipeline.yaml".into(), text: text.to_owned() };
+    let file = Utf8Path::new("docs/pipeline.yaml");
+    let pipeline = Pipeline::from_files(file, &root, &Choices::default(), &read).unwrap();
+    let labels: Vec<&str> = pipeline.tasks().keys().map(TaskLabel::as_str).collect();
+    assert_eq!(labels, ["draw", "first", "fit", "smooth", "year"]);
+    let config = pipeline.config_of(&pipeline.tasks()["smooth"]);
+    assert_eq!(config["label"].to_string(), "5 hours, in C");
 }
 
 #[test]
