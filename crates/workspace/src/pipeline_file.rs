@@ -12,7 +12,7 @@
 use std::io;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use pantler_core::OpeningId;
+use pantler_core::{Checksum, OpeningId};
 use pantler_datastore::StorageError;
 use pantler_direct::DirectButler;
 use pantler_graph::{Choices, Pipeline, PipelineText};
@@ -130,32 +130,45 @@ pub(crate) fn of_workspace(
         Err(source) => return Err(WorkspaceError::Io { path, source }),
     };
     let transaction = workspace.transaction();
-    let Some(content) = content else {
-        let pipeline = read_pipeline(workspace.pipeline(), &Choices::default())?;
-        if pipeline.digest() == transaction.pipeline_digest {
-            return Ok(pipeline);
-        }
-        return Err(WorkspaceError::OtherPipeline {
-            name: transaction.run.clone(),
-            file: workspace.pipeline().to_owned(),
-        });
-    };
-    let damaged = |reason: String| PipelineFileError::Damaged { path: path.clone(), reason };
-    let VersionOnly { version } =
-        serde_json::from_slice(&content).map_err(|e| damaged(e.to_string()))?;
-    if version != VERSION {
-        let supported = VERSION;
-        return Err(PipelineFileError::Version { path, found: version, supported }.into());
+    if let Some(content) = content {
+        return Ok(decode(&content, &path, workspace.pipeline(), transaction.pipeline_digest)?);
     }
-    let file: FileV1 = serde_json::from_slice(&content).map_err(|e| damaged(e.to_string()))?;
-    let pipeline =
-        Pipeline::from_json(&file.pipeline.to_string(), &file.source, workspace.pipeline())
-            .map_err(|e| damaged(e.to_string()))?;
+    let pipeline = read_pipeline(workspace.pipeline(), &Choices::default())?;
     if pipeline.digest() == transaction.pipeline_digest {
+        return Ok(pipeline);
+    }
+    Err(WorkspaceError::OtherPipeline {
+        name: transaction.run.clone(),
+        file: workspace.pipeline().to_owned(),
+    })
+}
+
+/// Reads the content of `pipeline.json` at `path`; `file` is the user's file in messages,
+/// and `digest` the one that the pipeline must have.
+pub(crate) fn decode(
+    content: &[u8],
+    path: &Utf8Path,
+    file: &Utf8Path,
+    digest: Checksum,
+) -> Result<Pipeline, PipelineFileError> {
+    let damaged = |reason: String| PipelineFileError::Damaged { path: path.to_owned(), reason };
+    let VersionOnly { version } =
+        serde_json::from_slice(content).map_err(|e| damaged(e.to_string()))?;
+    if version != VERSION {
+        return Err(PipelineFileError::Version {
+            path: path.to_owned(),
+            found: version,
+            supported: VERSION,
+        });
+    }
+    let read: FileV1 = serde_json::from_slice(content).map_err(|e| damaged(e.to_string()))?;
+    let pipeline = Pipeline::from_json(&read.pipeline.to_string(), &read.source, file)
+        .map_err(|e| damaged(e.to_string()))?;
+    if pipeline.digest() == digest {
         Ok(pipeline)
     } else {
         let reason = "it is not the pipeline that the workspace was created with".to_owned();
-        Err(damaged(reason).into())
+        Err(damaged(reason))
     }
 }
 

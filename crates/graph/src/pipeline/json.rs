@@ -165,4 +165,25 @@ mod tests {
         assert_ne!(digest(TEXT), digest(&TEXT.replace("[B]", "[C]")));
         assert_ne!(digest(TEXT), digest(&TEXT.replace("'{config.b}'", "'{config.a}'")));
     }
+
+    #[test]
+    fn numbers_come_back_to_the_last_digit() {
+        // A small generator; any state that is not 0.
+        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+        for _ in 0..2000 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let value = f64::from_bits(state);
+            if !value.is_finite() {
+                continue;
+            }
+            let text = format!(
+                "version: 1\nconfig: {{x: {value:e}}}\ntasks: {{t: {{dimensions: [], task: x}}}}\n"
+            );
+            let pipeline = Pipeline::from_yaml(&text, "p.yaml".into()).unwrap();
+            let back = Pipeline::from_json(&pipeline.to_json(), "", "p.yaml".into()).unwrap();
+            assert_eq!(back.digest(), pipeline.digest(), "{value:e}");
+        }
+    }
 }

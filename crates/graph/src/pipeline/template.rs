@@ -58,6 +58,11 @@ pub enum TemplateError {
         "unknown placeholder `{{{0}}}`; there are {{inputs.NAME}}, {{outputs.NAME}}, {{data_id.DIMENSION}}, {{config.KEY}}, {{pipeline_dir}} and {{pantler}} (`{{{{` for a brace)"
     )]
     Unknown(String),
+    /// A parameter where only configuration values are.
+    #[error(
+        "`{{{0}}}` can only stand in configuration values; give the task one, and write {{config.KEY}} here"
+    )]
+    Parameter(String),
     /// A placeholder for something that the task does not have.
     #[error("placeholder `{{{placeholder}}}`: the task has no such {what}; it has {known}")]
     NoSuch {
@@ -277,6 +282,7 @@ impl Placeholder {
             "inputs" => Ok(Self::Input(rest.to_owned())),
             "outputs" => Ok(Self::Output(rest.to_owned())),
             "config" => Ok(Self::Config(rest.to_owned())),
+            "parameters" => Err(TemplateError::Parameter(name.to_owned())),
             "data_id" => ElementName::new(rest).map(Self::DataId).map_err(|_| unknown()),
             _ => Err(unknown()),
         }
@@ -383,7 +389,9 @@ mod tests {
 
     #[test]
     fn odd_braces_are_refused() {
-        for bad in ["{", "a}b", "{inputs.x", "{}", "{input.x}", "{data_id.X}", "{{}"] {
+        for bad in
+            ["{", "a}b", "{inputs.x", "{}", "{input.x}", "{data_id.X}", "{{}", "{parameters.n}"]
+        {
             assert!(Template::parse(bad).is_err(), "{bad}");
         }
         assert_eq!(Template::parse("{{a}}").map(|t| t.parts), Ok(vec![Part::Text("{a}".into())]));
