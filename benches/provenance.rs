@@ -230,7 +230,7 @@ fn graph(visits: i64) -> Result<QuantumGraph, Fault> {
     let find = |name: &DatasetTypeName| (*name == raw.name).then(|| Arc::clone(&raw));
     let pipeline = Arc::new(pipeline.resolve(&universe, &find)?);
     let created_at = Tai::from_nanos(1_800_000_000_000_000_000);
-    let metadata = GraphMetadata { seed, output_run: run()?, created_at };
+    let metadata = GraphMetadata { seed, output_run: run()?, created_at, scope: None };
     Ok(build(&pipeline, &Source { universe, datasets }, metadata)?)
 }
 

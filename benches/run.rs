@@ -74,6 +74,7 @@ fn workspace(folder: &Utf8Path) -> Result<(DirectButler, WorkspaceClient, Quantu
         chain: None,
         inputs: Vec::new(),
         pipeline,
+        choices: pantler::graph::Choices::default(),
         project: None,
     };
     let opened = workspace::create(&butler, butler.environment().new_opening(), &request)?;

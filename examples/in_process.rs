@@ -19,6 +19,7 @@ use pantler::{
     },
     direct::{CloseOptions, CreateOptions, Environment, SystemClock, create},
     exec::{self, NoObserver, QuantumContext, Selection, StopFlag, TaskError, TaskRegistry},
+    graph::Choices,
     registry::{DatasetQuery, OpenOptions},
     workspace::{self, CloseNotice, RunOptions, WorkspaceRequest, open_butler},
 };
@@ -80,6 +81,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             chain: Some(CollectionName::new("climate")?),
             inputs: vec![raw],
             pipeline,
+            choices: Choices::default(),
             project: None,
         },
     )?;

@@ -39,6 +39,7 @@
 //! | `<repo>/artifacts/<run>@<run id>/<task>_log/all~<write id>.log` | the logs of a task's quanta, one after the other | `workspace/src/kind/log_pack.rs` |
 //! | `<key>.tmp` | an artifact that is not whole yet | `datastore/src/local.rs` |
 //! | `<repo>/workspaces/<name>/<opening id>/transaction.json` | JSON, version 1: what a client needs without the database | `direct/src/transaction_file.rs` |
+//! | `…/pipeline.json` | JSON, version 1: the pipeline as it was when the workspace was created | `workspace/src/pipeline_file.rs` |
 //! | `…/graph-1.qg` | zip of zstd-compressed members: the quantum graph | `graph/src/format` |
 //! | `…/journal/<runner>.jsonl` | a JSON line per event, with sequence number and checksum | `exec/src/journal` |
 //! | `…/logs/<runner>.log` | what the quanta of a runner said, byte for byte | `exec/src/logs.rs` |

@@ -345,7 +345,7 @@ fn projects_that_cannot_be() {
     "#);
     insta::assert_snapshot!(with("name: toy", "named: toy"), @r#"
     exit 1
-    error: <project>/project.yaml: unknown field `named`, expected one of version, name, repository, universe, records, ingest, pipeline, inputs, output, chain at line 2, column 1
+    error: <project>/project.yaml: unknown field `named`, expected one of version, name, repository, universe, records, ingest, pipeline, parameters, set_files, set, inputs, output, chain at line 2, column 1
     now: nothing has changed
     "#);
     insta::assert_snapshot!(run_with("universe.yaml", &UNIVERSE.replace("string", "text")), @r#"

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use pantler::{
     core::{TransactionName, transaction::Closing},
     direct::{CloseOptions, Closed},
+    graph::Choices,
     registry::RegistryError,
     workspace::{WorkspaceRequest, create},
 };
@@ -166,6 +167,7 @@ fn what_a_living_process_holds_is_closed_only_when_taken_over() {
         chain: None,
         inputs: vec![collection("toy/raw")],
         pipeline: project.path().join("pipeline.yaml"),
+        choices: Choices::default(),
         project: None,
     };
     drop(create(&butler, butler.environment().new_opening(), &request).unwrap());

@@ -25,6 +25,7 @@ mod locks;
 mod main_job;
 mod model;
 mod moved;
+mod pipelines;
 mod players;
 mod provenance;
 mod races;

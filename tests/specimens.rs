@@ -272,6 +272,35 @@ fn a_workspace_whose_quanta_were_accepted_poisoned_and_reset_is_run_on_and_commi
 }
 
 #[test]
+fn a_pipeline_of_several_files_is_read_and_run() {
+    let project = project_with(&specimen("repository-v1"));
+    let to = project.path().join("pipelines-v1");
+    copy_tree(&specimen("pipelines-v1"), &to, &|_| true);
+    let pipeline = to.join("pipeline.yaml#all");
+    let args = ["run", pipeline.as_str(), "-i", "specimen/raw", "-o", "several"];
+    project.pantler(&args).expect(0);
+    let got = ["get", "summary", "city=oslo", "--collections", "several"];
+    assert_eq!(project.pantler(&got).expect(0).text(), "[4, \"in C\"]\n");
+}
+
+#[test]
+fn a_workspace_is_built_from_the_pipeline_that_it_keeps() {
+    let kept = repository(&specimen("kept-pipeline-v1"));
+    let lost = kept.duplicate();
+    let root = lost.pantler(&["workspace", "status", "specimen/kept", "--json"]).expect(0).json();
+    let file = Utf8Path::new(root["root"].as_str().unwrap()).join("pipeline.json");
+    std::fs::remove_file(file).unwrap();
+    for project in [kept, lost] {
+        // The user's files are not there at all.
+        project.pantler(&["workspace", "build", "specimen/kept"]).expect(0);
+        let args = ["graph", "show", "specimen/kept", "--json"];
+        let graph = project.pantler(&args).expect(0).json();
+        assert_eq!(graph["quanta"], 6, "{graph}");
+        project.pantler(&["workspace", "revert", "specimen/kept", "--take-over"]).expect(0);
+    }
+}
+
+#[test]
 fn a_half_run_workspace_is_run_on_and_committed() {
     let project = repository(&specimen("internal-v1"));
     let name = the_workspace(&project);

@@ -1,6 +1,7 @@
 //! What is refused, or goes well, before anything runs: chains, inputs, edited
 //! pipelines, folders of other people.
 
+use camino::Utf8Path;
 use pantler_testkit::{Program, Project};
 
 use crate::{program, small_weather};
@@ -57,6 +58,7 @@ fn what_could_not_be_committed_is_refused_before_it_runs() {
     project.pantler(&["workspace", "revert", "open"]).expect(0);
 }
 
+/// One of an earlier program, which kept nothing of its pipeline but the digest.
 #[test]
 fn an_edited_pipeline_is_not_built_into_a_workspace_of_the_old_one() {
     let project = small_weather();
@@ -64,6 +66,10 @@ fn an_edited_pipeline_is_not_built_into_a_workspace_of_the_old_one() {
     let file = pipeline(&project);
     let create = ["workspace", "create", "w", "--pipeline", &file, "-i", "weather/raw"];
     project.pantler(&create).expect(0);
+    let status = project.pantler(&["workspace", "status", "w", "--json"]).expect(0).json();
+    let root = Utf8Path::new(status["root"].as_str().unwrap());
+    std::fs::remove_file(root.join("pipeline.json")).unwrap();
+    project.sql("DELETE FROM artifact_transaction_chunk");
     let text = project.read("pipeline.yaml");
     project.write("pipeline.yaml", text.replace("config:", "config:\n      more: 1"));
     let ran = project.pantler(&["workspace", "build", "w"]).expect(4);

@@ -18,6 +18,7 @@
 
 mod arguments;
 mod changes;
+mod choices;
 mod close;
 mod commands;
 mod context;

@@ -102,7 +102,8 @@ impl<'a> QuantumContext<'a> {
         self.task.config.get(key)
     }
 
-    /// Reads an input that is one dataset, and verifies it.
+    /// Reads an input that is one dataset, and verifies it. One that is optional may have
+    /// none: [`Self::read_all`] then gives nothing.
     ///
     /// # Errors
     /// [`QuantumError`] if there is no such input, or it cannot be read.

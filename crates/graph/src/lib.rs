@@ -1,6 +1,7 @@
 //! Pipelines and quantum graphs: building, file formats.
 //!
-//! The way through: [`Pipeline::from_yaml`] reads and checks a pipeline file;
+//! The way through: [`Pipeline::from_files`] reads and checks a pipeline file and what it
+//! imports (given as a function), with what was said on top of it ([`Choices`]);
 //! [`Pipeline::resolve`] finds its dataset types in a universe and a registry
 //! (given as a function); [`build`] joins the existing inputs (given as a
 //! [`BuildSource`]) into a [`QuantumGraph`]; [`write()`] and [`read`] put it on disk
@@ -53,9 +54,10 @@ pub use graph::{
 };
 pub use merge::MergeError;
 pub use pipeline::{
-    Bindings, CommandTemplate, ConfigValue, ExpandError, Fault, FaultKind, InputDefinition,
-    OutputDefinition, Pipeline, PipelineError, ResolvedInput, ResolvedOutput, ResolvedPipeline,
-    ResolvedTask, TaskBody, TaskDefinition, Template, TemplateError,
+    Bindings, Choices, CommandTemplate, ConfigChoice, ConfigFile, ConfigValue, ContractError,
+    ExpandError, Fault, FaultKind, GivenValue, InputDefinition, OutputDefinition, ParameterChoice,
+    Pipeline, PipelineError, PipelineText, ReadFile, ResolvedInput, ResolvedOutput,
+    ResolvedPipeline, ResolvedTask, TaskBody, TaskDefinition, Template, TemplateError,
 };
 pub use provenance::{
     Attempt, AttemptEnd, DescribedDataset, DescribedQuantum, ExecutionRecords, ProvenanceCounts,

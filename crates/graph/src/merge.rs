@@ -138,7 +138,7 @@ impl QuantumGraph {
                     let own = parts[part].tasks[t].inputs[input].of(local as usize);
                     own.iter().map(move |dataset| place_of(part, *dataset))
                 };
-                edges.push(if task.inputs[input].multiple {
+                edges.push(if task.inputs[input].varies() {
                     let mut offsets = vec![0];
                     let mut datasets = Vec::new();
                     for origin in &union.origins {

@@ -159,6 +159,26 @@ impl TestSource {
     }
 }
 
+/// Optional inputs, one and several, existing and predicted, and one with a minimum.
+pub(crate) fn choosy() -> QuantumGraph {
+    let mut source = climate(1..=2);
+    source.add_type("height", &["city"]);
+    source.add_type("rain", &["city", "month"]);
+    source.add("height", vec!["oslo".into()]);
+    source.add("rain", vec!["oslo".into(), 5.into()]);
+    source.add("rain", vec!["bergen".into(), 1.into()]);
+    source.add("rain", vec!["bergen".into(), 9.into()]);
+    source.build(CHOOSY)
+}
+
+const CHOOSY: &str = "
+version: 1
+tasks:
+  wet: {dimensions: [city, month], inputs: {r: rain, h: {type: height, optional: true}}, outputs: {o: {type: wet, storage_class: Csv}}, task: x}
+  daily: {dimensions: [city, month], inputs: {t: readings, r: {type: rain, optional: true}, w: {type: wet, optional: true}}, outputs: {o: {type: daily, storage_class: Csv}}, task: x}
+  year: {dimensions: [city], inputs: {d: {type: daily, multiple: true, minimum: 3}, w: {type: wet, multiple: true, optional: true}}, task: x}
+";
+
 pub(crate) fn metadata() -> GraphMetadata {
     let opening = Uuid::from_u128(0x0190_bbbb_cccc_7000_8000_0000_0000_0001);
     GraphMetadata {

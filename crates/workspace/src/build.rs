@@ -24,9 +24,8 @@ use pantler_graph::{
 use pantler_registry::{DatasetQuery, RegistryError};
 
 use crate::{
-    WorkspaceClient, WorkspaceError, WorkspaceTransaction, client,
-    create::{read_pipeline, resolve},
-    layout,
+    WorkspaceClient, WorkspaceError, WorkspaceTransaction, client, create::resolve, layout,
+    pipeline_file::of_workspace,
 };
 
 /// What building did.
@@ -136,13 +135,7 @@ fn build_next(
         // As it was when the workspace's graph was begun, whatever became of the file.
         Some(base) => Arc::clone(base.pipeline()),
         None => {
-            let pipeline = read_pipeline(workspace.pipeline())?;
-            if pipeline.digest() != transaction.pipeline_digest {
-                return Err(WorkspaceError::OtherPipeline {
-                    name: transaction.run.clone(),
-                    file: workspace.pipeline().to_owned(),
-                });
-            }
+            let pipeline = of_workspace(butler, workspace)?;
             Arc::new(resolve(butler, &pipeline)?)
         }
     };
@@ -191,7 +184,7 @@ pub fn explain(
     let base = if parts.is_empty() { None } else { Some(client::merged(workspace.root(), parts)?) };
     let pipeline = match &base {
         Some(base) => Arc::clone(base.pipeline()),
-        None => Arc::new(resolve(butler, &read_pipeline(workspace.pipeline())?)?),
+        None => Arc::new(resolve(butler, &of_workspace(butler, workspace)?)?),
     };
     check_tasks(&request.tasks, &pipeline)?;
     let Some(resolved) = pipeline.tasks().iter().find(|t| t.label == *task) else {
@@ -240,14 +233,13 @@ fn unknown_task(task: &TaskLabel, pipeline: &ResolvedPipeline) -> WorkspaceError
 /// [`WorkspaceError::NothingToDo`] if there are no quanta, with the reasons.
 pub fn plan(
     butler: &DirectButler,
-    pipeline: &Utf8Path,
+    pipeline: &Pipeline,
     inputs: &[CollectionName],
     output: &CollectionName,
     opening: OpeningId,
     now: Tai,
 ) -> Result<QuantumGraph, WorkspaceError> {
-    let pipeline = read_pipeline(pipeline)?;
-    let resolved = Arc::new(resolve(butler, &pipeline)?);
+    let resolved = Arc::new(resolve(butler, pipeline)?);
     let source = Inputs::read(butler, &resolved, inputs)?;
     graph_of(&resolved, &source, output, opening, now)
 }

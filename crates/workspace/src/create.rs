@@ -6,10 +6,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 use pantler_butler::transaction::Kinds;
 use pantler_core::{CollectionName, CollectionType, DatasetTypeName, OpeningId, TransactionName};
 use pantler_direct::{Begun, ButlerError, DirectButler, Environment};
-use pantler_graph::{Pipeline, ResolvedPipeline};
+use pantler_graph::{Choices, Pipeline, ResolvedPipeline};
 use pantler_registry::{LockKind, OpenOptions, Reader, RegistryError};
 
-use crate::{WorkspaceClient, WorkspaceError, WorkspaceTransaction};
+use crate::{
+    WorkspaceClient, WorkspaceError, WorkspaceTransaction,
+    pipeline_file::{self, read_pipeline},
+};
 
 /// What a workspace is for.
 #[derive(Debug, Clone)]
@@ -22,6 +25,8 @@ pub struct WorkspaceRequest {
     pub inputs: Vec<CollectionName>,
     /// The pipeline's file.
     pub pipeline: Utf8PathBuf,
+    /// Which of its tasks are meant, with which values.
+    pub choices: Choices,
     /// The project that it belongs to.
     pub project: Option<String>,
 }
@@ -50,7 +55,7 @@ pub fn create(
     opening: OpeningId,
     request: &WorkspaceRequest,
 ) -> Result<WorkspaceClient, WorkspaceError> {
-    let pipeline = read_pipeline(&request.pipeline)?;
+    let pipeline = read_pipeline(&request.pipeline, &request.choices)?;
     check_provenance(butler, &resolve(butler, &pipeline)?)?;
     let (searched, input_runs) = butler.registry().read(|reader| {
         if reader.collection(&request.run)?.is_some()
@@ -81,6 +86,7 @@ pub fn create(
         }
         Ok((searched, runs))
     })?;
+    let effective = pipeline_file::effective(&pipeline);
     let transaction = WorkspaceTransaction {
         run: request.run.clone(),
         chain: request.chain.clone(),
@@ -90,6 +96,7 @@ pub fn create(
         pipeline_file: portable(butler.root(), &request.pipeline)?,
         pipeline_digest: pipeline.digest(),
         project: request.project.clone(),
+        pipeline: Some(effective.clone()),
     };
     let name = name_of(&request.run);
     match butler.begin(&name, opening, transaction) {
@@ -101,6 +108,11 @@ pub fn create(
                 .filter(|row| row.opening == opening)
                 .ok_or_else(|| WorkspaceError::NoWorkspace(name.to_string()))?;
             let (root, file) = butler.workspace_file(&row)?;
+            // What a build would write, too; made here so that the root has all it needs.
+            pipeline_file::write(&root, &effective).map_err(|source| ButlerError::RootNotMade {
+                name,
+                source: Box::new(source.into()),
+            })?;
             Ok(WorkspaceClient::new(root, file, butler.root())?)
         }
         Ok(Begun::Joined(row)) => Err(WorkspaceError::NameInUse {
@@ -179,13 +191,6 @@ fn portable(repository: &Utf8Path, pipeline: &Utf8Path) -> Result<String, Worksp
 
 pub(crate) fn absolute(path: &Utf8Path) -> Result<Utf8PathBuf, WorkspaceError> {
     path.canonicalize_utf8().map_err(|source| WorkspaceError::Io { path: path.to_owned(), source })
-}
-
-/// Reads and checks a pipeline file.
-pub(crate) fn read_pipeline(path: &Utf8Path) -> Result<Pipeline, WorkspaceError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| WorkspaceError::Io { path: path.to_owned(), source })?;
-    Ok(Pipeline::from_yaml(&text, path)?)
 }
 
 /// Finds the dataset types of a pipeline in the repository.

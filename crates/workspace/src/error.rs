@@ -12,6 +12,8 @@ use pantler_exec::{
 use pantler_graph::{BuildError, GraphFileError, MergeError, PipelineError};
 use pantler_registry::RegistryError;
 
+use crate::PipelineFileError;
+
 /// An operation on a workspace failed.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkspaceError {
@@ -74,6 +76,9 @@ pub enum WorkspaceError {
     /// The pipeline is not well formed or does not fit the repository.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
+    /// `pipeline.json` cannot be used.
+    #[error(transparent)]
+    PipelineFile(#[from] PipelineFileError),
     /// A file cannot be read or written.
     #[error("cannot access {path}")]
     Io {

@@ -3,6 +3,7 @@
 //! ```text
 //! <repository>/workspaces/<name>/<opening id>/
 //!   transaction.json        what a client needs without the database (written by `pantler-direct`)
+//!   pipeline.json           the pipeline as it was at the creation: create-only (`pipeline_file.rs`)
 //!   graph-<n>.qg            the predicted quantum graph, part by part: immutable, create-only (`build.rs`)
 //!   closing                 made by a closer: nobody runs anything here any more (`kind/`)
 //!   runner.lock             held by the one process that runs quanta (`pantler-exec`)
@@ -17,6 +18,11 @@
 use camino::{Utf8Path, Utf8PathBuf};
 
 pub use pantler_exec::layout::{closing_marker, journal_dir, logs_dir, scratch_dir};
+
+/// The effective pipeline.
+pub fn pipeline_file(root: &Utf8Path) -> Utf8PathBuf {
+    root.join("pipeline.json")
+}
 
 /// A part of the quantum graph; they count from 1.
 pub fn graph_file(root: &Utf8Path, part: u32) -> Utf8PathBuf {

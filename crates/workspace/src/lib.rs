@@ -7,6 +7,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `create.rs` | checks the pipeline, opens the transaction |
+//! | `pipeline_file.rs` | reads pipelines; what a workspace keeps of its own, `pipeline.json` |
 //! | `build.rs` | joins inputs into the quantum graph, writes `graph-<n>.qg` |
 //! | `client.rs` | opens a root without the database: status, run |
 //! | `transitions.rs` | accept, poison, reset of quanta |
@@ -27,6 +28,7 @@ mod error;
 pub mod kind;
 pub mod layout;
 mod list;
+mod pipeline_file;
 pub mod project;
 pub mod provenance;
 mod reader;
@@ -40,6 +42,7 @@ pub use create::{WorkspaceRequest, create, open_butler};
 pub use error::WorkspaceError;
 pub use kind::WorkspaceTransaction;
 pub use list::{WorkspaceInfo, list};
+pub use pipeline_file::{PipelineFileError, split_selection};
 pub use provenance::{RunProvenances, SelectError, open_provenance};
 pub use reader::WorkspaceReader;
 pub use transitions::Transitioned;

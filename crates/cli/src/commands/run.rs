@@ -1,11 +1,14 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_core::CollectionName;
 use pantler_datastore::key;
-use pantler_workspace::project::{
-    Ending, Job, JobOptions, JobPlan, JobReport, Project, plan, run as run_job,
+use pantler_graph::Choices;
+use pantler_workspace::{
+    project::{Ending, Job, JobOptions, JobPlan, JobReport, Project, plan, run as run_job},
+    split_selection,
 };
 
 use crate::{
+    choices::ChoiceArgs,
     context::Context,
     error::{CommandError, CommandResult, Next, Status, quoted},
     execution::{Execution, JobsArgs},
@@ -23,11 +26,12 @@ use crate::{
 /// from there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  pantler run climate\n  \
-                  pantler run pipeline.yaml -i climate/raw -o climate/again --chain climate --repo repo")]
+                  pantler run pipeline.yaml -i climate/raw -o climate/again --chain climate --repo repo\n  \
+                  pantler run pipeline.yaml#daily --set daily:decimals=2 -i climate/raw -o climate/fine --repo repo")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Args {
-    /// A folder with a project.yaml, or a pipeline file
-    #[arg(value_name = "PROJECT_DIR|PIPELINE")]
+    /// A folder with a project.yaml, or a pipeline file; after a `#` some of its tasks and subsets
+    #[arg(value_name = "PROJECT_DIR|PIPELINE[#TASK,…]")]
     what: Utf8PathBuf,
 
     /// Input collections of a pipeline, in search order
@@ -41,6 +45,9 @@ pub(crate) struct Args {
     /// The chain that gets the RUN as its new head
     #[arg(long, value_name = "CHAIN")]
     chain: Option<CollectionName>,
+
+    #[command(flatten)]
+    choices: ChoiceArgs,
 
     #[command(flatten)]
     jobs: JobsArgs,
@@ -104,16 +111,21 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
 fn again(args: &Args) -> Next {
     let what = quoted(args.what.as_str());
     let Some(output) = &args.output else {
-        return Next::plain(format!("pantler run {what}"));
+        return Next::plain(format!("pantler run {what}{}", args.choices.again()));
     };
     let inputs: Vec<_> = args.input.iter().map(CollectionName::as_str).collect();
     let chain = args.chain.as_ref().map_or_else(String::new, |chain| format!(" --chain {chain}"));
-    Next::command(format!("run {what} -i {} -o {}{chain}", inputs.join(","), quoted(output)))
+    Next::command(format!(
+        "run {what} -i {} -o {}{chain}{}",
+        inputs.join(","),
+        quoted(output),
+        args.choices.again()
+    ))
 }
 
 /// The job that the arguments mean.
 fn job(context: &Context, args: &Args) -> Result<Job, CommandError> {
-    let path = context.absolute(&args.what);
+    let (path, select) = split_selection(&context.absolute("".into()), args.what.as_str());
     let of_pipeline = !args.input.is_empty() || args.output.is_some() || args.chain.is_some();
     if path.is_dir() || !of_pipeline {
         if of_pipeline {
@@ -137,15 +149,23 @@ fn job(context: &Context, args: &Args) -> Result<Job, CommandError> {
                 "--repo goes with a pipeline file; a project says itself where its repository is",
             ));
         }
-        return Ok(Job::of_project(Project::read(&path)?));
+        let mut job = Job::of_project(Project::read(&path)?);
+        if !select.is_empty() {
+            job.choices.select = select;
+        }
+        args.choices.add_to(context, &mut job.choices);
+        return Ok(job);
     }
     let (Some(output), false) = (&args.output, args.input.is_empty()) else {
         return Err(CommandError::usage("a pipeline needs both -i COLLECTION and -o RUN"));
     };
     CollectionName::new(output.replace("{time}", "t")).map_err(CommandError::usage)?;
+    let mut choices = Choices { select, ..Choices::default() };
+    args.choices.add_to(context, &mut choices);
     Ok(Job {
         repository: context.repository()?.to_owned(),
         pipeline: canonical(&path)?,
+        choices,
         inputs: args.input.clone(),
         output: output.clone(),
         chain: args.chain.clone(),

@@ -143,14 +143,19 @@ impl<'a> RunContext<'a> {
     }
 
     /// The datasets that a quantum gets of an input. An accepted quantum may have left
-    /// some of a multiple one out; where none is left, reading says what is missing.
+    /// some of a multiple or optional one out; where fewer are left than there must be,
+    /// reading says what is missing.
     pub(crate) fn given<'g>(&self, input: &QuantumInputs<'g>) -> Vec<&'g DatasetIndex> {
         let there = |index: &&DatasetIndex| {
             self.plan.graph().producer(**index).is_none()
                 || self.stored.0[index.get()].get().is_some()
         };
         let given: Vec<_> = input.datasets.iter().filter(there).collect();
-        if given.is_empty() { input.datasets.iter().collect() } else { given }
+        if given.len() < input.connection.minimum as usize {
+            input.datasets.iter().collect()
+        } else {
+            given
+        }
     }
 
     /// Reads an input, and verifies it.

@@ -41,6 +41,8 @@ pub(super) fn unconstrained(universe: &Universe, task: &ResolvedTask) -> Vec<usi
     let mut covered: Vec<usize> = task
         .inputs
         .iter()
+        // An optional input says nothing about which quanta there are.
+        .filter(|input| input.minimum > 0)
         .flat_map(|input| columns(universe, input.dataset_type.dimensions.names()))
         .collect();
     let mut elements = Vec::new();
@@ -109,8 +111,6 @@ pub(super) fn candidates(
         let reason = empty.map_or(PruneReason::NoCombination, |c| pruner.reason(c.source));
         pruner.add(&reason, &[], &[]);
     }
-    pruned.append(&mut pruner.found);
-
     let positions = all.positions(&wanted);
     let mut quanta = Relation::new(wanted);
     for row in all.rows.iter() {
@@ -119,7 +119,45 @@ pub(super) fn candidates(
     let mut order = sorted(&quanta.rows);
     order.dedup_by(|a, b| quanta.rows.row(*a as usize) == quanta.rows.row(*b as usize));
     quanta.rows = quanta.rows.take(&order);
-    scope.restrict(universe, values, &quanta).unwrap_or(quanta)
+    if let Some(meant) = scope.restrict(universe, values, &quanta) {
+        quanta = meant;
+    }
+    for input in task.inputs.iter().filter(|input| input.minimum > 1) {
+        enough(&mut quanta, input, around, scope, &mut pruner);
+    }
+    pruned.append(&mut pruner.found);
+    quanta
+}
+
+/// Leaves out the quanta that have fewer datasets of an input than its minimum.
+fn enough(
+    quanta: &mut Relation,
+    input: &ResolvedInput,
+    around: &Surroundings<'_>,
+    scope: &BuildScope<'_>,
+    pruner: &mut Pruner<'_>,
+) {
+    let all = around.types[input.type_index].as_ref().expect("upstream tasks come first");
+    let meant = scope.restrict(around.pipeline.universe(), around.values, all);
+    let relation = meant.as_ref().unwrap_or(all);
+    let shared = quanta.shared(relation);
+    let positions = quanta.positions(&shared);
+    let index = Index::new(relation, &shared);
+    let reason = PruneReason::TooFew {
+        input: input.name.clone(),
+        dataset_type: input.dataset_type.name.clone(),
+        minimum: input.minimum,
+    };
+    let mut kept = Vec::with_capacity(quanta.rows.len());
+    for (number, row) in (0_u32..).zip(quanta.rows.iter()) {
+        let key: Vec<_> = positions.iter().map(|p| row[*p]).collect();
+        if index.get(&key).len() >= input.minimum as usize {
+            kept.push(number);
+        } else {
+            pruner.add(&reason, &quanta.columns, row);
+        }
+    }
+    quanta.rows = quanta.rows.take(&kept);
 }
 
 /// The constraints in the order to join them: the one with most columns first, and then
@@ -132,7 +170,7 @@ fn constraints<'a>(
     records: &'a BTreeMap<usize, Relation>,
 ) -> Vec<Constraint<'a>> {
     let mut open: Vec<Constraint<'a>> = Vec::new();
-    for input in &task.inputs {
+    for input in task.inputs.iter().filter(|input| input.minimum > 0) {
         let relation = types[input.type_index].as_ref().expect("upstream tasks come first");
         let relation = if input.multiple {
             let shared: Vec<_> =

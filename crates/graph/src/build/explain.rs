@@ -116,7 +116,7 @@ impl Explainer<'_> {
             return Finding::NotMeant;
         }
         let mut missing = Vec::new();
-        for input in &task.inputs {
+        for input in task.inputs.iter().filter(|input| input.minimum > 0) {
             let all = self.datasets.by_type.get(&input.dataset_type.name);
             let all = all.map_or(&[][..], Vec::as_slice);
             let fits = |found: &Values| agree(found, values);

@@ -182,7 +182,7 @@ fn edges(
     for input in &task.inputs {
         let relation = types[input.type_index].as_ref().expect("upstream tasks come first");
         let mut key = Vec::new();
-        if input.multiple {
+        if input.varies() {
             let shared = quanta.shared(relation);
             let positions = quanta.positions(&shared);
             let index = Index::new(relation, &shared);

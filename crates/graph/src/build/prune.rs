@@ -32,6 +32,15 @@ pub enum PruneReason {
         /// The task that should have made it; `None` for an overall input.
         producer: Option<TaskLabel>,
     },
+    /// An input has fewer datasets for it than its minimum.
+    TooFew {
+        /// The connection.
+        input: String,
+        /// Its dataset type.
+        dataset_type: DatasetTypeName,
+        /// How many it needs.
+        minimum: u32,
+    },
     /// Each input has datasets that fit, but none that fit together.
     NoCombination,
     /// No input says for which values it runs, and there are no dimension records.
@@ -67,6 +76,12 @@ impl fmt::Display for PruneReason {
             }
             Self::MissingInput { input, dataset_type, producer: Some(task) } => {
                 write!(f, "task `{task}` makes no `{dataset_type}` for input `{input}`")
+            }
+            Self::TooFew { input, dataset_type, minimum } => {
+                write!(
+                    f,
+                    "fewer than {minimum} datasets of type `{dataset_type}` for input `{input}`"
+                )
             }
             Self::NoCombination => f.write_str("its inputs do not fit together"),
             Self::NoRecords { element } => {

@@ -1,7 +1,7 @@
 use pantler_core::KeyValue;
 
 use super::*;
-use crate::testing::{CLIMATE, CLIMATE_PIPELINE, SURVEY, TestSource, climate, survey};
+use crate::testing::{CLIMATE, CLIMATE_PIPELINE, SURVEY, TestSource, choosy, climate, survey};
 
 fn counts(graph: &QuantumGraph) -> Vec<String> {
     graph.counts().map(|(task, n)| format!("{} {n}", task.label)).collect()
@@ -112,6 +112,32 @@ tasks:
     );
     // What only pruned quanta would have read is not in the graph.
     assert_eq!(graph.overall_inputs().count(), 12 + 1 + 12);
+}
+
+#[test]
+fn optional_inputs_are_given_where_they_are_and_minimums_hold() {
+    let graph = choosy();
+    assert_eq!(counts(&graph), ["wet 3", "daily 14", "year 1"]);
+    assert_eq!(
+        pruned(&graph),
+        [
+            "year: 1 quantum pruned: fewer than 3 datasets of type `daily` for input `d` (city=bergen)"
+        ]
+    );
+    let quanta = describe(&graph);
+    for expected in [
+        "wet city=bergen month=9 <- rain(city=bergen month=9)",
+        "wet city=oslo month=5 <- height(city=oslo), rain(city=oslo month=5)",
+        "daily city=oslo month=4 <- readings(city=oslo month=4)",
+        "daily city=oslo month=5 <- rain(city=oslo month=5), readings(city=oslo month=5), wet(city=oslo month=5)",
+    ] {
+        assert!(quanta.iter().any(|quantum| quantum == expected), "{expected}: {quanta:?}");
+    }
+    let year = quanta.last().unwrap();
+    assert!(year.starts_with("year city=oslo <- daily(city=oslo month=1), "), "{year}");
+    assert!(year.ends_with("daily(city=oslo month=12), wet(city=oslo month=5)"), "{year}");
+    // What only pruned or no quanta read is not in the graph.
+    assert_eq!(graph.overall_inputs().count(), 14 + 1 + 3);
 }
 
 #[test]

@@ -34,6 +34,9 @@ struct TaskV1<'a> {
 struct InputV1<'a> {
     dataset_type: &'a DatasetTypeName,
     multiple: bool,
+    /// Where it is not 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    minimum: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -147,6 +150,7 @@ fn task_document<'a>(task: &'a ResolvedTask) -> TaskV1<'a> {
     let input = |input: &'a ResolvedInput| InputV1 {
         dataset_type: &input.dataset_type.name,
         multiple: input.multiple,
+        minimum: (input.minimum != 1).then_some(input.minimum),
     };
     let outputs = task.outputs.iter().map(|o| (o.name.as_str(), &o.dataset_type.name));
     TaskV1 {

@@ -58,7 +58,8 @@ pub(super) enum BlockDatasets {
 /// How a connection is written.
 struct Plan {
     existing: bool,
-    multiple: bool,
+    /// Whether the number of datasets is written.
+    varies: bool,
     /// The dimensions of a predicted input: each either the quantum's at this position,
     /// or written.
     columns: Vec<(usize, Option<usize>)>,
@@ -72,7 +73,7 @@ fn plans(pipeline: &ResolvedPipeline, task: usize) -> Vec<Plan> {
         let existing = input.type_index < pipeline.overall_inputs().len();
         let columns = columns(universe, input.dataset_type.dimensions.required());
         let columns = columns.into_iter().map(|c| (c, own.iter().position(|o| *o == c)));
-        Plan { existing, multiple: input.multiple, columns: columns.collect() }
+        Plan { existing, varies: input.varies(), columns: columns.collect() }
     };
     task.inputs.iter().map(plan).collect()
 }
@@ -157,7 +158,7 @@ pub(super) fn encode(
         encoder.numbers(codes.map(|code| dictionary.local(*column, code)));
     }
     for ((edges, plan), columns) in nodes.inputs.iter().zip(&plans).zip(written) {
-        if plan.multiple {
+        if plan.varies {
             encoder.numbers(range.clone().map(|quantum| narrow(edges.of(quantum).len())));
         }
         if plan.existing {
@@ -262,7 +263,7 @@ fn decode_inputs(
     let fault = |what: &str| Garbled(what.to_owned());
     let mut total = rows.len();
     let mut offsets = None;
-    if plan.multiple {
+    if plan.varies {
         let mut starts = Vec::with_capacity(rows.len() + 1);
         let mut end = 0_u32;
         starts.push(0);

@@ -9,7 +9,7 @@ use zip::{ZipArchive, ZipWriter, write::SimpleFileOptions};
 use super::*;
 use crate::{
     graph::QuantumGraph,
-    testing::{CLIMATE_PIPELINE, SURVEY, TestSource, climate, survey},
+    testing::{CLIMATE_PIPELINE, SURVEY, TestSource, choosy, climate, survey},
 };
 
 pub(super) fn bytes_of(graph: &QuantumGraph) -> Vec<u8> {
@@ -98,6 +98,7 @@ tasks:
         climate([]).build("version: 1\nconfig: {u: C}\ntasks:\n  a: {dimensions: [city], task: x}\n  b: {dimensions: [], command: [sh, '{config.u}']}\n"),
         implied,
         source.build(pipeline),
+        choosy(),
     ]
 }
 

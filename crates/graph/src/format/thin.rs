@@ -127,7 +127,7 @@ impl ThinGraphV1 {
             let mut all = Vec::with_capacity(own.inputs.len());
             for (input, own_input) in task.inputs.iter().zip(own.inputs) {
                 let range = starts[input.type_index]..starts[input.type_index + 1];
-                let edges = match (own_input.lengths, input.multiple) {
+                let edges = match (own_input.lengths, input.varies()) {
                     (None, false) => {
                         let numbers = expand(&own_input.datasets, own.quanta.into())?;
                         InputEdges::One(numbers.into_iter().map(DatasetIndex).collect())

@@ -189,7 +189,7 @@ fn keys<V>(map: &BTreeMap<String, V>) -> Vec<&str> {
 }
 
 fn fault(pipeline: &Pipeline, key: String, kind: FaultKind) -> Fault {
-    Fault { file: pipeline.file.clone(), line: pipeline.line_of(&key), key, kind }
+    pipeline.fault(key, kind)
 }
 
 #[cfg(test)]

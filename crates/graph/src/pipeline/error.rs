@@ -7,7 +7,7 @@ use pantler_core::{
     DatasetTypeError, DatasetTypeName, NameError, TaskLabel, dimension::UniverseError,
 };
 
-use super::TemplateError;
+use super::{ContractError, TemplateError};
 
 /// A pipeline that cannot be used: every fault found, at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct PipelineError {
 /// One thing wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The pipeline file.
+    /// The pipeline file or one that it imports, or the option that a choice was said in.
     pub file: Utf8PathBuf,
     /// The line, from 1; 0 if it is not known.
     pub line: u32,
@@ -77,6 +77,17 @@ pub enum FaultKind {
     /// An unknown storage class; the message says which there are.
     #[error("{0}")]
     StorageClass(String),
+    /// A number that cannot be a minimum.
+    #[error("at least 1 dataset, not {0}; for an input that may be missing write `optional: true`")]
+    Minimum(i64),
+    /// A minimum of an input that is one dataset.
+    #[error(
+        "`minimum` goes with `multiple: true`; an input that may be missing is `optional: true`"
+    )]
+    MinimumOfOne,
+    /// An input that may be missing and may not.
+    #[error("an optional input has no minimum; remove `minimum` or `optional`")]
+    MinimumOfOptional,
     /// A task without anything to run.
     #[error("the task has nothing to run; give it a `command` or a `task`")]
     NoBody,
@@ -106,6 +117,111 @@ pub enum FaultKind {
         dataset_type: DatasetTypeName,
         /// The key of the other output.
         other: String,
+    },
+    /// An input that only a task makes that was not selected.
+    #[error(
+        "`{dataset_type}` is made by task `{task}`, which was not selected, and no such dataset type is registered; select it too, or run it first"
+    )]
+    LeftOut {
+        /// The dataset type.
+        dataset_type: DatasetTypeName,
+        /// The task.
+        task: TaskLabel,
+    },
+    /// A file that cannot be imported.
+    #[error("cannot read {file}: {reason}")]
+    Unreadable {
+        /// The file.
+        file: Utf8PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// Files that import each other.
+    #[error("cycle of imports: {files}; remove one of them")]
+    ImportCycle {
+        /// The files, in order.
+        files: String,
+    },
+    /// Files that import others that import others …
+    #[error("imports are more than {0} deep")]
+    ImportDepth(usize),
+    /// An import with `include` and `exclude`.
+    #[error("the import has both `include` and `exclude`; remove one")]
+    TwoFilters,
+    /// A task, parameter, … that two imported files have.
+    #[error("{what} `{name}` comes from {first} and from {second}, and they differ; {way_on}")]
+    ImportedTwice {
+        /// What kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// The file that it came from first.
+        first: Utf8PathBuf,
+        /// The other file.
+        second: Utf8PathBuf,
+        /// What to do.
+        way_on: &'static str,
+    },
+    /// A name of something that is not there.
+    #[error("there is no {what} `{name}`; there is {known}")]
+    NoSuch {
+        /// What kind of thing.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// A range that has nothing in it.
+    #[error("no task is in this range: the end needs nothing of what the start makes")]
+    EmptyRange,
+    /// A subset named like a task.
+    #[error("there is a task of that name; give the subset another")]
+    SubsetIsTask,
+    /// A subset without tasks.
+    #[error("the subset names no task")]
+    EmptySubset,
+    /// A parameter that no configuration value uses.
+    #[error(
+        "no configuration value uses this parameter (as `{{parameters.{0}}}`); remove it, or use it"
+    )]
+    UnusedParameter(String),
+    /// A place for a parameter that has no end or no name.
+    #[error("`{{parameters.` without a name and `}}` in {0:?}")]
+    ParameterSyntax(String),
+    /// A task that was chosen for but not selected.
+    #[error("task `{0}` is not selected; select it too, or leave this out")]
+    NotSelected(TaskLabel),
+    /// A configuration value that a task does not have.
+    #[error("task `{task}` has no configuration value `{key}`; it has {known}")]
+    NoSuchConfig {
+        /// The task.
+        task: TaskLabel,
+        /// The key.
+        key: String,
+        /// The keys there are.
+        known: String,
+    },
+    /// A value that cannot stand for another.
+    #[error("expected {expected}, as in the pipeline, found {found}")]
+    OtherType {
+        /// What the pipeline has.
+        expected: &'static str,
+        /// What was given.
+        found: String,
+    },
+    /// A contract that cannot be read or evaluated.
+    #[error(transparent)]
+    Contract(#[from] ContractError),
+    /// A contract that does not hold.
+    #[error("{}the contract `{contract}` does not hold: {values}", .message.as_ref().map(|m| format!("{m}: ")).unwrap_or_default())]
+    Broken {
+        /// The contract.
+        contract: String,
+        /// What its author says.
+        message: Option<String>,
+        /// The values that it names.
+        values: String,
     },
     /// Tasks that need each other's outputs.
     #[error("cycle: {tasks}; each needs an output of the next")]
@@ -171,7 +287,15 @@ impl fmt::Display for Fault {
     }
 }
 
-/// One line per fault.
+impl PipelineError {
+    /// The faults in the order of their files.
+    pub(super) fn sorted(mut faults: Vec<Fault>) -> Self {
+        faults.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        Self { faults }
+    }
+}
+
+/// One line per fault; more for one with a place inside of a text.
 impl fmt::Display for PipelineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, fault) in self.faults.iter().enumerate() {

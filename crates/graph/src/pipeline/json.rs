@@ -1,5 +1,5 @@
 //! A pipeline as canonical JSON: the fields of the YAML, keys sorted, no defaults, no
-//! comments. It stands in graph files, and its digest says whether two pipelines do
+//! comments, nothing that was only needed to find out what they are. It stands in graph files, and its digest says whether two pipelines do
 //! the same.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +8,11 @@ use camino::Utf8Path;
 use pantler_core::{Checksum, ElementName};
 use serde::Serialize;
 
-use super::{ConfigValue, Fault, FaultKind, Pipeline, PipelineError, TaskBody, node::Node, parse};
+use super::{
+    ConfigValue, Pipeline, PipelineError, TaskBody,
+    node::{Node, SyntaxError},
+    parse,
+};
 
 #[derive(Serialize)]
 struct PipelineV1<'a> {
@@ -39,8 +43,12 @@ struct TaskV1<'a> {
 
 #[derive(Serialize)]
 struct InputV1<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    minimum: Option<u32>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     multiple: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    optional: bool,
     r#type: &'a str,
 }
 
@@ -70,7 +78,13 @@ impl Pipeline {
                 TaskBody::Rust(name) => (None, Some(name.as_str())),
             };
             let inputs = task.inputs.iter().map(|(name, input)| {
-                (&**name, InputV1 { multiple: input.multiple, r#type: input.dataset_type.as_str() })
+                let input = InputV1 {
+                    minimum: (input.minimum > 1).then_some(input.minimum),
+                    multiple: input.multiple,
+                    optional: input.minimum == 0,
+                    r#type: input.dataset_type.as_str(),
+                };
+                (&**name, input)
             });
             // `dimensions` of an output only repeats the task's.
             let outputs = task.outputs.iter().map(|(name, output)| {
@@ -99,15 +113,11 @@ impl Pipeline {
     /// # Errors
     /// [`PipelineError`]; its faults have no lines.
     pub fn from_json(json: &str, source: &str, file: &Utf8Path) -> Result<Self, PipelineError> {
-        let value = serde_json::from_str(json).map_err(|error| PipelineError {
-            faults: vec![Fault {
-                file: file.to_owned(),
-                line: 0,
-                key: String::new(),
-                kind: FaultKind::Syntax(error.to_string()),
-            }],
+        let value = serde_json::from_str(json).map_err(|error| {
+            let error = SyntaxError { line: 0, message: error.to_string() };
+            PipelineError { faults: vec![parse::syntax_fault(file, error)] }
         })?;
-        parse::from_node(&Node::from_json(value), source, file)
+        parse::effective(&Node::from_json(value), source, file)
     }
 
     /// The digest of what the pipeline does: of [`Self::to_json`], so not of comments,
@@ -131,7 +141,7 @@ fn config(values: &BTreeMap<String, ConfigValue>) -> BTreeMap<&str, ConfigV1<'_>
 mod tests {
     use super::*;
 
-    const TEXT: &str = "version: 1\nconfig: {b: 2.0, a: x}\ntasks:\n  t:\n    dimensions: [city]\n    inputs: {i: {type: y, multiple: true}}\n    outputs: {o: {storage_class: Csv, type: z, dimensions: [city]}}\n    env: {A: '{{'}\n    pass_env: [B]\n    command: [sh, '{inputs.i}', '{config.b}']\n";
+    const TEXT: &str = "version: 1\nconfig: {b: 2.0, a: x}\ntasks:\n  t:\n    dimensions: [city]\n    inputs: {i: {type: y, multiple: true, minimum: 2}, j: {type: x, optional: true}}\n    outputs: {o: {storage_class: Csv, type: z, dimensions: [city]}}\n    env: {A: '{{'}\n    pass_env: [B]\n    command: [sh, '{inputs.i}', '{config.b}']\n";
 
     #[test]
     fn json_keeps_everything_and_is_canonical() {
@@ -139,7 +149,7 @@ mod tests {
         let json = pipeline.to_json();
         assert_eq!(
             json,
-            r#"{"config":{"a":"x","b":2.0},"tasks":{"t":{"command":["sh","{inputs.i}","{config.b}"],"dimensions":["city"],"env":{"A":"{{"},"inputs":{"i":{"multiple":true,"type":"y"}},"outputs":{"o":{"storage_class":"Csv","type":"z"}},"pass_env":["B"]}},"version":1}"#
+            r#"{"config":{"a":"x","b":2.0},"tasks":{"t":{"command":["sh","{inputs.i}","{config.b}"],"dimensions":["city"],"env":{"A":"{{"},"inputs":{"i":{"minimum":2,"multiple":true,"type":"y"},"j":{"optional":true,"type":"x"}},"outputs":{"o":{"storage_class":"Csv","type":"z"}},"pass_env":["B"]}},"version":1}"#
         );
         let back = Pipeline::from_json(&json, TEXT, "p.yaml".into()).unwrap();
         assert_eq!(back.to_json(), json);
@@ -154,5 +164,26 @@ mod tests {
         assert_eq!(digest(TEXT), digest(&reordered));
         assert_ne!(digest(TEXT), digest(&TEXT.replace("[B]", "[C]")));
         assert_ne!(digest(TEXT), digest(&TEXT.replace("'{config.b}'", "'{config.a}'")));
+    }
+
+    #[test]
+    fn numbers_come_back_to_the_last_digit() {
+        // A small generator; any state that is not 0.
+        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+        for _ in 0..2000 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let value = f64::from_bits(state);
+            if !value.is_finite() {
+                continue;
+            }
+            let text = format!(
+                "version: 1\nconfig: {{x: {value:e}}}\ntasks: {{t: {{dimensions: [], task: x}}}}\n"
+            );
+            let pipeline = Pipeline::from_yaml(&text, "p.yaml".into()).unwrap();
+            let back = Pipeline::from_json(&pipeline.to_json(), "", "p.yaml".into()).unwrap();
+            assert_eq!(back.digest(), pipeline.digest(), "{value:e}");
+        }
     }
 }

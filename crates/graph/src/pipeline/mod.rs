@@ -1,31 +1,49 @@
 //! Pipelines: tasks wired by dataset types.
 //!
-//! A file becomes a tree of nodes with lines (`node`), the tree is checked and
-//! becomes a [`Pipeline`] (`parse`, `check`), and that meets a universe and the
-//! registered dataset types (`resolve`). The JSON in graph files has the same
-//! fields as the YAML and goes through the same checks (`json`).
+//! A file becomes a tree of nodes with lines (`node`), the tree becomes the sections of
+//! a file (`parse`, `sections`), which are put together with those of the files that it
+//! imports (`files`, `part`). What a person said on top of the file ([`Choices`]) is
+//! applied (`effective`, `parameters`, `select`): that gives a [`Pipeline`], checked as a whole (`check`),
+//! which meets a universe and the registered dataset types, and its contracts
+//! (`resolve`, `contract`).
+//!
+//! The JSON in graph files and workspaces is that of the effective pipeline: tasks and
+//! configuration values only. It has the fields of the YAML and goes through the same
+//! checks (`json`).
 
 mod check;
+mod choices;
+mod contract;
+mod effective;
 mod error;
+mod files;
 mod json;
 mod node;
+mod parameters;
 mod parse;
+mod part;
+mod place;
 mod resolve;
+mod sections;
+mod select;
 mod template;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
+    fmt, io,
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_core::{DatasetTypeName, ElementName, StorageClass, TaskLabel};
 
 pub use self::{
+    choices::{Choices, ConfigChoice, ConfigFile, GivenValue, ParameterChoice},
+    contract::ContractError,
     error::{Fault, FaultKind, PipelineError},
     resolve::{ResolvedInput, ResolvedOutput, ResolvedPipeline, ResolvedTask},
     template::{Bindings, CommandTemplate, ExpandError, Template, TemplateError},
 };
+use self::{part::StandingContract, place::Places};
 
 /// A set of tasks wired by dataset types, as its file describes it.
 ///
@@ -38,10 +56,25 @@ pub struct Pipeline {
     source: String,
     config: BTreeMap<String, ConfigValue>,
     tasks: BTreeMap<TaskLabel, TaskDefinition>,
-    /// Where each key stands in the file, for faults found later; empty for a
+    contracts: Vec<StandingContract>,
+    /// What tasks make that are in the files and were not selected.
+    left_out: BTreeMap<DatasetTypeName, TaskLabel>,
+    /// Where each key stands in the files, for faults found later; empty for a
     /// pipeline that was read from JSON.
-    lines: BTreeMap<String, u32>,
+    places: Places,
 }
+
+/// The text of a file that a pipeline is read from.
+#[derive(Debug, Clone)]
+pub struct PipelineText {
+    /// The file, named so that two names of one file are the same.
+    pub identity: Utf8PathBuf,
+    /// Its text.
+    pub text: String,
+}
+
+/// Reads a file that a pipeline names: an import, or one with configuration values.
+pub type ReadFile<'a> = dyn Fn(&Utf8Path) -> io::Result<PipelineText> + 'a;
 
 /// A task as its file describes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,9 +100,10 @@ pub struct TaskDefinition {
 pub struct InputDefinition {
     /// The dataset type.
     pub dataset_type: DatasetTypeName,
-    /// Whether a quantum takes all datasets that agree with its data ID, at least
-    /// one, instead of exactly one.
+    /// Whether a quantum takes all datasets that agree with its data ID, instead of one.
     pub multiple: bool,
+    /// How many of them there must be: 0 for an optional input, else at least 1.
+    pub minimum: u32,
 }
 
 /// A connection of a task to what it writes: one dataset per quantum.
@@ -106,13 +140,31 @@ pub enum ConfigValue {
 }
 
 impl Pipeline {
-    /// Reads a pipeline file (`version: 1`); `file` is the name in messages, and its
-    /// directory is `{pipeline_dir}`.
+    /// Reads a pipeline file (`version: 1`) that imports nothing, as it is; `file` is the
+    /// name in messages, and its directory is `{pipeline_dir}`.
     ///
     /// # Errors
     /// [`PipelineError`] with every fault found, each with file, line and key.
     pub fn from_yaml(text: &str, file: &Utf8Path) -> Result<Self, PipelineError> {
-        parse::from_yaml(text, file)
+        let root = PipelineText { identity: file.to_owned(), text: text.to_owned() };
+        let refuse = |_: &Utf8Path| Err(io::Error::other("only this file is read here"));
+        Self::from_files(file, &root, &Choices::default(), &refuse)
+    }
+
+    /// Reads a pipeline file (`version: 1`) and what it imports, and applies what was
+    /// said on top of it. `file` is its name in messages and `root` its text; its
+    /// directory is `{pipeline_dir}`, and imports are relative to it.
+    ///
+    /// # Errors
+    /// [`PipelineError`] with every fault found, each with file, line and key.
+    pub fn from_files(
+        file: &Utf8Path,
+        root: &PipelineText,
+        choices: &Choices,
+        read: &ReadFile<'_>,
+    ) -> Result<Self, PipelineError> {
+        let part = files::read(file, root, read)?;
+        effective::apply(&part, file, &root.text, choices, read)
     }
 
     /// The file it was read from.
@@ -120,7 +172,7 @@ impl Pipeline {
         &self.file
     }
 
-    /// The text of that file.
+    /// The text of that file, without those that it imports.
     pub fn source(&self) -> &str {
         &self.source
     }
@@ -142,9 +194,21 @@ impl Pipeline {
         merged
     }
 
-    /// The line of `key`, or of the nearest key above it; 0 if unknown.
-    fn line_of(&self, key: &str) -> u32 {
-        line_of(&self.lines, key)
+    /// A fault at `key`, or at the nearest key above it that a file has.
+    fn fault(&self, key: String, kind: FaultKind) -> Fault {
+        self.places.fault(&self.file, key, kind)
+    }
+}
+
+impl ConfigValue {
+    /// What it is, for messages.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Boolean(_) => "a boolean",
+            Self::Integer(_) => "an integer",
+            Self::Float(_) => "a number",
+            Self::String(_) => "a text",
+        }
     }
 }
 
@@ -163,19 +227,6 @@ impl fmt::Display for ConfigValue {
             Self::Integer(value) => value.fmt(f),
             Self::Float(value) => value.fmt(f),
             Self::String(value) => f.pad(value),
-        }
-    }
-}
-
-fn line_of(lines: &BTreeMap<String, u32>, key: &str) -> u32 {
-    let mut key = key;
-    loop {
-        if let Some(line) = lines.get(key) {
-            return *line;
-        }
-        match key.rfind(['.', '[']) {
-            Some(end) => key = &key[..end],
-            None => return lines.get("").copied().unwrap_or(0),
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     str::FromStr,
+    sync::Arc,
 };
 
 use camino::Utf8Path;
@@ -11,65 +12,120 @@ use pantler_core::{ElementName, NameError, StorageClass, TaskLabel};
 
 use super::{
     CommandTemplate, ConfigValue, Fault, FaultKind, InputDefinition, OutputDefinition, Pipeline,
-    PipelineError, TaskBody, TaskDefinition, Template, check, line_of,
-    node::{Entry, Node, Value, join},
+    PipelineError, TaskBody, TaskDefinition, Template, check,
+    node::{Entry, Node, SyntaxError, Value, join},
+    place::{Place, Places},
+    sections::Sections,
 };
 
 const VERSION: i64 = 1;
 
-pub(super) fn from_yaml(text: &str, file: &Utf8Path) -> Result<Pipeline, PipelineError> {
-    let root = Node::from_yaml(text).map_err(|error| PipelineError {
-        faults: vec![Fault {
-            file: file.to_owned(),
-            line: error.line,
-            key: String::new(),
-            kind: FaultKind::Syntax(error.message),
-        }],
-    })?;
-    from_node(&root, text, file)
+/// The fields of a file that a person writes.
+const FILE: &[&str] =
+    &["version", "parameters", "imports", "config", "tasks", "subsets", "contracts"];
+/// Those of an effective pipeline.
+const EFFECTIVE: &[&str] = &["version", "config", "tasks"];
+
+pub(super) type Tasks = BTreeMap<TaskLabel, TaskDefinition>;
+pub(super) type Config = BTreeMap<String, ConfigValue>;
+
+/// What stands in one file.
+#[derive(Debug)]
+pub(super) struct ParsedFile {
+    pub(super) config: Config,
+    pub(super) tasks: Tasks,
+    pub(super) sections: Sections,
+    pub(super) places: Places,
 }
 
-pub(super) fn from_node(
+/// Reads a file; `None` if it has faults, which are appended to `faults`.
+pub(super) fn file(text: &str, file: &Utf8Path, faults: &mut Vec<Fault>) -> Option<ParsedFile> {
+    match Node::from_yaml(text) {
+        Ok(root) => from_node(&root, file, FILE, faults),
+        Err(error) => {
+            faults.push(syntax_fault(file, error));
+            None
+        }
+    }
+}
+
+/// Reads the JSON of an effective pipeline.
+pub(super) fn effective(
     root: &Node,
     source: &str,
     file: &Utf8Path,
 ) -> Result<Pipeline, PipelineError> {
-    let mut lines = BTreeMap::from([(String::new(), root.line)]);
-    root.collect_lines("", &mut lines);
-    let mut parser = Parser { file, lines, faults: Vec::new() };
-    let (config, tasks) = parser.pipeline(root);
-    let mut pipeline = Pipeline {
+    let mut faults = Vec::new();
+    let Some(parsed) = from_node(root, file, EFFECTIVE, &mut faults) else {
+        return Err(PipelineError { faults });
+    };
+    checked(Pipeline {
         file: file.to_owned(),
         source: source.to_owned(),
-        config,
-        tasks,
-        lines: parser.lines,
-    };
-    // What follows from the whole is only checked where the parts are right.
-    let mut faults = parser.faults;
-    if faults.is_empty() {
-        faults = check::check(&pipeline);
-    }
-    if faults.is_empty() {
-        pipeline.lines.retain(|_, line| *line > 0);
-        return Ok(pipeline);
-    }
-    faults.sort_by_key(|fault| fault.line);
-    Err(PipelineError { faults })
+        config: parsed.config,
+        tasks: parsed.tasks,
+        contracts: Vec::new(),
+        left_out: BTreeMap::new(),
+        places: parsed.places,
+    })
 }
 
-struct Parser<'a> {
-    file: &'a Utf8Path,
+/// The pipeline, if nothing is wrong with it as a whole.
+pub(super) fn checked(pipeline: Pipeline) -> Result<Pipeline, PipelineError> {
+    let faults = check::check(&pipeline);
+    if faults.is_empty() { Ok(pipeline) } else { Err(PipelineError::sorted(faults)) }
+}
+
+pub(super) fn syntax_fault(file: &Utf8Path, error: SyntaxError) -> Fault {
+    let SyntaxError { line, message } = error;
+    Fault { file: file.to_owned(), line, key: String::new(), kind: FaultKind::Syntax(message) }
+}
+
+/// The configuration values in a file that has nothing else.
+pub(super) fn config_file(text: &str, file: &Utf8Path) -> Result<(Config, Places), Vec<Fault>> {
+    let root = Node::from_yaml(text).map_err(|error| vec![syntax_fault(file, error)])?;
+    let mut parser = Parser::new(&root, file);
+    let config = parser.config("", &root);
+    if parser.faults.is_empty() { Ok((config, parser.places())) } else { Err(parser.faults) }
+}
+
+fn from_node(
+    root: &Node,
+    file: &Utf8Path,
+    known: &[&str],
+    faults: &mut Vec<Fault>,
+) -> Option<ParsedFile> {
+    let mut parser = Parser::new(root, file);
+    let (config, tasks, sections) = parser.pipeline(root, known);
+    if parser.faults.is_empty() {
+        return Some(ParsedFile { config, tasks, sections, places: parser.places() });
+    }
+    // Found field by field, told line by line.
+    parser.faults.sort_by_key(|fault| fault.line);
+    faults.append(&mut parser.faults);
+    None
+}
+
+#[derive(Debug)]
+pub(super) struct Parser {
+    file: Arc<Utf8Path>,
     lines: BTreeMap<String, u32>,
     faults: Vec<Fault>,
 }
 
-type Tasks = BTreeMap<TaskLabel, TaskDefinition>;
-type Config = BTreeMap<String, ConfigValue>;
+impl Parser {
+    fn new(root: &Node, file: &Utf8Path) -> Self {
+        let mut lines = BTreeMap::from([(String::new(), root.line)]);
+        root.collect_lines("", &mut lines);
+        Self { file: file.to_owned().into(), lines, faults: Vec::new() }
+    }
 
-impl Parser<'_> {
-    fn pipeline(&mut self, root: &Node) -> (Config, Tasks) {
-        let fields = self.fields("", root, &["version", "config", "tasks"]);
+    fn places(&mut self) -> Places {
+        Places::of_file(&self.file, std::mem::take(&mut self.lines))
+    }
+
+    fn pipeline(&mut self, root: &Node, known: &[&str]) -> (Config, Tasks, Sections) {
+        let fields = self.fields("", root, known);
         match fields.get("version").map(|node| &node.value) {
             Some(Value::Integer(VERSION)) => {}
             Some(Value::Integer(found)) => {
@@ -81,13 +137,20 @@ impl Parser<'_> {
             Some(_) => self.type_fault("version", fields["version"], "the number 1"),
             None => self.fault("", FaultKind::MissingField("version")),
         }
+        let sections = self.sections(&fields);
         let config = fields.get("config").map(|node| self.config("config", node));
         let mut tasks = BTreeMap::new();
         match fields.get("tasks") {
-            None => self.fault("", FaultKind::MissingField("tasks")),
+            None if !fields.contains_key("imports") => {
+                self.fault("", FaultKind::MissingField("tasks"));
+            }
+            None => {}
             Some(node) => {
                 let entries = self.map("tasks", node);
-                if entries.is_empty() && matches!(node.value, Value::Map(_)) {
+                if entries.is_empty()
+                    && !fields.contains_key("imports")
+                    && matches!(node.value, Value::Map(_))
+                {
                     self.fault("tasks", FaultKind::NoTasks);
                 }
                 for (key, node) in entries {
@@ -100,7 +163,7 @@ impl Parser<'_> {
                 }
             }
         }
-        (config.unwrap_or_default(), tasks)
+        (config.unwrap_or_default(), tasks, sections)
     }
 
     fn task(&mut self, path: &str, node: &Node) -> Option<TaskDefinition> {
@@ -202,23 +265,43 @@ impl Parser<'_> {
     fn input(&mut self, path: &str, node: &Node) -> Option<InputDefinition> {
         if let Value::String(name) = &node.value {
             let dataset_type = self.name(path, name)?;
-            return Some(InputDefinition { dataset_type, multiple: false });
+            return Some(InputDefinition { dataset_type, multiple: false, minimum: 1 });
         }
         if !matches!(node.value, Value::Map(_)) {
             self.type_fault(path, node, "a dataset type or a map with `type`");
             return None;
         }
-        let fields = self.fields(path, node, &["type", "multiple"]);
-        let multiple = match fields.get("multiple") {
+        let fields = self.fields(path, node, &["type", "multiple", "optional", "minimum"]);
+        let mut flag = |name| match fields.get(name) {
             None => false,
             Some(Node { value: Value::Boolean(value), .. }) => *value,
             Some(node) => {
-                self.type_fault(&join(path, "multiple"), node, "true or false");
+                self.type_fault(&join(path, name), node, "true or false");
                 false
             }
         };
+        let (multiple, optional) = (flag("multiple"), flag("optional"));
+        let minimum = match fields.get("minimum") {
+            None => u32::from(!optional),
+            Some(node) => self.minimum(&join(path, "minimum"), node, multiple, optional)?,
+        };
         let dataset_type = self.required_name(path, &fields, "type")?;
-        Some(InputDefinition { dataset_type, multiple })
+        Some(InputDefinition { dataset_type, multiple, minimum })
+    }
+
+    fn minimum(&mut self, path: &str, node: &Node, multiple: bool, optional: bool) -> Option<u32> {
+        let Value::Integer(minimum) = node.value else {
+            self.type_fault(path, node, "a number of datasets");
+            return None;
+        };
+        let found = u32::try_from(minimum).ok().filter(|minimum| *minimum > 0);
+        match found {
+            _ if !multiple => self.fault(path, FaultKind::MinimumOfOne),
+            _ if optional => self.fault(path, FaultKind::MinimumOfOptional),
+            None => self.fault(path, FaultKind::Minimum(minimum)),
+            Some(minimum) => return Some(minimum),
+        }
+        None
     }
 
     fn output(&mut self, path: &str, node: &Node) -> Option<OutputDefinition> {
@@ -258,7 +341,7 @@ impl Parser<'_> {
         names
     }
 
-    fn config(&mut self, path: &str, node: &Node) -> Config {
+    pub(super) fn config(&mut self, path: &str, node: &Node) -> Config {
         let mut config = BTreeMap::new();
         for (key, node) in self.map(path, node) {
             let path = join(path, key);
@@ -284,7 +367,7 @@ impl Parser<'_> {
     }
 
     /// The fields of a map, each once; others than `known` are faults.
-    fn fields<'n>(
+    pub(super) fn fields<'n>(
         &mut self,
         path: &str,
         node: &'n Node,
@@ -300,7 +383,7 @@ impl Parser<'_> {
         fields.into_iter().collect()
     }
 
-    fn map<'n>(&mut self, path: &str, node: &'n Node) -> Vec<(&'n str, &'n Node)> {
+    pub(super) fn map<'n>(&mut self, path: &str, node: &'n Node) -> Vec<(&'n str, &'n Node)> {
         let Value::Map(entries) = &node.value else {
             self.type_fault(path, node, "a map");
             return Vec::new();
@@ -322,7 +405,7 @@ impl Parser<'_> {
         node.map(|node| self.map(path, node)).unwrap_or_default()
     }
 
-    fn list<'n>(&mut self, path: &str, node: &'n Node) -> Vec<(String, &'n Node)> {
+    pub(super) fn list<'n>(&mut self, path: &str, node: &'n Node) -> Vec<(String, &'n Node)> {
         let Value::List(items) = &node.value else {
             self.type_fault(path, node, "a list");
             return Vec::new();
@@ -330,7 +413,7 @@ impl Parser<'_> {
         items.iter().enumerate().map(|(i, item)| (format!("{path}[{i}]"), item)).collect()
     }
 
-    fn text<'n>(&mut self, path: &str, node: &'n Node) -> Option<&'n str> {
+    pub(super) fn text<'n>(&mut self, path: &str, node: &'n Node) -> Option<&'n str> {
         if let Value::String(text) = &node.value {
             if !text.contains('\0') {
                 return Some(text);
@@ -358,11 +441,15 @@ impl Parser<'_> {
         self.name(&path, text)
     }
 
-    fn name<T: FromStr<Err = NameError>>(&mut self, path: &str, text: &str) -> Option<T> {
+    pub(super) fn name<T: FromStr<Err = NameError>>(
+        &mut self,
+        path: &str,
+        text: &str,
+    ) -> Option<T> {
         text.parse().map_err(|error: NameError| self.fault(path, error.into())).ok()
     }
 
-    fn identifier(&mut self, path: &str, what: &'static str, name: &str) {
+    pub(super) fn identifier(&mut self, path: &str, what: &'static str, name: &str) {
         if ElementName::new(name).is_err() {
             let pattern = "[a-z][a-z0-9_]* (63 characters at most)";
             self.fault(path, FaultKind::Identifier { what, pattern, name: name.to_owned() });
@@ -378,13 +465,25 @@ impl Parser<'_> {
         }
     }
 
-    fn type_fault(&mut self, path: &str, node: &Node, expected: &'static str) {
+    pub(super) fn type_fault(&mut self, path: &str, node: &Node, expected: &'static str) {
         self.fault(path, FaultKind::Type { expected, found: node.kind() });
     }
 
-    fn fault(&mut self, path: &str, kind: FaultKind) {
-        let line = line_of(&self.lines, path);
-        self.faults.push(Fault { file: self.file.to_owned(), line, key: path.to_owned(), kind });
+    pub(super) fn fault(&mut self, path: &str, kind: FaultKind) {
+        let fault = self.place(path).fault(path, kind);
+        self.faults.push(fault);
+    }
+
+    /// Where `path`, or the nearest key above it, stands.
+    pub(super) fn place(&self, path: &str) -> Place {
+        let mut key = path;
+        let line = loop {
+            if let Some(line) = self.lines.get(key) {
+                break *line;
+            }
+            key = key.rfind(['.', '[']).map_or("", |end| &key[..end]);
+        };
+        Place { file: Arc::clone(&self.file), line }
     }
 }
 
@@ -440,7 +539,7 @@ mod tests {
             [
                 "pipeline.yaml:3: tasks.t: the task has nothing to run; give it a `command` or a `task`",
                 "pipeline.yaml:4: tasks.t.dimensions[0]: invalid dimension element name \"Month\": it must start with a lower-case letter (a-z)",
-                "pipeline.yaml:6: tasks.t.inputs.a.typ: there is no such field; expected one of type, multiple",
+                "pipeline.yaml:6: tasks.t.inputs.a.typ: there is no such field; expected one of type, multiple, optional, minimum",
                 "pipeline.yaml:6: tasks.t.inputs.a: the field `type` is missing",
                 "pipeline.yaml:7: tasks.t.comand: there is no such field; expected one of dimensions, inputs, outputs, config, env, pass_env, command, task",
             ]
@@ -491,6 +590,29 @@ mod tests {
         find(
             "    task: x\n    outputs: {a: {type: b, storage_class: Excel}}\n",
             "pipeline.yaml:6: tasks.t.outputs.a.storage_class: unknown storage class \"Excel\": expected one of Bytes, Text, Json, Csv, Svg",
+        );
+        let input =
+            |fields: &str| format!("    task: x\n    inputs: {{a: {{type: b, {fields}}}}}\n");
+        for (fields, expected) in [
+            (
+                "minimum: 2",
+                "`minimum` goes with `multiple: true`; an input that may be missing is `optional: true`",
+            ),
+            (
+                "multiple: true, minimum: 0",
+                "at least 1 dataset, not 0; for an input that may be missing write `optional: true`",
+            ),
+            ("multiple: true, minimum: many", "expected a number of datasets, found a text"),
+            (
+                "multiple: true, optional: true, minimum: 2",
+                "an optional input has no minimum; remove `minimum` or `optional`",
+            ),
+        ] {
+            find(&input(fields), &format!("pipeline.yaml:6: tasks.t.inputs.a.minimum: {expected}"));
+        }
+        find(
+            &input("optional: 1"),
+            "pipeline.yaml:6: tasks.t.inputs.a.optional: expected true or false, found an integer",
         );
         find(
             "    task: x\n    config: {a: [1]}\n",

@@ -7,8 +7,8 @@ use pantler_core::{
 };
 
 use super::{
-    Fault, FaultKind, Pipeline, PipelineError, TaskBody, TaskDefinition, Template, TemplateError,
-    check, template::Placeholder,
+    Fault, FaultKind, InputDefinition, Pipeline, PipelineError, TaskBody, TaskDefinition, Template,
+    TemplateError, check, template::Placeholder,
 };
 
 /// A pipeline whose dataset types are known.
@@ -48,6 +48,8 @@ pub struct ResolvedInput {
     pub dataset_type: Arc<DatasetType>,
     /// Whether a quantum takes all datasets that agree with its data ID.
     pub multiple: bool,
+    /// How many datasets a quantum must have: 0 for an optional input.
+    pub minimum: u32,
     /// Where the dataset type stands in the pipeline's list.
     pub(crate) type_index: usize,
 }
@@ -60,6 +62,13 @@ pub struct ResolvedOutput {
     /// The dataset type.
     pub dataset_type: Arc<DatasetType>,
     pub(crate) type_index: usize,
+}
+
+impl ResolvedInput {
+    /// Whether quanta differ in how many datasets they have of it.
+    pub(crate) fn varies(&self) -> bool {
+        self.multiple || self.minimum == 0
+    }
 }
 
 impl ResolvedTask {
@@ -151,6 +160,7 @@ impl Pipeline {
         for label in &order {
             tasks.push(resolver.task(label, &groups[*label], &dataset_types, &index));
         }
+        resolver.contracts();
         if resolver.faults.is_empty() {
             return Ok(ResolvedPipeline {
                 pipeline: Arc::new(self.clone()),
@@ -160,8 +170,7 @@ impl Pipeline {
                 overall_inputs,
             });
         }
-        resolver.faults.sort_by_key(|fault| fault.line);
-        Err(PipelineError { faults: resolver.faults })
+        Err(PipelineError::sorted(resolver.faults))
     }
 }
 
@@ -253,7 +262,11 @@ impl Resolver<'_> {
             let key = format!("tasks.{label}.inputs.{name}");
             let Some(&type_index) = index.get(&input.dataset_type) else {
                 let dataset_type = input.dataset_type.clone();
-                self.fault(key, FaultKind::MissingInput { dataset_type });
+                let kind = match self.pipeline.left_out.get(&dataset_type) {
+                    Some(task) => FaultKind::LeftOut { dataset_type, task: task.clone() },
+                    None => FaultKind::MissingInput { dataset_type },
+                };
+                self.fault(key, kind);
                 continue;
             };
             let dataset_type = Arc::clone(&dataset_types[type_index]);
@@ -265,8 +278,9 @@ impl Resolver<'_> {
                 };
                 self.fault(key, kind);
             }
-            let multiple = input.multiple;
-            inputs.push(ResolvedInput { name: name.clone(), dataset_type, multiple, type_index });
+            let InputDefinition { multiple, minimum, .. } = *input;
+            let name = name.clone();
+            inputs.push(ResolvedInput { name, dataset_type, multiple, minimum, type_index });
         }
         let output = |name: &str, dataset_type: &DatasetTypeName| {
             let type_index = index[dataset_type];
@@ -320,9 +334,28 @@ impl Resolver<'_> {
         }
     }
 
+    fn contracts(&mut self) {
+        let pipeline = self.pipeline;
+        let configs = |task: &TaskLabel| {
+            pipeline.tasks.get(task).map(|task| pipeline.config_of(task)).unwrap_or_default()
+        };
+        for standing in &pipeline.contracts {
+            let contract = &standing.contract;
+            let kind = match contract.holds(&configs) {
+                Ok(true) => continue,
+                Ok(false) => FaultKind::Broken {
+                    contract: contract.text().to_owned(),
+                    message: standing.message.clone(),
+                    values: contract.values(&configs),
+                },
+                Err(error) => error.into(),
+            };
+            self.faults.push(standing.place.fault(&standing.key, kind));
+        }
+    }
+
     fn fault(&mut self, key: String, kind: FaultKind) {
-        let line = self.pipeline.line_of(&key);
-        self.faults.push(Fault { file: self.pipeline.file.clone(), line, key, kind });
+        self.faults.push(self.pipeline.fault(key, kind));
     }
 }
 

@@ -1,7 +1,9 @@
 //! Texts with placeholders: arguments of commands and values of environment variables.
 //!
 //! `{inputs.NAME}`, `{outputs.NAME}`, `{data_id.DIMENSION}`, `{config.KEY}`,
-//! `{pipeline_dir}` and `{pantler}` are replaced; `{{` and `}}` are braces.
+//! `{pipeline_dir}` and `{pantler}` are replaced; `{{` and `}}` are braces. An argument that
+//! is nothing but `{inputs.NAME}` becomes one argument a file: none for an optional input
+//! that is not there. Inside of a longer text and in `env` that is the empty text.
 
 use std::collections::BTreeMap;
 
@@ -56,6 +58,11 @@ pub enum TemplateError {
         "unknown placeholder `{{{0}}}`; there are {{inputs.NAME}}, {{outputs.NAME}}, {{data_id.DIMENSION}}, {{config.KEY}}, {{pipeline_dir}} and {{pantler}} (`{{{{` for a brace)"
     )]
     Unknown(String),
+    /// A parameter where only configuration values are.
+    #[error(
+        "`{{{0}}}` can only stand in configuration values; give the task one, and write {{config.KEY}} here"
+    )]
+    Parameter(String),
     /// A placeholder for something that the task does not have.
     #[error("placeholder `{{{placeholder}}}`: the task has no such {what}; it has {known}")]
     NoSuch {
@@ -162,6 +169,34 @@ impl Template {
         Ok(text)
     }
 
+    /// The template with `{pipeline_dir}` standing for `folder` below it, or for `folder`
+    /// if that is absolute.
+    pub(super) fn relocated(&self, folder: &Utf8Path) -> Self {
+        let mut parts: Vec<Part> = Vec::new();
+        for part in &self.parts {
+            let text = match part {
+                Part::Text(text) => text.clone(),
+                Part::Placeholder(Placeholder::PipelineDir) if folder.is_absolute() => {
+                    folder.to_string()
+                }
+                Part::Placeholder(Placeholder::PipelineDir) => {
+                    parts.push(part.clone());
+                    format!("/{folder}")
+                }
+                Part::Placeholder(_) => {
+                    parts.push(part.clone());
+                    continue;
+                }
+            };
+            match parts.last_mut() {
+                Some(Part::Text(before)) => before.push_str(&text),
+                _ => parts.push(Part::Text(text)),
+            }
+        }
+        let source = parts.iter().map(Part::source).collect();
+        Self { source, parts }
+    }
+
     pub(super) fn placeholders(&self) -> impl Iterator<Item = &Placeholder> {
         self.parts.iter().filter_map(|part| match part {
             Part::Placeholder(placeholder) => Some(placeholder),
@@ -181,6 +216,13 @@ impl Template {
 impl CommandTemplate {
     pub(super) fn new(arguments: Vec<Template>) -> Self {
         Self { arguments }
+    }
+
+    /// See [`Template::relocated`].
+    pub(super) fn relocate(&mut self, folder: &Utf8Path) {
+        for argument in &mut self.arguments {
+            *argument = argument.relocated(folder);
+        }
     }
 
     /// The arguments, the program first; at least one.
@@ -210,6 +252,23 @@ impl CommandTemplate {
     }
 }
 
+impl Part {
+    /// As it stands in a template.
+    fn source(&self) -> String {
+        match self {
+            Self::Text(text) => text.replace('{', "{{").replace('}', "}}"),
+            Self::Placeholder(placeholder) => match placeholder {
+                Placeholder::Input(name) => format!("{{inputs.{name}}}"),
+                Placeholder::Output(name) => format!("{{outputs.{name}}}"),
+                Placeholder::DataId(dimension) => format!("{{data_id.{dimension}}}"),
+                Placeholder::Config(key) => format!("{{config.{key}}}"),
+                Placeholder::PipelineDir => "{pipeline_dir}".to_owned(),
+                Placeholder::Pantler => "{pantler}".to_owned(),
+            },
+        }
+    }
+}
+
 impl Placeholder {
     fn parse(name: &str) -> Result<Self, TemplateError> {
         let unknown = || TemplateError::Unknown(name.to_owned());
@@ -223,6 +282,7 @@ impl Placeholder {
             "inputs" => Ok(Self::Input(rest.to_owned())),
             "outputs" => Ok(Self::Output(rest.to_owned())),
             "config" => Ok(Self::Config(rest.to_owned())),
+            "parameters" => Err(TemplateError::Parameter(name.to_owned())),
             "data_id" => ElementName::new(rest).map(Self::DataId).map_err(|_| unknown()),
             _ => Err(unknown()),
         }
@@ -233,6 +293,8 @@ impl Placeholder {
         match self {
             Self::Input(name) => match bindings.inputs.get(name).map(Vec::as_slice) {
                 Some([path]) => text.push_str(path.as_str()),
+                // Only an optional input has none.
+                Some([]) => {}
                 Some(paths) => {
                     return Err(ExpandError::NotOne { name: name.clone(), count: paths.len() });
                 }
@@ -267,6 +329,7 @@ mod tests {
         let inputs = BTreeMap::from([
             ("days".to_owned(), vec!["/in/1.csv".into(), "/in/2.csv".into()]),
             ("one".to_owned(), vec!["/in/one.csv".into()]),
+            ("absent".to_owned(), Vec::new()),
         ]);
         let outputs = BTreeMap::from([("table".to_owned(), "/out/table.csv".into())]);
         let config = BTreeMap::from([("width".to_owned(), ConfigValue::Integer(900))]);
@@ -289,6 +352,8 @@ mod tests {
             "{pipeline_dir}/t.sh",
             "{inputs.days}",
             "--in={inputs.one}",
+            "{inputs.absent}",
+            "a={inputs.absent}",
             "{outputs.table}",
             "w={config.width} {{print $1}}",
             "{pantler}",
@@ -296,7 +361,7 @@ mod tests {
         ]);
         assert_eq!(
             expanded.expect("bound").join("|"),
-            "sh|/p/t.sh|/in/1.csv|/in/2.csv|--in=/in/one.csv|/out/table.csv|w=900 {print $1}|/bin/pantler|"
+            "sh|/p/t.sh|/in/1.csv|/in/2.csv|--in=/in/one.csv|a=|/out/table.csv|w=900 {print $1}|/bin/pantler|"
         );
     }
 
@@ -311,8 +376,22 @@ mod tests {
     }
 
     #[test]
+    fn the_folder_of_an_imported_file_is_below_or_elsewhere() {
+        let template = Template::parse("{{a}}{pipeline_dir}/t.sh:{config.x}").expect("a template");
+        let moved = |folder: &str| {
+            let moved = template.relocated(folder.into());
+            assert_eq!(Template::parse(moved.source()), Ok(moved.clone()));
+            moved.source().to_owned()
+        };
+        assert_eq!(moved("../b"), "{{a}}{pipeline_dir}/../b/t.sh:{config.x}");
+        assert_eq!(moved("/abs/{1}"), "{{a}}/abs/{{1}}/t.sh:{config.x}");
+    }
+
+    #[test]
     fn odd_braces_are_refused() {
-        for bad in ["{", "a}b", "{inputs.x", "{}", "{input.x}", "{data_id.X}", "{{}"] {
+        for bad in
+            ["{", "a}b", "{inputs.x", "{}", "{input.x}", "{data_id.X}", "{{}", "{parameters.n}"]
+        {
             assert!(Template::parse(bad).is_err(), "{bad}");
         }
         assert_eq!(Template::parse("{{a}}").map(|t| t.parts), Ok(vec![Part::Text("{a}".into())]));

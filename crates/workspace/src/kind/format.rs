@@ -39,6 +39,7 @@ pub(super) fn data(workspace: &WorkspaceTransaction) -> String {
         pipeline_file,
         pipeline_digest,
         project,
+        pipeline: _,
     } = workspace.clone();
     let searched = (searched != input_runs).then_some(searched);
     let data = DataV1 {
@@ -72,5 +73,6 @@ pub(super) fn decode(data: &str) -> Result<WorkspaceTransaction, DecodeError> {
         pipeline_file: data.pipeline_file,
         pipeline_digest: data.pipeline_digest,
         project: data.project,
+        pipeline: None,
     })
 }

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | open | RUN registered and locked, inputs noted, row | an open workspace without a root; the next client makes it |
 //! | root, `transaction.json` | clients need no database | an open workspace |
+//! | `pipeline.json` | building needs no file of the user's | an open workspace; a build writes it from the manifest |
 //! | build | `graph-1.qg`, create-only | an open workspace that can be run |
 //! | run | artifacts at their keys, then the journal | an open workspace; the next run goes on |
 //! | accept, poison, reset | lines in the journal; a reset deletes artifacts | an open workspace; the same call finishes it ([`pantler_exec::transitions`]) |
@@ -58,6 +59,9 @@ pub struct WorkspaceTransaction {
     pub pipeline_digest: Checksum,
     /// The project that it belongs to, if one made it.
     pub project: Option<String>,
+    /// The content of `pipeline.json`, where the workspace is being opened; it is not read
+    /// back with the rest.
+    pub pipeline: Option<Vec<u8>>,
 }
 
 impl ArtifactTransaction for WorkspaceTransaction {
@@ -67,6 +71,10 @@ impl ArtifactTransaction for WorkspaceTransaction {
 
     fn data(&self, _manifest: Option<&[u8]>) -> String {
         format::data(self)
+    }
+
+    fn manifest(&self) -> Option<Vec<u8>> {
+        self.pipeline.clone()
     }
 
     fn locks(&self) -> RunLocks {

@@ -8,6 +8,8 @@ use pantler_core::{
     CollectionName, DataId, DatasetType, DimensionRecord, Tai, TransactionName, Universe,
 };
 
+use pantler_graph::Choices;
+
 use super::{Project, ProjectError, records};
 
 /// A pipeline to be run on a repository, perhaps after an ingest.
@@ -17,6 +19,8 @@ pub struct Job {
     pub repository: Utf8PathBuf,
     /// The pipeline.
     pub pipeline: Utf8PathBuf,
+    /// Which of its tasks are meant, with which values.
+    pub choices: Choices,
     /// The input collections, in search order.
     pub inputs: Vec<CollectionName>,
     /// The name of the output RUN, with `{time}` for the UTC time to the millisecond.
@@ -33,6 +37,7 @@ impl Job {
         Self {
             repository: project.repository.clone(),
             pipeline: project.pipeline.clone(),
+            choices: project.choices.clone(),
             inputs: project.inputs.clone(),
             output: project.output.clone(),
             chain: Some(project.chain.clone()),

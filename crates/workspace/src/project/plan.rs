@@ -18,7 +18,8 @@ use super::{Job, ProjectError};
 use crate::{
     WorkspaceError,
     build::{Inputs, graph_of},
-    create::{open_butler, read_pipeline},
+    create::open_butler,
+    pipeline_file::read_pipeline,
 };
 
 /// What a run would do.
@@ -74,7 +75,7 @@ pub(super) fn prepare(butler: Option<&DirectButler>, job: &Job) -> Result<Prepar
             types.push(Arc::clone(dataset_type));
         }
     }
-    let pipeline = read_pipeline(&job.pipeline)?
+    let pipeline = read_pipeline(&job.pipeline, &job.choices)?
         .resolve(&universe, &|name| types.iter().find(|t| t.name == *name).map(Arc::clone))
         .map_err(WorkspaceError::from)?;
     Ok(Prepared { universe, files, records, pipeline: Arc::new(pipeline) })

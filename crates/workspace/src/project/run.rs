@@ -30,8 +30,9 @@ use crate::{
     CloseNotice, RunOptions, WorkspaceClient, WorkspaceError, WorkspaceInfo, WorkspaceRequest,
     build::{is_same_work, plan as plan_graph},
     close,
-    create::{create, open_butler, read_pipeline},
+    create::{create, open_butler},
     list,
+    pipeline_file::read_pipeline,
 };
 
 /// Choices of one run.
@@ -263,7 +264,8 @@ fn difference(
     job: &Job,
     info: &WorkspaceInfo,
 ) -> Result<Option<&'static str>, ProjectError> {
-    if read_pipeline(&job.pipeline)?.digest() != info.transaction.pipeline_digest {
+    let pipeline = read_pipeline(&job.pipeline, &job.choices)?;
+    if pipeline.digest() != info.transaction.pipeline_digest {
         return Ok(Some("pipeline"));
     }
     if job.inputs != info.transaction.inputs || job.chain != info.transaction.chain {
@@ -274,7 +276,7 @@ fn difference(
     let Some(built) = client.graph_if_built()? else { return Ok(None) };
     let wanted = plan_graph(
         butler,
-        &job.pipeline,
+        &pipeline,
         &job.inputs,
         &info.transaction.run,
         info.row.opening,
@@ -318,7 +320,8 @@ fn open_workspace(butler: &DirectButler, job: &Job) -> Result<WorkspaceClient, P
     let now = butler.environment().clock.now();
     let opening = butler.environment().new_opening();
     let first = job.output_at(now, 0)?;
-    plan_graph(butler, &job.pipeline, &job.inputs, &first, opening, now)?;
+    let pipeline = read_pipeline(&job.pipeline, &job.choices)?;
+    plan_graph(butler, &pipeline, &job.inputs, &first, opening, now)?;
     let mut offset = 0;
     loop {
         let request = WorkspaceRequest {
@@ -326,6 +329,7 @@ fn open_workspace(butler: &DirectButler, job: &Job) -> Result<WorkspaceClient, P
             chain: job.chain.clone(),
             inputs: job.inputs.clone(),
             pipeline: job.pipeline.clone(),
+            choices: job.choices.clone(),
             project: Some(job.key()),
         };
         match create(butler, opening, &request) {

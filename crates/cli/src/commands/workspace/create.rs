@@ -1,8 +1,9 @@
-use camino::Utf8PathBuf;
 use pantler_core::CollectionName;
-use pantler_workspace::{WorkspaceRequest, create};
+use pantler_graph::Choices;
+use pantler_workspace::{WorkspaceRequest, create, split_selection};
 
 use crate::{
+    choices::ChoiceArgs,
     commands::run::canonical,
     context::Context,
     error::{CommandResult, Next, Status},
@@ -18,9 +19,9 @@ pub(crate) struct Args {
     #[arg(value_name = "NAME")]
     name: CollectionName,
 
-    /// The pipeline
-    #[arg(long, value_name = "FILE")]
-    pipeline: Utf8PathBuf,
+    /// The pipeline; after a `#` some of its tasks and subsets
+    #[arg(long, value_name = "FILE[#TASK,…]")]
+    pipeline: String,
 
     /// Input collections, in search order
     #[arg(short, long, value_name = "COLLECTION", required = true, value_delimiter = ',', num_args = 1..)]
@@ -29,15 +30,22 @@ pub(crate) struct Args {
     /// The chain that gets the RUN as its new head
     #[arg(long, value_name = "CHAIN")]
     chain: Option<CollectionName>,
+
+    #[command(flatten)]
+    choices: ChoiceArgs,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let butler = context.open()?;
+    let (pipeline, select) = split_selection(&context.absolute("".into()), &args.pipeline);
+    let mut choices = Choices { select, ..Choices::default() };
+    args.choices.add_to(context, &mut choices);
     let request = WorkspaceRequest {
         run: args.name.clone(),
         chain: args.chain.clone(),
         inputs: args.input.clone(),
-        pipeline: canonical(&context.absolute(&args.pipeline))?,
+        pipeline: canonical(&pipeline)?,
+        choices,
         project: None,
     };
     let client = create(&butler, butler.environment().new_opening(), &request)?;
