@@ -135,11 +135,14 @@ impl<'a> Executed<'a> {
         stored: &'a [(DatasetIndex, FileRecord)],
     ) -> Result<Self, JournalError> {
         let mut attempts: HashMap<QuantumId, Vec<Attempt>> = HashMap::new();
-        journal.visit_finishes(&layout::journal_dir(root), |quantum, finish| {
-            if journal.quantum(quantum).is_some_and(|history| history.attempts > 1) {
-                attempts.entry(quantum).or_default().push(attempt(finish));
-            }
-        })?;
+        // The journal is read a second time only if it has more than the state keeps.
+        if journal.quanta().any(|(_, history)| history.attempts > 1) {
+            journal.visit_finishes(&layout::journal_dir(root), |quantum, finish| {
+                if journal.quantum(quantum).is_some_and(|history| history.attempts > 1) {
+                    attempts.entry(quantum).or_default().push(attempt(finish));
+                }
+            })?;
+        }
         for list in attempts.values_mut() {
             list.sort_by_key(|attempt| (attempt.number, attempt.runner));
         }

@@ -25,11 +25,19 @@ const MIB: u64 = 1 << 20;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     nodes: u64,
+    /// Bytes of the pipeline.
+    pipeline: u64,
 }
 
 impl Limits {
     pub(crate) fn new(quanta: u32, existing: u32) -> Self {
-        Self { nodes: u64::from(quanta) + u64::from(existing) }
+        Self { nodes: u64::from(quanta) + u64::from(existing), pipeline: 16 * MIB }
+    }
+
+    /// Those of provenance, whose member also lists tasks, types and RUNs: what a graph
+    /// file holds never keeps a workspace from being committed.
+    pub(crate) fn of_provenance() -> Self {
+        Self { nodes: 0, pipeline: 64 * MIB }
     }
 
     /// Inputs of all quanta together.
@@ -41,7 +49,7 @@ impl Limits {
     fn json(self, member: &str, len: u64) -> u64 {
         match member {
             THIN_GRAPH | DIMENSION_DATA => 64 * MIB + 256 * self.nodes + 64 * len,
-            PIPELINE | RUNNERS => 16 * MIB,
+            PIPELINE | RUNNERS => self.pipeline,
             _ => MIB,
         }
     }

@@ -9,12 +9,12 @@ use super::{
 };
 use crate::format::{GraphFileError, block::Block};
 
-/// The longest reason of a failure that is kept, in bytes: 64 of them fit into a block many
-/// times.
-const MAX_REASON: usize = 16 << 10;
+/// The longest reason of a failure that is kept, in bytes. With [`MAX_ATTEMPTS`], 64 quanta
+/// fit into a block, whatever JSON makes of the characters.
+const MAX_REASON: usize = 4 << 10;
 
 /// The last attempts that are kept of each quantum.
-const MAX_ATTEMPTS: usize = 50;
+const MAX_ATTEMPTS: usize = 20;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ExecutionV1 {
@@ -124,5 +124,32 @@ pub(super) fn decode(block: &Block, expected: usize) -> Result<Vec<ExecutionV1>,
         Ok(entries)
     } else {
         Err(GraphFileError::malformed(METADATA, "a block is of another number of quanta"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_reasons_fit_into_a_block() {
+        let attempt = |number| Attempt {
+            number,
+            runner: 1,
+            started: Tai::from_nanos(0),
+            ended: Tai::from_nanos(1),
+            exit: None,
+            // Six bytes of JSON each.
+            end: AttemptEnd::Failed { reason: "\u{1}".repeat(100_000) },
+        };
+        let attempts: Vec<Attempt> = (1..=30).map(attempt).collect();
+        let execution = QuantumExecution { attempts, begun: 30, taken_over: None };
+        let entries = vec![ExecutionV1::new(execution, None); super::super::IN_BLOCK];
+        let block = encode(&entries).unwrap();
+        block.encode(METADATA).unwrap();
+        let read = decode(&block, super::super::IN_BLOCK).unwrap();
+        let last = read[63].execution();
+        assert_eq!((last.begun, last.attempts.len(), last.attempts[19].number), (30, 20, 30));
+        assert_eq!(shortened("é".repeat(5000)).chars().count(), MAX_REASON / 2 + 1);
     }
 }

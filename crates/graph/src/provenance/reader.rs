@@ -78,7 +78,7 @@ impl<R: Read + Seek> ProvenanceReader<R> {
     /// version.
     pub fn open(reader: R) -> Result<Self, GraphFileError> {
         let mut container = Container::open(reader)?;
-        let limits = Limits::new(0, 0);
+        let limits = Limits::of_provenance();
         let header: serde_json::Value = container.json(HEADER, limits)?;
         let malformed = |e: serde_json::Error| GraphFileError::malformed(HEADER, e.to_string());
         let FormatOnly { format, version } = FormatOnly::deserialize(&header).map_err(malformed)?;

@@ -260,7 +260,7 @@ fn other_files_and_versions_and_bombs_are_refused() {
     crate::write(&graph, &mut other).unwrap();
     let error = refused(&other.into_inner());
     assert!(error.contains("its format is \"pantler-quantum-graph\""), "{error}");
-    let bomb = zstd::bulk::compress(&vec![b' '; 32 << 20], 1).unwrap();
+    let bomb = zstd::bulk::compress(&vec![b' '; 80 << 20], 1).unwrap();
     for member in ["header.json.zst", "pipeline.json.zst", "runners.json.zst"] {
         let error = refused(&with_member(&whole, member, &bomb));
         assert!(error.contains(member) && error.contains("too large"), "{error}");

@@ -36,7 +36,7 @@ pub fn write_provenance<W: Write + Seek>(
     writer: &mut W,
 ) -> Result<(), GraphFileError> {
     let mut zip = ZipWriter::new(writer);
-    let limits = Limits::new(0, 0);
+    let limits = Limits::of_provenance();
     write_json(&mut zip, PIPELINE, &PipelineV1::new(graph)?, limits)?;
     let runners: Vec<RunnerV1> = records.runners().into_iter().map(RunnerV1::new).collect();
     write_json(&mut zip, RUNNERS, &runners, limits)?;
