@@ -54,4 +54,16 @@ impl Selection {
         }
         Ok(meant)
     }
+
+    /// The same, where what the graph does not have is passed over.
+    pub(crate) fn known(&self, graph: &QuantumGraph) -> Vec<bool> {
+        let mut meant = vec![self.is_all(); graph.len()];
+        for index in self.quanta.iter().filter_map(|quantum| graph.find(*quantum)) {
+            meant[index.get()] = true;
+        }
+        for (_, quanta) in graph.tasks().filter(|(task, _)| self.tasks.contains(&task.label)) {
+            quanta.for_each(|index| meant[index.get()] = true);
+        }
+        meant
+    }
 }

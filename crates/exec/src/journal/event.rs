@@ -1,6 +1,7 @@
 use pantler_core::{ArtifactKey, Checksum, OpeningId, QuantumId, Tai, transaction::Process};
 
-use crate::FailureReason;
+use super::MadeFrom;
+use crate::{FailureReason, Selection};
 
 /// Who wrote a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,9 @@ pub struct SegmentHeader {
     pub process: Process,
     /// When it started.
     pub started: Tai,
+    /// The quanta that it was to run; `None` if it runs none, and before version 3, when
+    /// a runner was alone.
+    pub selection: Option<Selection>,
 }
 
 /// A line of a segment.
@@ -92,6 +96,8 @@ pub struct Finish {
     pub exit: Option<i32>,
     /// What it said; `None` for nothing.
     pub log: Option<LogSlice>,
+    /// Which attempts made what it read.
+    pub made_from: MadeFrom,
 }
 
 /// What came of an attempt.

@@ -44,10 +44,13 @@
 mod event;
 mod history;
 mod line;
-mod segment;
+mod made_from;
+pub(crate) mod segment;
 mod state;
+mod table;
 mod v1;
 mod v2;
+mod v3;
 mod writer;
 
 use std::io;
@@ -55,7 +58,9 @@ use std::io;
 use camino::Utf8PathBuf;
 pub use event::{Event, Finish, LogSlice, Outcome, SegmentHeader, StoredOutput, Verdict};
 pub use history::{QuantumHistory, Standing};
+pub use made_from::{MadeBy, MadeFrom};
 use pantler_core::OpeningId;
+pub(crate) use state::runners;
 pub use state::{JournalState, SegmentInfo};
 pub use writer::{JournalSync, JournalWriter};
 
@@ -86,7 +91,7 @@ pub enum JournalError {
     /// A format that this program does not know.
     #[error(
         "{path}: journal format version {found}, but this program reads versions up to {}: use the Pantler that wrote it",
-        v2::VERSION
+        v3::VERSION
     )]
     Version {
         /// The segment.
@@ -110,4 +115,17 @@ pub enum JournalError {
         /// The segment.
         path: Utf8PathBuf,
     },
+}
+
+/// Appends a value in the frame of a line, for files of one line beside the segments.
+pub(crate) fn write_frame(value: &impl serde::Serialize, line: &mut Vec<u8>) {
+    line::write_event(1, value, line);
+}
+
+/// Takes the text of a value out of such a file, or says what is wrong with it.
+pub(crate) fn read_frame(text: &[u8]) -> Result<&[u8], String> {
+    let line = text.strip_suffix(b"\n").ok_or("it is cut")?;
+    line::read_event(1, line).map_err(|error| match error {
+        line::LineError::Damaged(reason) | line::LineError::Version(reason) => reason,
+    })
 }

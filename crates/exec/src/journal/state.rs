@@ -3,14 +3,15 @@ use std::{collections::HashMap, io};
 use camino::Utf8Path;
 use pantler_core::{OpeningId, QuantumId};
 
-use super::{Event, JournalError, QuantumHistory, SegmentHeader, segment};
-use crate::layout;
+use super::{Event, JournalError, QuantumHistory, SegmentHeader, segment::Segment};
+use crate::{layout, takeover};
 
 /// What all segments of a workspace say together.
 #[derive(Debug, Clone, Default)]
 pub struct JournalState {
     opening: Option<OpeningId>,
     segments: Vec<SegmentInfo>,
+    read: Vec<Segment>,
     quanta: HashMap<QuantumId, QuantumHistory>,
 }
 
@@ -31,23 +32,35 @@ impl JournalState {
     /// # Errors
     /// [`JournalError`] if one is damaged, of a newer format or of another workspace.
     pub fn read(dir: &Utf8Path) -> Result<Self, JournalError> {
-        let failed = |source| JournalError::Io { action: "list", path: dir.to_owned(), source };
-        let mut runners = Vec::new();
-        match dir.read_dir_utf8() {
-            Ok(entries) => {
-                for entry in entries {
-                    runners.extend(layout::segment_runner(entry.map_err(failed)?.file_name()));
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(error)),
-        }
-        runners.sort_unstable();
         let mut state = Self::default();
-        for runner in runners {
-            state.read_segment(dir, runner)?;
-        }
+        state.read_on(dir)?;
         Ok(state)
+    }
+
+    /// Reads what was written since.
+    pub(crate) fn read_on(&mut self, dir: &Utf8Path) -> Result<(), JournalError> {
+        for runner in runners(dir)? {
+            let at = match self.read.binary_search_by_key(&runner, |segment| segment.runner) {
+                Ok(at) => at,
+                Err(at) => {
+                    self.read.insert(at, Segment::new(runner));
+                    at
+                }
+            };
+            self.read_segment(dir, at)?;
+        }
+        let info = |segment: &Segment| SegmentInfo {
+            runner: segment.runner,
+            header: segment.header.clone(),
+            sealed: segment.sealed,
+        };
+        self.segments = self.read.iter().map(info).collect();
+        Ok(())
+    }
+
+    /// How far each segment has been read.
+    pub(crate) fn read_so_far(&self) -> &[Segment] {
+        &self.read
     }
 
     /// The opening that the segments name; `None` without segments.
@@ -75,10 +88,12 @@ impl JournalState {
         self.quanta.is_empty()
     }
 
-    fn read_segment(&mut self, dir: &Utf8Path, runner: u32) -> Result<(), JournalError> {
-        let path = dir.join(layout::segment_name(runner));
+    fn read_segment(&mut self, dir: &Utf8Path, at: usize) -> Result<(), JournalError> {
+        let segment = &mut self.read[at];
+        let path = dir.join(layout::segment_name(segment.runner));
+        segment.limit = takeover::lines_that_count(dir, segment.runner)?;
         let quanta = &mut self.quanta;
-        let segment = segment::read(&path, runner, |event| match event {
+        segment.read_on(&path, |event| match event {
             Event::Start { quantum, attempt } => {
                 quanta.entry(quantum).or_default().started(attempt);
             }
@@ -102,10 +117,25 @@ impl JournalState {
                 return Err(JournalError::OtherOpening { path, found: header.opening, expected });
             }
         }
-        let info = SegmentInfo { runner, header: segment.header, sealed: segment.sealed };
-        self.segments.push(info);
         Ok(())
     }
+}
+
+/// The numbers of the segments in `dir`, in order; a directory that does not exist has none.
+pub(crate) fn runners(dir: &Utf8Path) -> Result<Vec<u32>, JournalError> {
+    let failed = |source| JournalError::Io { action: "list", path: dir.to_owned(), source };
+    let mut runners = Vec::new();
+    match dir.read_dir_utf8() {
+        Ok(entries) => {
+            for entry in entries {
+                runners.extend(layout::segment_runner(entry.map_err(failed)?.file_name()));
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    runners.sort_unstable();
+    Ok(runners)
 }
 
 #[cfg(test)]
@@ -117,7 +147,9 @@ mod tests {
     use super::*;
     use crate::{
         FailureReason,
-        journal::{Finish, JournalWriter, LogSlice, Outcome, Standing, StoredOutput, Verdict},
+        journal::{
+            Finish, JournalWriter, LogSlice, MadeFrom, Outcome, Standing, StoredOutput, Verdict,
+        },
     };
 
     type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
@@ -145,6 +177,7 @@ mod tests {
             ended: Tai::from_nanos(2),
             exit: Some(0),
             log: Some(LogSlice { runner: 1, offset: 5, len: 6 }),
+            made_from: MadeFrom::Own,
         }
     }
 
@@ -156,7 +189,7 @@ mod tests {
 
     fn begin(dir: &Utf8Path) -> Result<JournalWriter> {
         let process = Process { host: "h".to_owned(), boot_id: "b".to_owned(), pid: 1 };
-        Ok(JournalWriter::create(dir, opening(), &process, Tai::from_nanos(0))?)
+        Ok(JournalWriter::create(dir, opening(), &process, Tai::from_nanos(0), None)?)
     }
 
     fn temporary() -> Result<(tempfile::TempDir, Utf8PathBuf)> {
@@ -234,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_of_version_1_reads_beside_one_of_version_2() -> Result<()> {
+    fn a_segment_of_version_1_reads_beside_one_of_version_3() -> Result<()> {
         let (_dir, journal) = temporary()?;
         specimen(&journal)?;
         let path = journal.join("1.jsonl");
@@ -242,7 +275,7 @@ mod tests {
         let text = std::fs::read_to_string(&path)?;
         write(
             &path,
-            text.replacen("{\"pantler_journal\":2,", "{\"pantler_journal\":1,", 1).as_bytes(),
+            text.replacen("{\"pantler_journal\":3,", "{\"pantler_journal\":1,", 1).as_bytes(),
         )?;
         let mut writer = begin(&journal)?;
         writer.verdict(quantum(2), 1, 1, &Verdict::Accepted { outputs: Vec::new() });
@@ -254,7 +287,7 @@ mod tests {
         let lines = std::fs::read_to_string(journal.join("2.jsonl"))?;
         write(
             &journal.join("2.jsonl"),
-            (lines.replacen("\"pantler_journal\":2", "\"pantler_journal\":1", 1) + "{}\n")
+            (lines.replacen("\"pantler_journal\":3", "\"pantler_journal\":1", 1) + "{}\n")
                 .as_bytes(),
         )?;
         let error = JournalState::read(&journal).map(|_| ()).map_err(|e| e.to_string());
@@ -335,9 +368,9 @@ mod tests {
     fn another_version_is_named() -> Result<()> {
         let (_dir, journal) = temporary()?;
         std::fs::create_dir(&journal)?;
-        write(&journal.join("1.jsonl"), b"{\"pantler_journal\":3,\"new\":true}\n")?;
+        write(&journal.join("1.jsonl"), b"{\"pantler_journal\":4,\"new\":true}\n")?;
         let error = JournalState::read(&journal).map(|_| ()).map_err(|e| e.to_string());
-        assert!(error.is_err_and(|e| e.contains("version 3") && e.contains("versions up to 2")));
+        assert!(error.is_err_and(|e| e.contains("version 4") && e.contains("versions up to 3")));
         Ok(())
     }
 

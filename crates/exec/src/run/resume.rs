@@ -19,6 +19,8 @@ pub(super) struct Resumed {
     pub(super) finished: Vec<u32>,
     /// How often each quantum was attempted.
     pub(super) attempts: Vec<u32>,
+    /// Of each finished quantum, runner and number of the attempt that made its outputs.
+    pub(super) made: Vec<Option<(u32, u32)>>,
     /// How many quanta succeeded but have lost outputs.
     pub(super) vanished: usize,
 }
@@ -33,7 +35,8 @@ pub(super) fn resume(
     stored: &StoredTable,
 ) -> Result<Resumed, RunError> {
     let mut attempts = vec![0; plan.len() as usize];
-    let mut resumed = Resumed { finished: Vec::new(), attempts: Vec::new(), vanished: 0 };
+    let made = vec![None; plan.len() as usize];
+    let mut resumed = Resumed { finished: Vec::new(), attempts: Vec::new(), made, vanished: 0 };
     if !state.is_empty() {
         let sizes = sizes(datastore, prefix)?;
         let current = current_successes(plan.graph(), state);
@@ -50,6 +53,7 @@ pub(super) fn resume(
                 // Else something upstream runs again, and this was made from what it was.
                 stored.set(plan, &view, outputs);
                 finished[q as usize] = true;
+                resumed.made[q as usize] = success.attempt();
                 resumed.finished.push(q);
             }
         }

@@ -30,6 +30,7 @@ mod inputs;
 mod quanta;
 mod read;
 mod reader;
+mod table;
 #[cfg(test)]
 mod tests;
 mod thin;
@@ -40,5 +41,6 @@ pub use self::{
     header::GraphCounts,
     read::read,
     reader::{GraphReader, StoredInputs, StoredOutput, StoredQuantum},
+    table::{AddressRow, AddressTable},
     write::write,
 };
