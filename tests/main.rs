@@ -27,6 +27,7 @@ mod moved;
 mod players;
 mod races;
 mod reading;
+mod runners;
 mod scale;
 mod scenes;
 mod sharing;

@@ -1,6 +1,6 @@
 //! Which successes in a journal still count.
 
-use pantler_graph::QuantumGraph;
+use pantler_graph::{QuantumGraph, QuantumIndex};
 
 use crate::{
     JournalState,
@@ -56,9 +56,19 @@ pub fn current_successes<'j>(
     graph: &QuantumGraph,
     journal: &'j JournalState,
 ) -> Vec<Option<Success<'j>>> {
-    let mut current: Vec<Option<Success<'_>>> = Vec::with_capacity(graph.len());
+    current_among(graph, journal, graph.quanta())
+}
+
+/// The same of these quanta, which come with all that is upstream of them, in the order of
+/// the graph; nothing is said of others.
+pub(crate) fn current_among<'j>(
+    graph: &QuantumGraph,
+    journal: &'j JournalState,
+    quanta: impl Iterator<Item = QuantumIndex>,
+) -> Vec<Option<Success<'j>>> {
+    let mut current: Vec<Option<Success<'_>>> = vec![None; graph.len()];
     // Tasks stand after those whose outputs they read, and quanta in the order of tasks.
-    for index in graph.quanta() {
+    for index in quanta {
         let success = journal.quantum(graph.quantum_id(index)).and_then(Success::of);
         let counts = success.filter(|success| {
             let made: Option<Vec<(u32, u32)>> =
@@ -66,7 +76,7 @@ pub fn current_successes<'j>(
             let read = made.zip(success.finish());
             read.is_some_and(|(made, finish)| finish.made_from.is_of(finish.runner, made))
         });
-        current.push(counts);
+        current[index.get()] = counts;
     }
     current
 }

@@ -9,7 +9,7 @@ use std::{
     fs::{File, OpenOptions},
     os::unix::fs::FileExt as _,
     sync::mpsc::{Receiver, RecvTimeoutError},
-    time::{Duration, SystemTime},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use camino::Utf8Path;
@@ -63,10 +63,14 @@ pub(crate) fn last(dir: &Utf8Path, runner: u32) -> Option<Tai> {
     text.trim_end().parse().ok().map(Tai::from_nanos)
 }
 
-/// Whether the file says, by the clock of this machine, that the last beat was long ago.
+/// Whether the file says that at the time `now` of this machine the last beat was long ago.
 /// With a file system whose clock runs differently it may not know.
-pub(crate) fn is_old(dir: &Utf8Path, runner: u32) -> bool {
-    let modified = std::fs::metadata(dir.join(layout::alive_name(runner)))
-        .and_then(|metadata| metadata.modified());
-    modified.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > 3 * SILENT))
+pub(crate) fn is_old(dir: &Utf8Path, runner: u32, now: Tai) -> bool {
+    let modified = || {
+        let metadata = std::fs::metadata(dir.join(layout::alive_name(runner))).ok()?;
+        let since_epoch = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        Tai::from_unix_nanos(i128::try_from(since_epoch.as_nanos()).ok()?).ok()
+    };
+    let old = i64::try_from(3 * SILENT.as_nanos()).unwrap_or(i64::MAX);
+    modified().is_some_and(|at| now.as_nanos().saturating_sub(at.as_nanos()) > old)
 }

@@ -104,7 +104,7 @@ impl RunnerLock {
     }
 
     fn lock(root: &Utf8Path, process: &Process, wait: Wait) -> Result<Self, LockError> {
-        match Held::lock(layout::lock_file(root), process, wait)? {
+        match Held::lock(&layout::lock_file(root), process, wait)? {
             Ok(file) => Ok(Self { root: root.to_owned(), _file: file }),
             Err(last) => {
                 let holder = running(root, process).unwrap_or(last);
@@ -121,7 +121,7 @@ impl CloserLock {
     /// [`LockError::Closer`] if another process has it and `wait` is not set.
     pub fn acquire(root: &Utf8Path, process: &Process, wait: bool) -> Result<Self, LockError> {
         let wait = if wait { Wait::Alone } else { Wait::AloneNow };
-        match Held::lock(layout::closer_lock_file(root), process, wait)? {
+        match Held::lock(&layout::closer_lock_file(root), process, wait)? {
             Ok(file) => Ok(Self { root: root.to_owned(), _file: file }),
             Err(holder) => Err(LockError::Closer { root: root.to_owned(), holder }),
         }
@@ -217,18 +217,18 @@ struct Held(File);
 impl Held {
     /// Takes it; else says who has it, as far as the file says.
     fn lock(
-        path: Utf8PathBuf,
+        path: &Utf8Path,
         process: &Process,
         wait: Wait,
     ) -> Result<Result<Self, String>, LockError> {
-        let failed = |source: io::Error| LockError::Io { path: path.clone(), source };
+        let failed = |source: io::Error| LockError::Io { path: path.to_owned(), source };
         // Not truncated: the file may name the process that holds it.
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
-            .open(&path)
+            .open(path)
             .map_err(failed)?;
         let operation = match wait {
             Wait::Alone => FlockOperation::LockExclusive,
@@ -306,7 +306,8 @@ mod tests {
     fn many_run_and_one_closes() -> Result<(), Box<dyn std::error::Error>> {
         let dir = tempfile::tempdir()?;
         let root = Utf8Path::from_path(dir.path()).ok_or("a UTF-8 path")?;
-        let runners = [RunnerLock::share(root, &process(1))?, RunnerLock::share(root, &process(2))?];
+        let runners =
+            [RunnerLock::share(root, &process(1))?, RunnerLock::share(root, &process(2))?];
         assert!(RunnerLock::acquire(root, &process(3), false).is_err());
         let closer = CloserLock::acquire(root, &process(3), false)?;
         let other = CloserLock::acquire(root, &process(4), false);

@@ -476,7 +476,10 @@ mod tests {
 
         let mut failed = queue();
         assert!(failed.finish_elsewhere(0, Ended::Failed));
-        assert_eq!((failed.standing(2), failed.standing(3)), (Standing::Blocked, Standing::Blocked));
+        assert_eq!(
+            (failed.standing(2), failed.standing(3)),
+            (Standing::Blocked, Standing::Blocked)
+        );
 
         let mut died = queue();
         died.place(0, Place::Here);

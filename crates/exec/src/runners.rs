@@ -87,11 +87,7 @@ pub struct RunnerInfo {
 ///
 /// # Errors
 /// [`JournalError`] if a file cannot be read.
-pub fn runners(
-    root: &Utf8Path,
-    here: &Process,
-    now: Tai,
-) -> Result<Vec<RunnerInfo>, JournalError> {
+pub fn runners(root: &Utf8Path, here: &Process, now: Tai) -> Result<Vec<RunnerInfo>, JournalError> {
     let dir = layout::journal_dir(root);
     let mut found = Vec::new();
     for runner in journal::runners(&dir)? {

@@ -92,7 +92,7 @@ pub fn declare_dead(
         (Life::Here | Life::Elsewhere, Some(header)) => header.process.clone(),
         _ => return Ok(()),
     };
-    await_silence(&dir, runner, &process)?;
+    await_silence(&dir, runner, &process, now)?;
     let failed = |source| JournalError::Io { action: "flush", path: path.clone(), source };
     step("exec.takeover.flush");
     File::open(&path).and_then(|file| file.sync_all()).map_err(failed)?;
@@ -112,9 +112,14 @@ pub fn declare_dead(
 }
 
 /// Returns when the runner has been silent for long enough.
-fn await_silence(dir: &Utf8Path, runner: u32, process: &Process) -> Result<(), TakeOverError> {
+fn await_silence(
+    dir: &Utf8Path,
+    runner: u32,
+    process: &Process,
+    now: Tai,
+) -> Result<(), TakeOverError> {
     let first = heartbeat::last(dir, runner);
-    if heartbeat::is_old(dir, runner) {
+    if heartbeat::is_old(dir, runner, now) {
         return Ok(());
     }
     let since = Instant::now();

@@ -28,8 +28,8 @@ pub use build::{BuildError, BuildSource, InputDataset, PartialDataId, PruneReaso
 pub use dataset::{DatasetOrigin, GraphDataset, InputArtifact};
 pub use export::{ExportError, ExportFormat, PICTURE_LIMIT, export_graph, export_pipeline};
 pub use format::{
-    AddressRow, AddressTable,     GraphCounts, GraphFileError, GraphReader, StoredInputs, StoredOutput, StoredQuantum, read,
-    write,
+    AddressRow, AddressTable, GraphCounts, GraphFileError, GraphReader, StoredInputs, StoredOutput,
+    StoredQuantum, read, write,
 };
 pub use graph::{
     DatasetIndex, GraphMetadata, QuantumGraph, QuantumIndex, QuantumInputs, QuantumView,

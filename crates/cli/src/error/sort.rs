@@ -469,6 +469,10 @@ fn take_over(error: &TakeOverError) -> Sorted {
 fn run(error: &RunError) -> Sorted {
     match error {
         RunError::TakeOver(source) => take_over(source),
+        RunError::Gone { .. } => Sorted {
+            state: "the workspace is closed".to_owned(),
+            ..Sorted::unchanged().then(Next::command("query collections"))
+        },
         RunError::TakenOver { .. } => Sorted {
             status: Status::LeftOpen,
             state: "the workspace is open; what was journaled before that stays".to_owned(),

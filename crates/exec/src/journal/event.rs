@@ -67,6 +67,20 @@ pub enum Event {
     Sealed,
 }
 
+impl Event {
+    /// The quantum that it is about.
+    pub fn quantum(&self) -> Option<QuantumId> {
+        match self {
+            Self::Start { quantum, .. }
+            | Self::Finish { quantum, .. }
+            | Self::Verdict { quantum, .. }
+            | Self::Reset { quantum, .. }
+            | Self::ResetDone { quantum, .. } => Some(*quantum),
+            Self::Sealed => None,
+        }
+    }
+}
+
 /// What an attempt that ended counts as, whatever came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {

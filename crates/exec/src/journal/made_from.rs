@@ -49,9 +49,8 @@ impl MadeFrom {
             Self::Unknown => upstream.into_iter().all(|(by, _)| by <= runner),
             Self::Own => upstream.into_iter().all(|made| made == (runner, 1)),
             Self::Attempts(made) => {
-                let made = made
-                    .iter()
-                    .flat_map(|by| (0..by.count).map(move |_| (by.runner, by.attempt)));
+                let made =
+                    made.iter().flat_map(|by| (0..by.count).map(move |_| (by.runner, by.attempt)));
                 made.eq(upstream)
             }
         }

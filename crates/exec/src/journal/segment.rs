@@ -6,11 +6,12 @@ use std::{
 };
 
 use camino::Utf8Path;
+use pantler_core::QuantumId;
 
 use super::{
     Event, JournalError, SegmentHeader,
     line::{self, LineError},
-    v1, v2, v3,
+    table, v1, v2, v3,
 };
 
 /// How far a segment has been read, and what it says apart from its events.
@@ -123,6 +124,42 @@ impl Segment {
         }
     }
 
+    /// Reads what a sealed segment says about these quanta with its address table; `None` if
+    /// it has none that can be used, and its lines have to be read. The number is how many
+    /// bytes were read.
+    pub(crate) fn find(
+        path: &Utf8Path,
+        runner: u32,
+        wanted: &[QuantumId],
+    ) -> Result<Option<(Self, Vec<Event>, u64)>, JournalError> {
+        let mut segment = peek(path, runner)?;
+        if !segment.sealed || !segment.is_shared() {
+            return Ok(None);
+        }
+        let failed = |source| JournalError::Io { action: "read", path: path.to_owned(), source };
+        let mut file = Counted { file: File::open(path).map_err(failed)?, bytes: 0 };
+        let Some(table) = table::of(&mut file) else { return Ok(None) };
+        let mut events = Vec::new();
+        for quantum in wanted {
+            let Ok(row) = table.find(&mut file, *quantum) else { return Ok(None) };
+            let Some(row) = row else { continue };
+            let Some(event) = segment.event_at(&mut file, row.offset, row.index.into()) else {
+                return Ok(None);
+            };
+            events.push(event);
+        }
+        segment.lines = 1;
+        Ok(Some((segment, events, file.bytes)))
+    }
+
+    /// The event of the line that starts at `offset`; `None` if it is not there.
+    fn event_at(&self, file: &mut Counted, offset: u64, seq: u64) -> Option<Event> {
+        file.seek(SeekFrom::Start(offset)).ok()?;
+        let mut line = Vec::new();
+        BufReader::with_capacity(1 << 10, file).read_until(b'\n', &mut line).ok()?;
+        self.read_event(seq, line.strip_suffix(b"\n")?).ok()
+    }
+
     /// After the line that seals it, a segment of version 3 may have a table.
     fn nothing_follows(&self, path: &Utf8Path) -> Result<(), JournalError> {
         if !self.sealed || self.version == Version::V3 {
@@ -147,6 +184,26 @@ impl Segment {
     }
 }
 
+/// A file, and how much was read of it.
+struct Counted {
+    file: File,
+    bytes: u64,
+}
+
+impl std::io::Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.bytes += read as u64;
+        Ok(read)
+    }
+}
+
+impl std::io::Seek for Counted {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
 /// What can be said of a segment from its first line and its end, without reading it. What
 /// is damaged counts as not there.
 pub(crate) fn peek(path: &Utf8Path, runner: u32) -> Result<Segment, JournalError> {
@@ -165,7 +222,7 @@ pub(crate) fn peek(path: &Utf8Path, runner: u32) -> Result<Segment, JournalError
     file.seek(SeekFrom::Start(from)).map_err(failed)?;
     let mut tail = Vec::new();
     file.take(TAIL).read_to_end(&mut tail).map_err(failed)?;
-    segment.sealed = super::table::ends(&tail) || tail.strip_suffix(b"\n").is_some_and(is_sealed);
+    segment.sealed = table::ends(&tail) || tail.strip_suffix(b"\n").is_some_and(is_sealed);
     Ok(segment)
 }
 

@@ -1,4 +1,7 @@
-use std::{collections::HashMap, io};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+};
 
 use camino::Utf8Path;
 use pantler_core::{OpeningId, QuantumId};
@@ -13,6 +16,10 @@ pub struct JournalState {
     segments: Vec<SegmentInfo>,
     read: Vec<Segment>,
     quanta: HashMap<QuantumId, QuantumHistory>,
+    /// Of which quanta it tells; `None` for all.
+    only: Option<HashSet<QuantumId>>,
+    /// How much was read by way of address tables.
+    looked_up: u64,
 }
 
 /// A segment, and who wrote it.
@@ -33,6 +40,30 @@ impl JournalState {
     /// [`JournalError`] if one is damaged, of a newer format or of another workspace.
     pub fn read(dir: &Utf8Path) -> Result<Self, JournalError> {
         let mut state = Self::default();
+        state.read_on(dir)?;
+        Ok(state)
+    }
+
+    /// Reads what all segments in `dir` say about these quanta. Of one that was sealed and
+    /// has an address table, no more is read than that takes.
+    ///
+    /// # Errors
+    /// Those of [`Self::read`]; what is damaged and was not needed is not noticed.
+    pub fn read_only(dir: &Utf8Path, quanta: &[QuantumId]) -> Result<Self, JournalError> {
+        let only = Some(quanta.iter().copied().collect());
+        let mut state = Self { only, ..Self::default() };
+        for runner in runners(dir)? {
+            let path = dir.join(layout::segment_name(runner));
+            if takeover::lines_that_count(dir, runner)?.is_none()
+                && let Some((segment, events, bytes)) = Segment::find(&path, runner, quanta)?
+            {
+                state.looked_up += bytes;
+                for event in events {
+                    take(&mut state.quanta, event);
+                }
+                state.read.push(segment);
+            }
+        }
         state.read_on(dir)?;
         Ok(state)
     }
@@ -92,24 +123,11 @@ impl JournalState {
         let segment = &mut self.read[at];
         let path = dir.join(layout::segment_name(segment.runner));
         segment.limit = takeover::lines_that_count(dir, segment.runner)?;
-        let quanta = &mut self.quanta;
-        segment.read_on(&path, |event| match event {
-            Event::Start { quantum, attempt } => {
-                quanta.entry(quantum).or_default().started(attempt);
+        let (quanta, only) = (&mut self.quanta, self.only.as_ref());
+        segment.read_on(&path, |event| {
+            if event.quantum().is_some_and(|quantum| only.is_none_or(|o| o.contains(&quantum))) {
+                take(quanta, event);
             }
-            Event::Finish { quantum, finish } => {
-                quanta.entry(quantum).or_default().finished(finish);
-            }
-            Event::Verdict { quantum, attempt, number, verdict } => {
-                quanta.entry(quantum).or_default().judged(attempt, number, verdict);
-            }
-            Event::Reset { quantum, attempt, keys } => {
-                quanta.entry(quantum).or_default().reset(attempt, keys);
-            }
-            Event::ResetDone { quantum, attempt } => {
-                quanta.entry(quantum).or_default().reset_done(attempt);
-            }
-            Event::Sealed => {}
         })?;
         if let Some(header) = &segment.header {
             let expected = *self.opening.get_or_insert(header.opening);
@@ -118,6 +136,27 @@ impl JournalState {
             }
         }
         Ok(())
+    }
+}
+
+fn take(quanta: &mut HashMap<QuantumId, QuantumHistory>, event: Event) {
+    match event {
+        Event::Start { quantum, attempt } => {
+            quanta.entry(quantum).or_default().started(attempt);
+        }
+        Event::Finish { quantum, finish } => {
+            quanta.entry(quantum).or_default().finished(finish);
+        }
+        Event::Verdict { quantum, attempt, number, verdict } => {
+            quanta.entry(quantum).or_default().judged(attempt, number, verdict);
+        }
+        Event::Reset { quantum, attempt, keys } => {
+            quanta.entry(quantum).or_default().reset(attempt, keys);
+        }
+        Event::ResetDone { quantum, attempt } => {
+            quanta.entry(quantum).or_default().reset_done(attempt);
+        }
+        Event::Sealed => {}
     }
 }
 
@@ -361,6 +400,57 @@ mod tests {
         write(&journal.join("2.jsonl"), &whole)?;
         let error = JournalState::read(&journal).map(|_| ()).map_err(|e| e.to_string());
         assert!(error.is_err_and(|e| e.contains("2.jsonl:1: ") && e.contains("runner 1")));
+        Ok(())
+    }
+
+    #[test]
+    fn of_a_sealed_segment_only_what_is_asked_for_is_read() -> Result<()> {
+        let (_dir, journal) = temporary()?;
+        let mut writer = begin(&journal)?;
+        for n in 0..20_000 {
+            writer.start(quantum(n), 1);
+            if n != 77 {
+                writer.finish(quantum(n), &succeeded(1));
+            }
+        }
+        writer.append()?;
+        writer.seal()?;
+        let path = journal.join("1.jsonl");
+        let whole = std::fs::read(&path)?;
+        let wanted = [quantum(3), quantum(77), quantum(19_999), quantum(1 << 60)];
+        let state = JournalState::read_only(&journal, &wanted)?;
+        let all = JournalState::read(&journal)?;
+        for id in wanted {
+            assert_eq!(state.quantum(id), all.quantum(id));
+        }
+        assert_eq!(state.quantum(quantum(77)).map(|q| (q.attempts, q.last())), Some((1, None)));
+        assert_eq!((state.quanta().count(), state.segments()[0].sealed), (3, true));
+        let (read, size) = (state.looked_up, whole.len() as u64);
+        assert!(0 < read && read < 100_000 && 50 * read < size, "{read} of {size} bytes");
+
+        // Without a table that can be used, the lines are read.
+        let table = whole.len() - 32 - usize::try_from(20_000_u64 * 26 + 400 * 8)?;
+        for at in [whole.len() - 1, whole.len() - 20, table + 3, table + 300_000] {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            write(&path, &damaged)?;
+            for id in wanted {
+                assert_eq!(JournalState::read_only(&journal, &[id])?.quantum(id), all.quantum(id));
+            }
+        }
+        write(&path, &whole[..whole.len() - 5])?;
+        let cut = JournalState::read_only(&journal, &wanted)?;
+        assert_eq!((cut.looked_up, cut.quantum(wanted[0])), (0, all.quantum(wanted[0])));
+        assert!(cut.segments()[0].sealed);
+
+        // So are those of a segment that grows.
+        let mut writer = begin(&journal)?;
+        writer.start(wanted[0], 2);
+        writer.start(quantum(5), 2);
+        writer.append()?;
+        let state = JournalState::read_only(&journal, &wanted)?;
+        assert_eq!(state.quantum(wanted[0]).map(|q| q.attempts), Some(2));
+        assert_eq!(state.quantum(quantum(5)), None);
         Ok(())
     }
 

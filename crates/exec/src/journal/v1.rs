@@ -26,8 +26,7 @@ pub(super) fn read_event(runner: u32, event: &[u8]) -> Result<Event, LineError> 
             let log = log.map(|(offset, len)| LogSlice { runner, offset, len });
             let outcome = outcome.into();
             let made_from = MadeFrom::Unknown;
-            let finish =
-                Finish { runner, attempt, outcome, started, ended, exit, log, made_from };
+            let finish = Finish { runner, attempt, outcome, started, ended, exit, log, made_from };
             Event::Finish { quantum, finish: Box::new(finish) }
         }
         EventV1::Sealed => Event::Sealed,

@@ -108,8 +108,7 @@ pub(super) fn read_event(runner: u32, event: &[u8]) -> Result<Event, LineError> 
                 let by = |(runner, attempt, count)| MadeBy { runner, attempt, count };
                 MadeFrom::Attempts(made.into_iter().map(by).collect())
             });
-            let finish =
-                Finish { runner, attempt, outcome, started, ended, exit, log, made_from };
+            let finish = Finish { runner, attempt, outcome, started, ended, exit, log, made_from };
             Event::Finish { quantum, finish: Box::new(finish) }
         }
         EventV3::Accepted { quantum, attempt, number, outputs } => {

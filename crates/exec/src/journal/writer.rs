@@ -90,9 +90,8 @@ impl JournalWriter {
                     // The directory may be new: a lost `journal/` would count runners from 1
                     // again, and keys would repeat.
                     for folder in dir.ancestors().take(2) {
-                        sync_dir(folder).map_err(|error| {
-                            failed("flush", folder)(io::Error::other(error))
-                        })?;
+                        sync_dir(folder)
+                            .map_err(|error| failed("flush", folder)(io::Error::other(error)))?;
                     }
                     step("exec.journal.created");
                     let (length, lines) = (line.len() as u64, Vec::new());

@@ -21,8 +21,9 @@ use crate::{
 /// How a run goes along with others in the same workspace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Beside {
-    /// How long to wait for what others make without hearing anything of them. `None`: an
-    /// hour for a runner that is there, not at all for one that is not.
+    /// How long to wait for what others make without their finishing anything. `None`: an
+    /// hour for a runner that gives signs of life, half a minute for one that does not, and
+    /// not at all for one that is not there.
     pub wait: Option<Duration>,
     /// Runners to declare dead before.
     pub take_over: Vec<u32>,
@@ -30,7 +31,7 @@ pub struct Beside {
 
 /// How often the others are looked at.
 pub(super) const POLL: Duration = Duration::from_millis(100);
-const PATIENCE: Duration = Duration::from_hours(1);
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// What a run knows about others.
 #[derive(Debug)]
@@ -83,8 +84,7 @@ impl Company {
     /// Finds out whether others matter, once the queue is there.
     pub(super) fn look_ahead(&mut self, queue: &Queue) {
         self.matters = !queue.awaited(Standing::Elsewhere, |q| self.meant[q as usize]).is_empty()
-            || self.others.are_there()
-                && !queue.awaited(Standing::Excluded, |_| false).is_empty();
+            || self.others.are_there() && !queue.awaited(Standing::Excluded, |_| false).is_empty();
     }
 
     /// When the others are to be looked at next; `None` if they do not matter.
@@ -101,7 +101,7 @@ impl Company {
     pub(super) fn look(
         &mut self,
         context: &RunContext<'_>,
-        made: &mut Made<'_>,
+        board: &mut Board<'_>,
         observer: &mut dyn Observer,
     ) -> Result<(), RunError> {
         let graph = context.plan().graph();
@@ -109,12 +109,12 @@ impl Company {
         self.looked = Instant::now();
         let (heard, changed) = polled?;
         for heard in heard {
-            self.dirty |= self.hear(context, made, observer, heard);
+            self.dirty |= self.hear(context, board, observer, heard);
         }
         if changed {
             self.dirty = true;
             for q in 0..context.plan().len() {
-                let before = made.queue.standing(q);
+                let before = board.queue.standing(q);
                 if !matches!(before, Standing::Elsewhere | Standing::Excluded) {
                     continue;
                 }
@@ -128,7 +128,7 @@ impl Company {
                     None if is_meant => Place::Here,
                     None => Place::Nowhere,
                 };
-                made.queue.place(q, place);
+                board.queue.place(q, place);
             }
         }
         Ok(())
@@ -137,34 +137,34 @@ impl Company {
     fn hear(
         &mut self,
         context: &RunContext<'_>,
-        made: &mut Made<'_>,
+        board: &mut Board<'_>,
         observer: &mut dyn Observer,
         heard: Heard,
     ) -> bool {
         let plan = context.plan();
         let Some(index) = plan.graph().find(heard.quantum) else { return false };
         let Some(q) = plan.number(index) else { return false };
-        let attempts = &mut made.attempts[q as usize];
+        let attempts = &mut board.attempts[q as usize];
         *attempts = (*attempts).max(heard.attempt);
         let Some(finish) = heard.finish else { return false };
         match &finish.outcome {
             Outcome::Succeeded { outputs } => {
-                if !made.queue.finish_elsewhere(q, Ended::Succeeded) {
+                if !board.queue.finish_elsewhere(q, Ended::Succeeded) {
                     return false;
                 }
                 context.stored.set(plan, &plan.quantum(q), outputs);
-                made.made[q as usize] = Some((finish.runner, finish.attempt));
+                board.made[q as usize] = Some((finish.runner, finish.attempt));
                 self.elsewhere += 1;
                 observer.quantum_finished(&observed(context, q), None);
             }
             Outcome::Failed { reason } => {
-                if !made.queue.finish_elsewhere(q, Ended::Failed) {
+                if !board.queue.finish_elsewhere(q, Ended::Failed) {
                     return false;
                 }
                 let observed = observed(context, q);
                 observer.quantum_finished(&observed, Some(reason));
-                if made.failures.len() < RunSummary::MAX_FAILURES {
-                    made.failures.push(failure(&observed, &finish, reason));
+                if board.failures.len() < RunSummary::MAX_FAILURES {
+                    board.failures.push(failure(&observed, &finish, reason));
                 }
             }
         }
@@ -192,6 +192,11 @@ impl Company {
         if self.told.as_ref() != Some(waiting) {
             observer.waiting(waiting);
             self.told = Some(waiting.clone());
+        }
+        if self.wait.is_none()
+            && waiting.runner.as_ref().is_some_and(|(runner, _)| self.others.is_silent(*runner))
+        {
+            return false;
         }
         let heard = waiting.runner.as_ref().and_then(|(runner, _)| self.others.heard(*runner));
         heard.map_or(idle, |heard| heard.max(idle)).elapsed() < waiting.limit
@@ -253,7 +258,7 @@ impl Company {
 
 /// What changes when others have made something.
 #[derive(Debug)]
-pub(super) struct Made<'m> {
+pub(super) struct Board<'m> {
     pub(super) queue: &'m mut Queue,
     pub(super) attempts: &'m mut [u32],
     pub(super) made: &'m mut [Option<(u32, u32)>],

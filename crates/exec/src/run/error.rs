@@ -17,12 +17,20 @@ pub enum RunError {
         root: Utf8PathBuf,
     },
     /// Somebody has declared this runner dead while it ran.
-    #[error("{by} has taken over from this runner ({runner}): what it does does not count any more")]
+    #[error(
+        "{by} has taken over from this runner ({runner}): what it does does not count any more"
+    )]
     TakenOver {
         /// Its number.
         runner: u32,
         /// Who did.
         by: Process,
+    },
+    /// Somebody has declared this runner dead, and closed the workspace.
+    #[error("the workspace {root} was closed while this runner was assumed to be dead")]
+    Gone {
+        /// The workspace.
+        root: Utf8PathBuf,
     },
     /// Another runner is not to be declared dead.
     #[error(transparent)]

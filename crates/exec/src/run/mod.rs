@@ -26,13 +26,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use pantler_core::{OpeningId, transaction::Process};
 use pantler_datastore::{Datastore, RunPrefix};
-use pantler_graph::QuantumGraph;
+use pantler_graph::{QuantumGraph, QuantumIndex};
 
 pub use self::{beside::Beside, error::RunError};
-pub(crate) use self::{context::RunContext, worker::Attempt};
 use self::{
     beside::Company,
     context::StoredTable,
@@ -42,6 +41,7 @@ use self::{
     resume::{Resumed, resume},
     scheduler::{Ran, Scheduler},
 };
+pub(crate) use self::{context::RunContext, worker::Attempt};
 use crate::{
     Clock, Counts, Environment, JournalError, JournalState, JournalWriter, Observer, RunSummary,
     RunnerLock, Selection, StopFlag, TaskCounts, TaskRegistry,
@@ -111,10 +111,12 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     for runner in &beside.take_over {
         takeover::declare_dead(root, *runner, process, clock.now())?;
     }
-    let mut state = JournalState::read(&dir).map_err(&failed)?;
+    let needed = selection.with_upstream(graph)?;
+    let mut state = read_journal(graph, &dir, needed.as_deref()).map_err(&failed)?;
+    let needed = needed.as_deref();
     check_opening(&state, opening, &dir).map_err(&failed)?;
     let mut stored = StoredTable::new(graph.dataset_count());
-    let mut resumed = resume(&plan, &state, datastore, run_prefix, &stored)?;
+    let mut resumed = resume(&plan, &state, needed, datastore, run_prefix, &stored)?;
     let place = |q: u32| if meant[q as usize] { Place::Here } else { Place::Nowhere };
     let finished = resumed.finished.iter().copied();
     let queue = Queue::beside(plan.len(), &plan.edges(), finished, place);
@@ -131,11 +133,7 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     let journal = JournalWriter::create(&dir, opening, process, clock.now(), Some(selection))
         .map_err(&failed)?;
     let runner = journal.runner();
-    // Only now: a closer that has not seen the header has set its marker.
-    if let Err(closing) = refuse_closing(root) {
-        journal.seal().map_err(&failed)?;
-        return Err(closing);
-    }
+    let journal = refuse_closing_after(root, journal)?;
     let lines = |state: &JournalState| -> u64 {
         let others = state.read_so_far().iter().filter(|segment| segment.runner != runner);
         others.map(|segment| segment.lines).sum()
@@ -144,16 +142,12 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     state.read_on(&dir).map_err(&failed)?;
     if lines(&state) != before {
         stored = StoredTable::new(graph.dataset_count());
-        resumed = resume(&plan, &state, datastore, run_prefix, &stored)?;
+        resumed = resume(&plan, &state, needed, datastore, run_prefix, &stored)?;
     }
     let others = Others::of(&dir, &state, runner, process, graph).map_err(&failed)?;
     let failed_elsewhere = failed_elsewhere(&plan, &state, &others, &meant);
     drop(state);
-    let root = camino::absolute_utf8(root).map_err(|source| RunError::Io {
-        action: "find",
-        path: root.to_owned(),
-        source,
-    })?;
+    let root = absolute(root)?;
     let (sender, messages) = mpsc::channel();
     let context = RunContext {
         log: Mutex::new(LogWriter::new(&root, runner)),
@@ -282,7 +276,7 @@ fn drive(
 fn beat(context: &RunContext<'_>, ended: &mpsc::Receiver<()>) {
     let dir = layout::journal_dir(context.root());
     heartbeat::beat(&dir, context.runner(), context.clock, ended, || {
-        if dir.join(layout::over_name(context.runner())).exists() {
+        if dir.join(layout::over_name(context.runner())).exists() || !dir.exists() {
             context.send(Message::TakenOver);
         }
     });
@@ -313,6 +307,40 @@ fn refuse_closing(root: &Utf8Path) -> Result<(), RunError> {
         Ok(false) => Ok(()),
         Ok(true) => Err(RunError::Closing { root: root.to_owned() }),
         Err(source) => Err(RunError::Io { action: "look for", path: marker, source }),
+    }
+}
+
+fn absolute(root: &Utf8Path) -> Result<Utf8PathBuf, RunError> {
+    let path = root.to_owned();
+    camino::absolute_utf8(root).map_err(|source| RunError::Io { action: "find", path, source })
+}
+
+/// A closer that has not seen the header of `journal` has set its marker before.
+fn refuse_closing_after(
+    root: &Utf8Path,
+    journal: JournalWriter,
+) -> Result<JournalWriter, RunError> {
+    match refuse_closing(root) {
+        Ok(()) => Ok(journal),
+        Err(closing) => {
+            journal.seal().map_err(journal_failed(root))?;
+            Err(closing)
+        }
+    }
+}
+
+/// Reads what the journal says about these quanta, or all.
+fn read_journal(
+    graph: &QuantumGraph,
+    dir: &Utf8Path,
+    needed: Option<&[QuantumIndex]>,
+) -> Result<JournalState, JournalError> {
+    match needed {
+        Some(needed) => {
+            let ids: Vec<_> = needed.iter().map(|index| graph.quantum_id(*index)).collect();
+            JournalState::read_only(dir, &ids)
+        }
+        None => JournalState::read(dir),
     }
 }
 

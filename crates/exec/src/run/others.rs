@@ -7,11 +7,12 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use pantler_core::{QuantumId, transaction::Process};
+use pantler_core::{QuantumId, Tai, transaction::Process};
 use pantler_graph::QuantumGraph;
 
 use crate::{
     JournalError, JournalState, RunnerState,
+    heartbeat::{self, SILENT},
     journal::{
         self, Event, Finish,
         segment::{self, Segment},
@@ -39,6 +40,8 @@ struct Other {
     meant: Vec<bool>,
     /// When something was last heard of it.
     heard: Instant,
+    /// Its last sign of life, and when that was seen first.
+    beat: (Option<Tai>, Instant),
 }
 
 /// What another runner did.
@@ -84,7 +87,10 @@ impl Others {
 
     /// Reads what the others have written since, and looks who lives. Returns what was
     /// heard, and whether a runner has come or gone.
-    pub(super) fn poll(&mut self, graph: &QuantumGraph) -> Result<(Vec<Heard>, bool), JournalError> {
+    pub(super) fn poll(
+        &mut self,
+        graph: &QuantumGraph,
+    ) -> Result<(Vec<Heard>, bool), JournalError> {
         let mut changed = false;
         for runner in journal::runners(&self.dir)? {
             if runner != self.me && !self.runners.contains_key(&runner) {
@@ -101,14 +107,22 @@ impl Others {
             if !other.life.may_go_on() && other.segment.lines > 0 {
                 continue;
             }
-            // Before its lines: when it is gone then, no more will come.
-            let now = life(&self.dir, &other.segment, &self.here)?;
+            // Before its lines: when it is gone then, no more will come. One that has just
+            // been found was looked at above, and its header is not read yet.
+            let now = match other.segment.lines {
+                0 => other.life,
+                _ => life(&self.dir, &other.segment, &self.here)?,
+            };
             other.segment.limit = takeover::lines_that_count(&self.dir, *runner)?;
             let before = heard.len();
             let path = self.dir.join(layout::segment_name(*runner));
             other.segment.read_on(&path, |event| heard.extend(Heard::of(event)))?;
             if heard.len() > before {
                 other.heard = Instant::now();
+            }
+            let beat = heartbeat::last(&self.dir, *runner);
+            if beat != other.beat.0 {
+                other.beat = (beat, Instant::now());
             }
             let now = if other.segment.sealed { Life::Ended } else { now };
             changed |= now.may_go_on() != other.life.may_go_on();
@@ -142,9 +156,16 @@ impl Others {
         self.runners.get(&runner).map(|other| other.heard)
     }
 
+    /// Whether a runner that has not ended gives no sign of life any more.
+    pub(super) fn is_silent(&self, runner: u32) -> bool {
+        let silent = |other: &Other| other.life.may_go_on() && other.beat.1.elapsed() > 3 * SILENT;
+        self.runners.get(&runner).is_some_and(silent)
+    }
+
     /// Where a runner stands.
     pub(super) fn state(&self, runner: u32) -> RunnerState {
         match self.runners.get(&runner).map(|other| other.life) {
+            Some(Life::Here | Life::Elsewhere) if self.is_silent(runner) => RunnerState::Silent,
             Some(Life::Here | Life::Elsewhere) => RunnerState::Live,
             Some(Life::TakenOver) => RunnerState::TakenOver,
             Some(Life::Ended) => RunnerState::Ended,
@@ -166,7 +187,9 @@ impl Other {
             Some(selection) => selection.known(graph),
             None => Vec::new(),
         };
-        Ok(Self { segment, life, meant, heard: Instant::now() })
+        let now = Instant::now();
+        let beat = (heartbeat::last(dir, segment.runner), now);
+        Ok(Self { segment, life, meant, heard: now, beat })
     }
 }
 

@@ -11,7 +11,7 @@ use rayon::Scope;
 use rustix::process::Signal;
 
 use super::{
-    beside::{Company, Made},
+    beside::{Board, Company},
     context::RunContext,
     error::RunError,
     flush::{Finished, FlushJob, Group, journal_failed},
@@ -20,8 +20,7 @@ use super::{
     worker,
 };
 use crate::{
-    Failure, FailureReason, JournalWriter, ObservedQuantum, Observer, RunSummary, StopFlag,
-    Unmade,
+    Failure, FailureReason, JournalWriter, ObservedQuantum, Observer, RunSummary, StopFlag, Unmade,
     journal::{Finish, MadeFrom, Outcome},
     layout,
     queue::{Ended, Queue},
@@ -129,8 +128,8 @@ impl<'r> Scheduler<'r> {
 
     fn hear_others(&mut self) -> Result<(), RunError> {
         let Self { company, context, queue, attempts, made, failures, observer, .. } = self;
-        let mut made = Made { queue, attempts, made, failures };
-        company.look(context, &mut made, *observer)
+        let mut board = Board { queue, attempts, made, failures };
+        company.look(context, &mut board, *observer)
     }
 
     /// Nothing runs here. Whether what can run here depends on others.
@@ -152,7 +151,8 @@ impl<'r> Scheduler<'r> {
         let dir = layout::journal_dir(context.root());
         match takeover::by(&dir, runner).map_err(journal_failed(context.root()))? {
             Some(by) => Err(RunError::TakenOver { runner, by }),
-            None => Ok(()),
+            None if dir.exists() => Ok(()),
+            None => Err(RunError::Gone { root: context.root().to_owned() }),
         }
     }
 
@@ -345,7 +345,11 @@ pub(super) fn observed<'r>(context: &'r RunContext<'r>, q: u32) -> ObservedQuant
     ObservedQuantum::new(context.plan(), q)
 }
 
-pub(super) fn failure(quantum: &ObservedQuantum<'_>, finish: &Finish, reason: &FailureReason) -> Failure {
+pub(super) fn failure(
+    quantum: &ObservedQuantum<'_>,
+    finish: &Finish,
+    reason: &FailureReason,
+) -> Failure {
     Failure {
         task: quantum.task().clone(),
         data_id: quantum.data_id(),

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use pantler_core::{CollectionName, QuantumId, TaskLabel};
-use pantler_exec::{Beside, RunSummary, Selection};
+use pantler_exec::{Beside, RunSummary, RunnerState, Selection};
 
 use crate::{
     context::Context,
@@ -35,8 +35,8 @@ pub(crate) struct Args {
     #[arg(long = "task", value_name = "LABEL")]
     tasks: Vec<TaskLabel>,
 
-    /// Wait so long for what other runners make, without hearing anything of them, or for
-    /// one to begin [default: 3600 for a runner that is there, 0 for one that is not]
+    /// Wait so long for what other runners make, without their finishing anything, or for one
+    /// to begin [default: 3600 for a runner that lives, 30 for a silent one, 0 for none]
     #[arg(long, value_name = "SECONDS")]
     wait: Option<u64>,
 
@@ -59,10 +59,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let selection = Selection { quanta: args.quanta.clone(), tasks: args.tasks.clone() };
     let execution = Execution::new(context, args.jobs, client.pipeline()).only(selection);
     let mut progress = Progress::new(interrupts.phase());
-    let beside = Beside {
-        wait: args.wait.map(Duration::from_secs),
-        take_over: args.take_over.clone(),
-    };
+    let beside =
+        Beside { wait: args.wait.map(Duration::from_secs), take_over: args.take_over.clone() };
     let options = execution.options(interrupts.stop());
     let result = client.run_beside(&graph, &options, &beside, &mut progress);
     drop(progress);
@@ -108,11 +106,17 @@ fn waiting(summary: &RunSummary) -> String {
         .iter()
         .map(|unmade| {
             format!(
-                "\n{} of runner {} ({}, {}) not finished",
+                "\n{} of runner {} ({}, {}) not finished{}",
                 count(unmade.quanta, "quantum"),
                 unmade.runner,
                 unmade.process,
-                unmade.state.name()
+                unmade.state.name(),
+                match unmade.state {
+                    RunnerState::Silent => {
+                        format!("; if it is dead, run with --take-over {}", unmade.runner)
+                    }
+                    _ => String::new(),
+                }
             )
         })
         .collect();

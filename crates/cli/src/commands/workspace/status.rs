@@ -87,7 +87,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
 
 /// Lists those that have not ended; the others are history.
 fn say_runners(context: &Context, runners: &[RunnerInfo]) -> Result<(), CommandError> {
-    let mut table = Table::new(["runner", "process", "since", "last heartbeat", "state"]).numbers([0]);
+    let mut table =
+        Table::new(["runner", "process", "since", "last heartbeat", "state"]).numbers([0]);
     let mut any = false;
     for one in runners.iter().filter(|one| one.state != RunnerState::Ended) {
         any = true;

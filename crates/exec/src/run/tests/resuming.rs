@@ -118,7 +118,8 @@ fn a_cut_off_attempt_counts() -> Result {
     std::fs::remove_file(fixture.root.join("broken"))?;
     let quantum = graph.quantum(graph.quanta().next().ok_or("six")?).id;
     let dir = layout::journal_dir(&fixture.root);
-    let mut writer = crate::JournalWriter::create(&dir, opening(), &process(), Tai::from_nanos(0), None)?;
+    let mut writer =
+        crate::JournalWriter::create(&dir, opening(), &process(), Tai::from_nanos(0), None)?;
     writer.start(quantum, 1);
     writer.append()?;
     drop(writer);
