@@ -24,6 +24,12 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("exec.transition.deleted", "reset: transitions"),
     ("exec.transition.done", "reset: transitions"),
     ("workspace.transition.begin", "accept, poison, reset: transitions"),
+    ("exec.journal.table", "segments of many quanta: exec::journal::table::tests"),
+    ("exec.takeover.flush", "runners declared dead: runners"),
+    ("exec.takeover.write", "runners declared dead: runners"),
+    ("exec.takeover.written", "runners declared dead: runners"),
+    ("workspace.reopen", "closings that are undone: runners"),
+    ("workspace.reopened", "closings that are undone: runners"),
     ("repair.put_back", "somebody comes to own what is moved away: damage"),
     #[cfg(not(target_os = "linux"))]
     ("datastore.adopt.copied", "storage on two file systems: datastore::local::tests"),

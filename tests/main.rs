@@ -30,6 +30,7 @@ mod players;
 mod provenance;
 mod races;
 mod reading;
+mod runners;
 mod scale;
 mod scenes;
 mod sharing;

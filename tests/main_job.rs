@@ -265,7 +265,7 @@ cat \"$2\" > \"$3\"
 ";
 
 #[test]
-fn the_second_of_two_runs_is_refused_naming_the_first() {
+fn the_second_of_two_runs_of_a_project_is_refused_and_by_name_it_waits_naming_the_first() {
     let project = toy_with(&["a"], WAITING);
     let gate = Gate::at(&project.path().join("gate"));
     let path = project.path();
@@ -273,10 +273,8 @@ fn the_second_of_two_runs_is_refused_naming_the_first() {
     until("the first runs", || path.join("started.a").exists());
     let second = project.run(&[]).expect(1);
     assert!(second.stderr.contains(&format!("process {} on ", first.id())), "{}", second.stderr);
-    // By name as well.
     let name = open_names(&project, "workspace").remove(0);
-    let by_name = project.pantler(&["workspace", "run", &name]);
-    assert_ne!(by_name.code(), Some(0));
+    let by_name = project.pantler(&["workspace", "run", &name, "--wait", "1"]).expect(3);
     assert!(by_name.stderr.contains(&format!("process {} on ", first.id())), "{}", by_name.stderr);
     gate.open(1);
     Ran::finish(first).expect(0);

@@ -249,6 +249,30 @@ fn an_open_transaction_of_each_kind_can_be_ended() {
 }
 
 #[test]
+fn a_workspace_that_several_ran_in_is_taken_over_from_another_machine() {
+    let project = repository(&specimen("runners-v3"));
+    let name = the_workspace(&project);
+    let status = || project.pantler(&["workspace", "status", &name, "--json"]).expect(0).json();
+    let before = status();
+    let runners = before["runners"].as_array().unwrap().iter();
+    let states: Vec<_> = runners.map(|one| one["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["silent", "ended", "silent"], "{before}");
+    assert_eq!(before["runners"][0]["host"], "specimen");
+    let kept = |task: usize| before["tasks"][task]["succeeded"].as_u64().unwrap();
+    assert!(kept(0) >= 2, "{before}");
+    // Only a person can know that they are dead.
+    let run = ["workspace", "run", &name, "--wait", "0"];
+    let waited = project.pantler(&run).expect(3).text();
+    assert!(waited.contains("of runner 1 (process ") && waited.contains("on specimen"), "{waited}");
+    let dead = ["--take-over", "1", "--take-over", "3"];
+    project.pantler(&[&run[..], &dead].concat()).expect(0);
+    let after = status();
+    assert_eq!(after["complete"], true, "{after}");
+    project.pantler(&["workspace", "commit", &name, "--take-over"]).expect(0);
+    project.check();
+}
+
+#[test]
 fn a_workspace_whose_quanta_were_accepted_poisoned_and_reset_is_run_on_and_committed() {
     let project = repository(&specimen("changed-v2"));
     let name = the_workspace(&project);

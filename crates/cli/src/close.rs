@@ -7,7 +7,7 @@ use pantler_core::{
 };
 use pantler_direct::{CloseError, CloseOptions, Closed, DirectButler};
 use pantler_workspace::{
-    CloseNotice, WorkspaceClient, WorkspaceError, WorkspaceTransaction, layout,
+    CloseNotice, WorkspaceClient, WorkspaceError, WorkspaceTransaction, close_without, layout,
 };
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How to close.
-#[derive(Debug, Clone, Copy, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ClosingArgs {
     /// Close it although its process is not known to be dead
     #[arg(long)]
@@ -25,16 +25,25 @@ pub(crate) struct ClosingArgs {
 }
 
 impl ClosingArgs {
-    pub(crate) fn options(self, partial: bool) -> CloseOptions {
+    pub(crate) fn options(&self, partial: bool) -> CloseOptions {
         CloseOptions { take_over: self.take_over, partial }
     }
+}
+
+/// Whom not to wait for.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct DeadArgs {
+    /// Do not wait for this runner, which is dead; again for more. Refused while it gives
+    /// signs of life (`pantler workspace status` lists runners)
+    #[arg(long = "assume-dead", value_name = "RUNNER")]
+    dead: Vec<u32>,
 }
 
 struct Waiting<'a>(&'a Output);
 
 impl CloseNotice for Waiting<'_> {
     fn waiting_for(&mut self, holder: &str) {
-        self.0.note(&format!("waiting for {holder}, which runs quanta in the workspace"));
+        self.0.note(&format!("waiting for {holder}, at work in the workspace"));
     }
 }
 
@@ -52,7 +61,9 @@ pub(crate) fn close(
     }
     let is_workspace = row.is_some_and(|row| row.kind == WorkspaceTransaction::KIND);
     let closed = match CollectionName::new(name.as_str()) {
-        Ok(run) if is_workspace => close_workspace_of(context, &butler, &run, closing, options)?,
+        Ok(run) if is_workspace => {
+            close_workspace_of(context, &butler, &run, closing, options, &DeadArgs::default())?
+        }
         _ => butler.close(name, closing, options)?,
     };
     Ok(say(context, "transaction", name.as_str(), closing, closed))
@@ -64,6 +75,7 @@ pub(crate) fn close_workspace(
     run: &CollectionName,
     closing: Closing,
     options: CloseOptions,
+    dead: &DeadArgs,
 ) -> CommandResult {
     let butler = context.open()?;
     let name = transaction_name(run)?;
@@ -73,7 +85,7 @@ pub(crate) fn close_workspace(
         }
         say_owner(context, &row);
     }
-    let closed = close_workspace_of(context, &butler, run, closing, options)?;
+    let closed = close_workspace_of(context, &butler, run, closing, options, dead)?;
     Ok(say(context, "workspace", run.as_str(), closing, closed))
 }
 
@@ -88,9 +100,10 @@ fn close_workspace_of(
     run: &CollectionName,
     closing: Closing,
     options: CloseOptions,
+    dead: &DeadArgs,
 ) -> Result<Closed, CommandError> {
     let mut notice = Waiting(context.output());
-    match pantler_workspace::close(butler, run, closing, options, &mut notice) {
+    match close_without(butler, run, closing, options, &dead.dead, &mut notice) {
         Err(WorkspaceError::Close(
             error @ CloseError::StillOpen { source: KindError::Unfinished(_), .. },
         )) if !is_built(context, run)? => Err(CommandError::new(Status::LeftOpen, error)

@@ -9,13 +9,14 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pantler_butler::request::StoreProgress;
 use pantler_core::{CollectionName, transaction::TransactionRow};
-use pantler_exec::{FailureReason, ObservedQuantum, Observer, StopFlag, TaskCounts};
+use pantler_exec::{FailureReason, ObservedQuantum, Observer, StopFlag, TaskCounts, Waiting};
 use pantler_workspace::project::{JobProgress, Notice};
 
 use crate::{
     interrupt::Phase,
     output::Output,
     table::{bytes, count},
+    time,
 };
 
 /// How often a plain line says how far it is.
@@ -173,6 +174,10 @@ impl Observer for Progress {
         }
     }
 
+    fn waiting(&mut self, waiting: &Waiting) {
+        say(&self.quanta.bar, &waiting_line(waiting));
+    }
+
     fn quantum_finished(&mut self, quantum: &ObservedQuantum<'_>, failure: Option<&FailureReason>) {
         let quanta = &mut self.quanta;
         quanta.done += 1;
@@ -190,6 +195,18 @@ impl Observer for Progress {
             let (done, left, failed) = (quanta.done, quanta.left, quanta.failed);
             say(&quanta.bar, &format!("{done} of {left} quanta ended, {failed} failed"));
         }
+    }
+}
+
+/// What a run says while it waits.
+fn waiting_line(waiting: &Waiting) -> String {
+    let quanta = count(waiting.quanta, "quantum");
+    let limit = time::human(waiting.limit);
+    match &waiting.runner {
+        Some((runner, process)) => format!(
+            "waiting for {quanta} of other runners: of runner {runner} ({process}), {limit} at most without news"
+        ),
+        None => format!("waiting {limit} at most for a runner of {quanta}"),
     }
 }
 

@@ -24,6 +24,10 @@ pub(crate) fn print(output: &Output, summary: &RunSummary, root: &Utf8Path) {
         let vanished = count(summary.vanished, "quantum");
         output.say(&format!("{vanished} ran again because outputs had vanished"));
     }
+    if summary.elsewhere > 0 {
+        let elsewhere = count(summary.elsewhere, "quantum");
+        output.say(&format!("{elsewhere} of those before were run by other runners meanwhile"));
+    }
     for failure in summary.failures.iter().take(FAILURES) {
         output.say(&describe(failure, root));
     }
@@ -96,6 +100,8 @@ mod tests {
             tasks: vec![task("daily"), task("year")],
             failures: Vec::new(),
             vanished: 0,
+            elsewhere: 0,
+            unmade: Vec::new(),
             stopped: false,
             wall: Duration::ZERO,
         };

@@ -1,6 +1,6 @@
 //! Which successes in a journal still count.
 
-use pantler_graph::QuantumGraph;
+use pantler_graph::{QuantumGraph, QuantumIndex};
 
 use crate::{
     JournalState,
@@ -37,8 +37,9 @@ impl<'j> Success<'j> {
         matches!(self.0.standing(), Standing::Accepted { .. })
     }
 
-    fn runner(self) -> u32 {
-        self.finish().map_or(0, |finish| finish.runner)
+    /// Its runner and number; none but this attempt has both.
+    pub(crate) fn attempt(self) -> Option<(u32, u32)> {
+        self.finish().map(|finish| (finish.runner, finish.attempt))
     }
 }
 
@@ -48,23 +49,34 @@ impl<'j> Success<'j> {
 /// A quantum can run again after something downstream of it has succeeded: its outputs
 /// had vanished, or it was poisoned or reset. What was made from the earlier ones does
 /// not count any more, also if the runner that made the new ones was killed before it
-/// came to that. Runners work one after the other, so a success of a later runner
-/// upstream says so. Accepting makes nothing, so it leaves that order as it is.
+/// came to that: every finish says which attempts made what it has read
+/// ([`MadeFrom`](crate::journal::MadeFrom)). Accepting makes nothing, so it changes nothing
+/// of that.
 pub fn current_successes<'j>(
     graph: &QuantumGraph,
     journal: &'j JournalState,
 ) -> Vec<Option<Success<'j>>> {
-    let mut current: Vec<Option<Success<'_>>> = Vec::with_capacity(graph.len());
+    current_among(graph, journal, graph.quanta())
+}
+
+/// The same of these quanta, which come with all that is upstream of them, in the order of
+/// the graph; nothing is said of others.
+pub(crate) fn current_among<'j>(
+    graph: &QuantumGraph,
+    journal: &'j JournalState,
+    quanta: impl Iterator<Item = QuantumIndex>,
+) -> Vec<Option<Success<'j>>> {
+    let mut current: Vec<Option<Success<'_>>> = vec![None; graph.len()];
     // Tasks stand after those whose outputs they read, and quanta in the order of tasks.
-    for index in graph.quanta() {
+    for index in quanta {
         let success = journal.quantum(graph.quantum_id(index)).and_then(Success::of);
         let counts = success.filter(|success| {
-            graph
-                .upstream(index)
-                .iter()
-                .all(|up| current[up.get()].is_some_and(|made| made.runner() <= success.runner()))
+            let made: Option<Vec<(u32, u32)>> =
+                graph.upstream(index).iter().map(|up| current[up.get()]?.attempt()).collect();
+            let read = made.zip(success.finish());
+            read.is_some_and(|(made, finish)| finish.made_from.is_of(finish.runner, made))
         });
-        current.push(counts);
+        current[index.get()] = counts;
     }
     current
 }

@@ -2,9 +2,12 @@
 //!
 //! ```text
 //! <root>/
-//!   runner.lock            held (flock) by the one process that runs quanta here
+//!   runner.lock            held (flock) by those that run quanta here, alone by whoever changes some
+//!   closer.lock            held (flock) by the one process that closes, accepts, poisons or resets
 //!   closing                made by a closer: nobody runs anything here any more
 //!   journal/<runner>.jsonl one append-only segment per process that runs or changes quanta
+//!   journal/<runner>.alive when that runner gave its last sign of life
+//!   journal/<runner>.over  somebody has declared that runner dead
 //!   logs/<runner>.log      what the quanta of that runner said, byte for byte
 //!   scratch/<runner>-<n>/  one attempt of a command: out/, work/, tmp/, in/, log
 //! ```
@@ -29,6 +32,16 @@ pub(crate) fn segment_runner(name: &str) -> Option<u32> {
     (segment_name(runner) == name).then_some(runner)
 }
 
+/// The signs of life of one runner, inside of [`journal_dir`].
+pub(crate) fn alive_name(runner: u32) -> String {
+    format!("{runner}.alive")
+}
+
+/// What says that a runner was declared dead, inside of [`journal_dir`].
+pub(crate) fn over_name(runner: u32) -> String {
+    format!("{runner}.over")
+}
+
 /// What the quanta said, of all runners.
 pub fn logs_dir(root: &Utf8Path) -> Utf8PathBuf {
     root.join("logs")
@@ -44,7 +57,12 @@ pub fn scratch_dir(root: &Utf8Path) -> Utf8PathBuf {
     root.join("scratch")
 }
 
-/// The lock of the process that runs quanta.
+/// The lock of the one process that changes what others run.
+pub fn closer_lock_file(root: &Utf8Path) -> Utf8PathBuf {
+    root.join("closer.lock")
+}
+
+/// The lock of the processes that run quanta.
 pub fn lock_file(root: &Utf8Path) -> Utf8PathBuf {
     root.join("runner.lock")
 }

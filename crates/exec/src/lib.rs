@@ -1,8 +1,8 @@
 //! Runs the quanta of a workspace. No SQL is within reach here: graph, journal and
 //! datastore are enough.
 //!
-//! The way through: [`RunnerLock`] makes sure that one process runs a workspace;
-//! [`run`] reads the [`JournalState`], finds what is left to do, and runs it: Rust
+//! The way through: [`RunnerLock`] keeps runners apart from those that change or close a
+//! workspace; [`run`] reads the [`JournalState`], finds what is left to do, and runs it: Rust
 //! [`Task`]s in its pool, commands as processes of their own. What happens goes into
 //! the journal ([`journal`] describes it) and the logs ([`read_log`]);
 //! [`WorkspaceStatus`] puts graph and journal together again, and [`transitions`]
@@ -20,6 +20,7 @@ mod current;
 mod environment;
 mod execution;
 mod failure;
+mod heartbeat;
 pub mod journal;
 pub mod layout;
 mod lock;
@@ -30,11 +31,13 @@ mod quantum_butler;
 mod quantum_context;
 pub mod queue;
 mod run;
+mod runners;
 mod selection;
 pub mod signals;
 mod status;
 mod stop;
 mod summary;
+mod takeover;
 mod task;
 pub mod transitions;
 
@@ -47,14 +50,16 @@ pub use journal::{
     Finish, JournalError, JournalState, JournalWriter, LogSlice, Outcome, QuantumHistory,
     SegmentHeader, SegmentInfo, Standing, StoredOutput, Verdict,
 };
-pub use lock::{LockError, RunnerLock};
+pub use lock::{CloserLock, LockError, RunnerLock};
 pub use logs::{LogError, escape, log_tail, read_log};
-pub use observer::{NoObserver, ObservedQuantum, Observer};
+pub use observer::{NoObserver, ObservedQuantum, Observer, Waiting};
 pub use quantum_butler::QuantumButler;
 pub use quantum_context::{QuantumContext, QuantumError};
-pub use run::{RunError, RunRequest, run};
+pub use run::{Beside, RunError, RunRequest, run};
+pub use runners::{RunnerInfo, RunnerState, runners};
 pub use selection::{Selection, SelectionError};
 pub use status::{QuantumStatus, TaskStatus, WorkspaceStatus, accepted_failures, failures};
 pub use stop::StopFlag;
-pub use summary::{Counts, Failure, RunSummary, TaskCounts};
+pub use summary::{Counts, Failure, RunSummary, TaskCounts, Unmade};
+pub use takeover::{TakeOverError, declare_dead};
 pub use task::{Task, TaskError, TaskRegistry};

@@ -1,6 +1,8 @@
 //! Following a run while it runs.
 
-use pantler_core::{DataId, QuantumId, TaskLabel};
+use std::time::Duration;
+
+use pantler_core::{DataId, QuantumId, TaskLabel, transaction::Process};
 
 use crate::{FailureReason, TaskCounts, plan::Plan};
 
@@ -21,6 +23,24 @@ pub trait Observer {
     fn quantum_finished(&mut self, quantum: &ObservedQuantum<'_>, failure: Option<&FailureReason>) {
         let _: (&ObservedQuantum<'_>, Option<&FailureReason>) = (quantum, failure);
     }
+
+    /// Nothing can run here until others have made what it reads; told again when that
+    /// changes.
+    fn waiting(&mut self, waiting: &Waiting) {
+        let _: &Waiting = waiting;
+    }
+}
+
+/// What a run waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many quanta of others.
+    pub quanta: usize,
+    /// The runner that is to run the first of them: its number and process. `None` if none
+    /// does yet.
+    pub runner: Option<(u32, Process)>,
+    /// How long it waits at most without hearing anything.
+    pub limit: Duration,
 }
 
 /// A quantum that something happens to.

@@ -96,6 +96,12 @@ impl<'a> Plan<'a> {
         self.indices[q as usize]
     }
 
+    /// The number of what stands there in the graph.
+    pub(crate) fn number(&self, index: QuantumIndex) -> Option<u32> {
+        let q = self.indices.binary_search(&index).ok()?;
+        u32::try_from(q).ok()
+    }
+
     pub(crate) fn id(&self, q: u32) -> QuantumId {
         self.graph.quantum_id(self.indices[q as usize])
     }

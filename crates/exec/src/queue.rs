@@ -26,6 +26,19 @@ pub enum Standing {
     Blocked,
     /// It is not to run in this run.
     Excluded,
+    /// Another runner is to run it.
+    Elsewhere,
+}
+
+/// Where a quantum is to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In this run.
+    Here,
+    /// In another runner.
+    Elsewhere,
+    /// Nowhere, for now.
+    Nowhere,
 }
 
 /// How a quantum ended.
@@ -49,6 +62,7 @@ pub struct Counts {
     pub failed: usize,
     pub blocked: usize,
     pub excluded: usize,
+    pub elsewhere: usize,
 }
 
 /// The quanta of a run and where each stands.
@@ -75,6 +89,17 @@ impl Queue {
         edges: &[(u32, u32)],
         finished: impl IntoIterator<Item = u32>,
         meant: impl Fn(u32) -> bool,
+    ) -> Self {
+        let place = |q| if meant(q) { Place::Here } else { Place::Nowhere };
+        Self::beside(quanta, edges, finished, place)
+    }
+
+    /// As [`Self::new`], beside others that run quanta as well.
+    pub fn beside(
+        quanta: u32,
+        edges: &[(u32, u32)],
+        finished: impl IntoIterator<Item = u32>,
+        place: impl Fn(u32) -> Place,
     ) -> Self {
         let n = quanta as usize;
         let mut offsets = vec![0_u32; n + 1];
@@ -109,10 +134,14 @@ impl Queue {
                 queue.release(q);
             }
         }
-        for q in (0..quanta).filter(|q| !meant(*q)) {
+        for q in 0..quanta {
             let at = &mut queue.standing[q as usize];
             if *at == Standing::Waiting {
-                *at = Standing::Excluded;
+                *at = match place(q) {
+                    Place::Here => Standing::Waiting,
+                    Place::Elsewhere => Standing::Elsewhere,
+                    Place::Nowhere => Standing::Excluded,
+                };
             }
         }
         for q in 0..quanta {
@@ -146,13 +175,7 @@ impl Queue {
             Ended::Succeeded => {
                 self.standing[q as usize] = Standing::Succeeded;
                 let before = self.ready.len();
-                for at in self.range(q) {
-                    let next = self.downstream[at];
-                    self.missing[next as usize] -= 1;
-                    if self.missing[next as usize] == 0 {
-                        self.make_ready(next);
-                    }
-                }
+                self.free_downstream(q);
                 self.ready.len() - before
             }
             Ended::Failed => {
@@ -166,6 +189,83 @@ impl Queue {
     pub fn give_back(&mut self, q: u32) {
         self.standing[q as usize] = Standing::Waiting;
         self.make_ready(q);
+    }
+
+    /// Says how a quantum ended in another runner; one that is to run here is left alone.
+    /// Returns whether that changed anything.
+    pub fn finish_elsewhere(&mut self, q: u32, ended: Ended) -> bool {
+        let standing = self.standing[q as usize];
+        match ended {
+            Ended::Succeeded
+                if matches!(
+                    standing,
+                    Standing::Elsewhere | Standing::Excluded | Standing::Blocked
+                ) =>
+            {
+                self.standing[q as usize] = Standing::Skipped;
+                self.free_downstream(q);
+                true
+            }
+            Ended::Failed if standing == Standing::Elsewhere => {
+                self.fail(q);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Puts a quantum elsewhere that is not to run here, or takes one back from there.
+    pub fn place(&mut self, q: u32, place: Place) {
+        let standing = &mut self.standing[q as usize];
+        match (*standing, place) {
+            (Standing::Elsewhere, Place::Here) => {
+                *standing = Standing::Waiting;
+                if self.missing[q as usize] == 0 {
+                    self.make_ready(q);
+                }
+            }
+            (Standing::Elsewhere, Place::Nowhere) => *standing = Standing::Excluded,
+            (Standing::Excluded, Place::Elsewhere) => *standing = Standing::Elsewhere,
+            _ => {}
+        }
+    }
+
+    /// Whether something waits.
+    pub fn is_waiting(&self) -> bool {
+        self.standing.contains(&Standing::Waiting)
+    }
+
+    /// Whether something is to run elsewhere.
+    pub fn is_elsewhere(&self) -> bool {
+        self.standing.contains(&Standing::Elsewhere)
+    }
+
+    /// The quanta with this standing that something which waits is downstream of, or that
+    /// are `meant` themselves.
+    pub fn awaited(&self, standing: Standing, meant: impl Fn(u32) -> bool) -> Vec<u32> {
+        let mut by_depth: Vec<u32> = (0_u32..).take(self.standing.len()).collect();
+        by_depth.sort_unstable_by_key(|q| Reverse(self.depth[*q as usize]));
+        let mut leads = vec![false; self.standing.len()];
+        let mut awaited = Vec::new();
+        for q in by_depth {
+            let open = |q: usize| {
+                matches!(
+                    self.standing[q],
+                    Standing::Waiting | Standing::Elsewhere | Standing::Excluded
+                )
+            };
+            let at = q as usize;
+            if !open(at) {
+                continue;
+            }
+            leads[at] = self.standing[at] == Standing::Waiting
+                || self.range(q).any(|next| leads[self.downstream[next] as usize]);
+            if self.standing[at] == standing && (leads[at] || meant(q)) {
+                awaited.push(q);
+            }
+        }
+        awaited.sort_unstable();
+        awaited
     }
 
     /// Where a quantum stands.
@@ -186,6 +286,7 @@ impl Queue {
                 Standing::Failed => &mut counts.failed,
                 Standing::Blocked => &mut counts.blocked,
                 Standing::Excluded => &mut counts.excluded,
+                Standing::Elsewhere => &mut counts.elsewhere,
             } += 1;
         }
         counts
@@ -200,7 +301,7 @@ impl Queue {
             for at in self.range(q) {
                 let next = self.downstream[at];
                 let standing = &mut self.standing[next as usize];
-                if *standing == Standing::Waiting {
+                if matches!(standing, Standing::Waiting | Standing::Elsewhere) {
                     *standing = Standing::Blocked;
                     pending.push(next);
                 }
@@ -217,6 +318,16 @@ impl Queue {
         if *standing == Standing::Waiting {
             *standing = Standing::Ready;
             self.ready.push((self.depth[q as usize], Reverse(q)));
+        }
+    }
+
+    fn free_downstream(&mut self, q: u32) {
+        for at in self.range(q) {
+            let next = self.downstream[at];
+            self.missing[next as usize] -= 1;
+            if self.missing[next as usize] == 0 {
+                self.make_ready(next);
+            }
         }
     }
 
@@ -340,5 +451,50 @@ mod tests {
         let counts = queue.counts();
         assert_eq!((counts.excluded, counts.skipped, counts.succeeded), (1, 1, ran.len()));
         assert_eq!(counts.waiting + ran.len() + 2, 5);
+    }
+
+    #[test]
+    fn what_runs_elsewhere_frees_what_waits_for_it_here() {
+        // 0 and 2 are another runner's, 3 is ours, and 1 and 4 nobody's.
+        let place = |q| match q {
+            0 | 2 => Place::Elsewhere,
+            3 => Place::Here,
+            _ => Place::Nowhere,
+        };
+        let queue = || Queue::beside(5, &EDGES, [], place);
+        let mut here = queue();
+        assert_eq!((here.ready(), here.is_waiting()), (0, true));
+        assert_eq!(here.awaited(Standing::Elsewhere, |_| false), [0, 2]);
+        assert_eq!(here.awaited(Standing::Excluded, |_| false), [1]);
+        assert!(here.finish_elsewhere(0, Ended::Succeeded));
+        assert_eq!(here.awaited(Standing::Elsewhere, |_| false), [2]);
+        assert!(here.finish_elsewhere(2, Ended::Succeeded));
+        assert_eq!(here.dequeue(), Some(3));
+        assert!(!here.finish_elsewhere(3, Ended::Succeeded), "it runs here");
+        here.finish(3, Ended::Succeeded);
+        assert!(here.awaited(Standing::Elsewhere, |_| false).is_empty());
+
+        let mut failed = queue();
+        assert!(failed.finish_elsewhere(0, Ended::Failed));
+        assert_eq!(
+            (failed.standing(2), failed.standing(3)),
+            (Standing::Blocked, Standing::Blocked)
+        );
+
+        let mut died = queue();
+        died.place(0, Place::Here);
+        assert_eq!(died.dequeue(), Some(0));
+        died.place(2, Place::Nowhere);
+        assert_eq!(died.standing(2), Standing::Excluded);
+        died.place(2, Place::Elsewhere);
+        assert_eq!(died.awaited(Standing::Elsewhere, |_| false), [2]);
+        assert!(died.awaited(Standing::Excluded, |_| false).contains(&1));
+    }
+
+    #[test]
+    fn what_is_ours_and_elsewhere_is_awaited() {
+        let queue = Queue::beside(5, &EDGES, [1], |_| Place::Elsewhere);
+        assert!(queue.awaited(Standing::Elsewhere, |_| false).is_empty());
+        assert_eq!(queue.awaited(Standing::Elsewhere, |q| q != 4), [0, 2, 3]);
     }
 }

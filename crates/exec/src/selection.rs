@@ -1,5 +1,7 @@
+use std::collections::BTreeSet;
+
 use pantler_core::{QuantumId, TaskLabel};
-use pantler_graph::QuantumGraph;
+use pantler_graph::{QuantumGraph, QuantumIndex};
 
 /// Which quanta of a graph are meant: those named, and all quanta of the tasks named.
 /// With nothing named, all.
@@ -53,5 +55,39 @@ impl Selection {
             quanta.for_each(|index| meant[index.get()] = true);
         }
         Ok(meant)
+    }
+
+    /// If single quanta are named: the positions of those and of all that is upstream of
+    /// them, in the order of the graph.
+    ///
+    /// # Errors
+    /// [`SelectionError`] about the first that is not in the graph.
+    pub(crate) fn with_upstream(
+        &self,
+        graph: &QuantumGraph,
+    ) -> Result<Option<Vec<QuantumIndex>>, SelectionError> {
+        if self.quanta.is_empty() || !self.tasks.is_empty() {
+            return Ok(None);
+        }
+        let find = |id: &QuantumId| graph.find(*id).ok_or(SelectionError::UnknownQuantum(*id));
+        let mut found: BTreeSet<QuantumIndex> =
+            self.quanta.iter().map(find).collect::<Result<_, _>>()?;
+        let mut pending: Vec<QuantumIndex> = found.iter().copied().collect();
+        while let Some(index) = pending.pop() {
+            pending.extend(graph.upstream(index).into_iter().filter(|up| found.insert(*up)));
+        }
+        Ok(Some(found.into_iter().collect()))
+    }
+
+    /// The same as [`Self::of`], where what the graph does not have is passed over.
+    pub(crate) fn known(&self, graph: &QuantumGraph) -> Vec<bool> {
+        let mut meant = vec![self.is_all(); graph.len()];
+        for index in self.quanta.iter().filter_map(|quantum| graph.find(*quantum)) {
+            meant[index.get()] = true;
+        }
+        for (_, quanta) in graph.tasks().filter(|(task, _)| self.tasks.contains(&task.label)) {
+            quanta.for_each(|index| meant[index.get()] = true);
+        }
+        meant
     }
 }

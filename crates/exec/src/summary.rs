@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use pantler_core::{DataId, QuantumId, TaskLabel};
+use pantler_core::{DataId, QuantumId, TaskLabel, transaction::Process};
 
-use crate::{FailureReason, journal::LogSlice};
+use crate::{FailureReason, RunnerState, journal::LogSlice};
 
 /// What a run did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,10 @@ pub struct RunSummary {
     /// How many quanta had succeeded before but ran again, because their outputs
     /// were not there any more.
     pub vanished: usize,
+    /// How many of the skipped ones other runners have run while this one ran.
+    pub elsewhere: usize,
+    /// For which runners it has waited in vain.
+    pub unmade: Vec<Unmade>,
     /// Whether it ended because it was asked to stop.
     pub stopped: bool,
     /// How long it took.
@@ -46,6 +50,19 @@ impl RunSummary {
     }
 }
 
+/// A runner that has not made what others have waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmade {
+    /// Its number.
+    pub runner: u32,
+    /// Its process.
+    pub process: Process,
+    /// Where it stood in the end.
+    pub state: RunnerState,
+    /// How many quanta were waited for.
+    pub quanta: usize,
+}
+
 /// What became of the quanta of one task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskCounts {
@@ -66,7 +83,7 @@ pub struct Counts {
     pub failed: usize,
     /// Did not run, because something upstream failed.
     pub blocked: usize,
-    /// Did not run, because they had succeeded before.
+    /// Did not run, because they had succeeded before or in another runner.
     pub skipped: usize,
     /// Did not run to their end, because the run stopped.
     pub not_run: usize,

@@ -46,8 +46,8 @@ pub use expression::{
     ExpressionGraph, GraphNode, NodeGroup, NodeKind, PredictedGraph,
 };
 pub use format::{
-    GraphCounts, GraphFileError, GraphReader, StoredInputs, StoredOutput, StoredQuantum, read,
-    write,
+    AddressRow, AddressTable, GraphCounts, GraphFileError, GraphReader, StoredInputs, StoredOutput,
+    StoredQuantum, read, write,
 };
 pub use graph::{
     DatasetIndex, GraphMetadata, GraphScope, QuantumGraph, QuantumIndex, QuantumInputs, QuantumView,

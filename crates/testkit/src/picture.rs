@@ -24,7 +24,7 @@ impl Picture {
         for folder in ["artifacts", "workspaces"] {
             walk(root, &root.join(folder), &mut files);
         }
-        files.retain(|path, _| !path.ends_with("/runner.lock"));
+        files.retain(|path, _| !path.ends_with("/runner.lock") && !path.ends_with("/closer.lock"));
         Self { rows, files }
     }
 

@@ -8,8 +8,9 @@ use pantler_core::{CollectionName, Tai};
 use pantler_datastore::{Datastore, key::run_prefix};
 use pantler_direct::{ButlerError, RepositoryConfig, TransactionFile, this_process};
 use pantler_exec::{
-    Clock, Environment, Failure, JournalState, Observer, RunError, RunRequest, RunSummary,
-    RunnerLock, Selection, StopFlag, TaskRegistry, WorkspaceStatus,
+    Beside, Clock, CloserLock, Environment, Failure, JournalState, LockError, Observer, RunError,
+    RunRequest, RunSummary, RunnerInfo, RunnerLock, Selection, StopFlag, TaskRegistry,
+    WorkspaceStatus,
 };
 use pantler_graph::QuantumGraph;
 
@@ -185,20 +186,51 @@ impl WorkspaceClient {
         Ok(pantler_exec::accepted_failures(graph, &journal))
     }
 
-    /// Runs what has not succeeded yet. Finished quanta are skipped, failed ones are
-    /// tried again.
+    /// The processes that have run quanta in it or changed some, by number.
     ///
     /// # Errors
-    /// [`WorkspaceError::Lock`] if another process runs quanta here.
+    /// [`WorkspaceError::Journal`] if the journal cannot be read.
+    pub fn runners(
+        &self,
+        clock: &dyn pantler_direct::Clock,
+    ) -> Result<Vec<RunnerInfo>, WorkspaceError> {
+        Ok(pantler_exec::runners(&self.root, &this_process(), clock.now())?)
+    }
+
+    /// Runs what has not succeeded yet. Finished quanta are skipped, failed ones are
+    /// tried again, and those that another process is to run are left to it.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::Closing`] or [`WorkspaceError::Lock`] if another process closes the
+    /// workspace or changes its quanta.
     pub fn run(
         &self,
         graph: &QuantumGraph,
         options: &RunOptions<'_>,
         observer: &mut dyn Observer,
     ) -> Result<RunSummary, WorkspaceError> {
+        self.run_beside(graph, options, &Beside::default(), observer)
+    }
+
+    /// As [`Self::run`], and says how to go along with others that run quanta here.
+    ///
+    /// # Errors
+    /// Those of [`Self::run`].
+    pub fn run_beside(
+        &self,
+        graph: &QuantumGraph,
+        options: &RunOptions<'_>,
+        beside: &Beside,
+        observer: &mut dyn Observer,
+    ) -> Result<RunSummary, WorkspaceError> {
         let process = this_process();
         pantler_seam::step("workspace.run.begin");
-        let lock = RunnerLock::acquire(&self.root, &process, false)?;
+        let lock = match RunnerLock::share(&self.root, &process) {
+            Err(LockError::Locked { .. }) if layout::closing_marker(&self.root).exists() => {
+                return Err(WorkspaceError::Closing(self.transaction.run.clone()));
+            }
+            lock => lock?,
+        };
         // Closers take this file away before their rows, under the same lock: what was
         // read before the lock may be of a workspace that is closed by now.
         if TransactionFile::read(&self.root)?.is_none_or(|f| f.opening != self.file.opening) {
@@ -219,6 +251,7 @@ impl WorkspaceClient {
             stop: options.stop,
             clock: &clock,
             process: &process,
+            beside,
             observer,
         };
         match pantler_exec::run(request) {
@@ -230,18 +263,25 @@ impl WorkspaceClient {
     }
 
     /// Takes away the marker of a closing that did not finish, so that the workspace
-    /// can be run on. The caller has claimed the transaction since, so that closing
-    /// cannot succeed any more; the runner's lock shows that it is not at work.
-    pub(crate) fn reopen(&self) -> Result<(), WorkspaceError> {
+    /// can be run on; returns whether there was one. The caller has claimed the transaction
+    /// since, so that closing cannot succeed any more; the closers' lock shows that it is
+    /// not at work.
+    pub(crate) fn take_marker_away(&self) -> Result<bool, WorkspaceError> {
         let marker = layout::closing_marker(&self.root);
         if !marker.exists() {
-            return Ok(());
+            return Ok(false);
         }
-        let lock = RunnerLock::acquire(&self.root, &this_process(), false)?;
-        std::fs::remove_file(&marker)
-            .map_err(|source| WorkspaceError::Io { path: marker, source })?;
+        let lock = CloserLock::acquire(&self.root, &this_process(), false)?;
+        pantler_seam::step("workspace.reopen");
+        match std::fs::remove_file(&marker) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(WorkspaceError::Io { path: marker, source: error });
+            }
+            _ => pantler_datastore::fs::sync_dir(&self.root)?,
+        }
+        pantler_seam::step("workspace.reopened");
         drop(lock);
-        Ok(())
+        Ok(true)
     }
 }
 

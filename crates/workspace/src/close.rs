@@ -1,27 +1,42 @@
-//! Closing a workspace by name.
+//! Closing a workspace by name, and undoing a closing that did not succeed.
+//!
+//! | step | effect | a kill after it leaves |
+//! | --- | --- | --- |
+//! | 1. runners are declared dead, if told so | `journal/<runner>.over` | a runner taken over; the workspace runs on |
+//! | 2. closers' lock | none | nothing |
+//! | 3. marker | no runner starts | an open workspace that [`reopen`] opens, or any closing closes |
+//! | 4. no runner left | none | the same |
+//! | 5. claim, and what [`kind`](crate::kind) does: closers' lock and marker again | | |
 
 use std::time::{Duration, Instant};
 
+use camino::Utf8Path;
+use pantler_butler::transaction::TransactionKind as _;
 use pantler_core::{
-    CollectionName,
-    transaction::{Closing, TransactionRow},
+    CollectionName, Tai,
+    transaction::{Closing, Process, TransactionRow},
 };
-use pantler_direct::{CloseOptions, Closed, DirectButler, Liveness, this_process};
-use pantler_exec::{LockError, RunnerLock};
+use pantler_direct::{ButlerError, CloseOptions, Closed, DirectButler, Liveness, this_process};
+use pantler_exec::{CloserLock, LockError, RunnerLock, RunnerState, declare_dead, runners};
 
-use crate::{WorkspaceError, create::name_of};
+use crate::{
+    WorkspaceClient, WorkspaceError, WorkspaceTransaction, create::name_of, kind::set_marker,
+    layout,
+};
 
 /// Told what a closing waits for.
 pub trait CloseNotice {
-    /// A process runs quanta in the workspace; the closing waits until it ends.
+    /// Processes run quanta in the workspace, or one closes it; the closing waits until
+    /// they end.
     fn waiting_for(&mut self, holder: &str);
 }
 
-/// Commits, reverts or abandons a workspace. Waits for a process that runs quanta
-/// in it. Again with the same outcome: succeeds and does nothing.
+/// Commits, reverts or abandons a workspace. Lets no new process run quanta in it and
+/// waits for those that do. Again with the same outcome: succeeds and does nothing.
 ///
 /// # Errors
-/// [`WorkspaceError::Close`], which says whether the workspace is still open.
+/// [`WorkspaceError::Close`], which says whether the workspace is still open;
+/// [`WorkspaceError::Lock`] about a runner that only a person can know to be dead.
 pub fn close(
     butler: &DirectButler,
     run: &CollectionName,
@@ -29,23 +44,91 @@ pub fn close(
     options: CloseOptions,
     notice: &mut dyn CloseNotice,
 ) -> Result<Closed, WorkspaceError> {
+    close_without(butler, run, closing, options, &[], notice)
+}
+
+/// As [`close`], and does not wait for the runners with these numbers, which the caller
+/// declares dead.
+///
+/// # Errors
+/// Those of [`close`]; [`WorkspaceError::TakeOver`] about one that gives signs of life.
+pub fn close_without(
+    butler: &DirectButler,
+    run: &CollectionName,
+    closing: Closing,
+    options: CloseOptions,
+    dead: &[u32],
+    notice: &mut dyn CloseNotice,
+) -> Result<Closed, WorkspaceError> {
     let name = name_of(run);
+    let mut marked = None;
     if let Some(row) = butler.transaction(&name)? {
         let root = butler.workspace_root(run, row.opening);
-        if root.is_dir() {
-            let process = this_process();
-            match RunnerLock::acquire(&root, &process, false) {
-                Err(LockError::Locked { holder, .. }) => {
-                    notice.waiting_for(&holder);
-                    drop(RunnerLock::acquire(&root, &process, true)?);
-                    wait_for_its_end(butler, &row);
-                }
-                Err(error) => return Err(error.into()),
-                Ok(lock) => drop(lock),
+        if root.is_dir() && row.kind == WorkspaceTransaction::KIND {
+            let now = butler.environment().clock.now();
+            for runner in dead {
+                declare_dead(&root, *runner, &butler.environment().process, now)?;
+            }
+            if wait_for_runners(&root, notice)? {
+                marked = Some(root.clone());
+            }
+            if marked.is_some() || !dead.is_empty() {
+                wait_for_its_end(butler, &row);
             }
         }
     }
-    Ok(butler.close(&name, closing, options)?)
+    let closed = butler.close(&name, closing, options);
+    if closed.is_err()
+        && let Some(root) = marked
+        && let Ok(lock) = CloserLock::acquire(&root, &this_process(), false)
+    {
+        // Set here and of no use: a closing that began has its own.
+        let undone = |row: TransactionRow| row.closing.is_none_or(|c| c == Closing::Commit);
+        if butler.transaction(&name)?.is_some_and(undone) {
+            drop(std::fs::remove_file(layout::closing_marker(&root)));
+        }
+        drop(lock);
+    }
+    Ok(closed?)
+}
+
+/// Lets no new runner start, and waits until none is left, if there is any. Returns whether
+/// it has set the marker for that.
+fn wait_for_runners(root: &Utf8Path, notice: &mut dyn CloseNotice) -> Result<bool, WorkspaceError> {
+    let process = this_process();
+    let closer = match CloserLock::acquire(root, &process, false) {
+        Err(LockError::Closer { holder, .. }) => {
+            notice.waiting_for(&holder);
+            match CloserLock::acquire(root, &process, true) {
+                // It has closed the workspace meanwhile.
+                Err(_) if !root.is_dir() => return Ok(false),
+                lock => lock?,
+            }
+        }
+        Err(_) if !root.is_dir() => return Ok(false),
+        lock => lock?,
+    };
+    match RunnerLock::acquire(root, &process, false) {
+        // Nobody runs anything: what comes next has a lock of its own.
+        Ok(_lock) if !is_anyone_left(root, &process) => Ok(false),
+        Ok(_) | Err(LockError::Locked { .. }) => {
+            let made = set_marker(root)?;
+            let waited =
+                closer.wait_for_runners(&process, &mut |holder| notice.waiting_for(holder));
+            if waited.is_err() && made {
+                drop(std::fs::remove_file(layout::closing_marker(root)));
+            }
+            drop(waited?);
+            Ok(made)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a runner may be at work on another machine, whose locks do not show here.
+fn is_anyone_left(root: &Utf8Path, process: &Process) -> bool {
+    let runners = runners(root, process, Tai::from_nanos(0)).unwrap_or_default();
+    runners.iter().any(|one| matches!(one.state, RunnerState::Live | RunnerState::Silent))
 }
 
 /// A runner lets its lock go some milliseconds before its process ends. If it also
@@ -56,4 +139,40 @@ fn wait_for_its_end(butler: &DirectButler, row: &TransactionRow) {
     while butler.environment().liveness(&row.process) == Liveness::Alive && Instant::now() < until {
         std::thread::sleep(BACKOFF);
     }
+}
+
+/// Undoes a closing that did not succeed: claims the transaction, so that it cannot succeed
+/// any more, and takes its marker away. Returns whether there was anything to undo; again:
+/// does nothing.
+///
+/// Killed after the claim, the marker is there still, and the same call takes it away.
+///
+/// # Errors
+/// [`ButlerError::Held`] or [`WorkspaceError::Lock`] if a closing is at work, and
+/// [`ButlerError::ClosingBegan`] after a revert or abandon has begun to delete.
+pub fn reopen(
+    butler: &DirectButler,
+    run: &CollectionName,
+    take_over: bool,
+) -> Result<bool, WorkspaceError> {
+    let name = name_of(run);
+    let row = butler.transaction(&name)?;
+    let row = row.ok_or_else(|| WorkspaceError::NoWorkspace(run.to_string()))?;
+    if row.kind != WorkspaceTransaction::KIND {
+        return Err(WorkspaceError::NotAWorkspace { name, kind: row.kind });
+    }
+    let root = butler.workspace_root(run, row.opening);
+    if row.closing.is_none() && !layout::closing_marker(&root).exists() {
+        return Ok(false);
+    }
+    // Before the claim: one that works must not be cut off by it.
+    if root.is_dir() {
+        drop(CloserLock::acquire(&root, &this_process(), false)?);
+    }
+    let transaction = WorkspaceTransaction::decode(&row.data, &[])
+        .map_err(|source| ButlerError::Decode { name: row.name.clone(), source })?;
+    drop(butler.take_over(&row, transaction, take_over)?);
+    let (root, file) = butler.workspace_file(&row)?;
+    WorkspaceClient::new(root, file, butler.root())?.take_marker_away()?;
+    Ok(true)
 }

@@ -6,7 +6,7 @@ use pantler_core::{
 };
 use pantler_direct::{ButlerError, CloseError, TransactionFileError};
 use pantler_exec::{
-    JournalError, LockError, RunError,
+    JournalError, LockError, RunError, TakeOverError,
     transitions::{NamedQuantum, TransitionError},
 };
 use pantler_graph::{BuildError, GraphFileError, MergeError, PipelineError};
@@ -135,6 +135,9 @@ pub enum WorkspaceError {
     /// A process runs quanta in it.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// A runner is not to be declared dead.
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
     /// A process runs a quantum that is to be changed.
     #[error("{quantum} is started: {holder} runs it; wait for it, or end it")]
     Running {

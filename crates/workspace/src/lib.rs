@@ -37,7 +37,7 @@ mod transitions;
 pub use build::{BuildRequest, Built, build, explain, plan};
 pub use butler::Workspaces;
 pub use client::{RunOptions, WorkspaceClient};
-pub use close::{CloseNotice, close};
+pub use close::{CloseNotice, close, close_without, reopen};
 pub use create::{WorkspaceRequest, create, open_butler};
 pub use error::WorkspaceError;
 pub use kind::WorkspaceTransaction;

@@ -3,7 +3,7 @@
 use pantler_datastore::key::run_prefix;
 use pantler_direct::{TransactionFile, this_process};
 use pantler_exec::{
-    JournalState, LockError, QuantumStatus, RunnerLock, WorkspaceStatus,
+    CloserLock, JournalState, LockError, QuantumStatus, RunnerLock, WorkspaceStatus,
     transitions::{
         ApplyRequest, NamedQuantum, Target, Transition, TransitionPlan, apply, find_outputs, plan,
         select,
@@ -55,6 +55,7 @@ impl WorkspaceClient {
     ) -> Result<Transitioned, WorkspaceError> {
         let process = this_process();
         pantler_seam::step("workspace.transition.begin");
+        let _closers = CloserLock::acquire(self.root(), &process, false)?;
         let lock = match RunnerLock::acquire(self.root(), &process, false) {
             Err(LockError::Locked { root, holder }) => {
                 return Err(self.locked(

@@ -7,7 +7,9 @@ use pantler_direct::{
     ButlerError, CloseError, CreateError, IndexFileError, RecordFileError, RemoveError, StoreError,
     TransferError, check::CheckError, repair::RepairError,
 };
-use pantler_exec::{JournalError, RunError, transitions::TransitionError};
+use pantler_exec::{
+    JournalError, LockError, RunError, TakeOverError, transitions::TransitionError,
+};
 use pantler_registry::RegistryError;
 use pantler_workspace::{WorkspaceError, project::ProjectError};
 
@@ -420,10 +422,8 @@ fn workspace(error: &WorkspaceError) -> Sorted {
             next: Some(Next::command(format_args!("workspace revert {name}"))),
         },
         WorkspaceError::Closing(name) => {
-            let state = format!(
-                "workspace {name} is open; a commit that finds quanta unfinished lets it be run again"
-            );
-            let ways = ["commit", "revert", "abandon"]
+            let state = format!("workspace {name} is open; reopen undoes the closing");
+            let ways = ["reopen", "commit", "revert", "abandon"]
                 .map(|verb| Next::command(format_args!("workspace {verb} {name}")));
             Sorted { status: Status::LeftOpen, state, next: Some(Next::one_of(ways)) }
         }
@@ -439,6 +439,17 @@ fn workspace(error: &WorkspaceError) -> Sorted {
             unchanged.then(Next::plain("give the dataset type another name in the pipeline"))
         }
         WorkspaceError::ProvenanceType(_) => unchanged.then(Next::command("dataset-type list")),
+        WorkspaceError::Lock(LockError::Unknown { runner, .. }) => Sorted {
+            status: Status::LeftOpen,
+            state: "the workspace is open".to_owned(),
+            next: Some(Next::plain(format!(
+                "wait for it; or, if it is dead, the same command with --assume-dead {runner}"
+            ))),
+        },
+        WorkspaceError::Lock(_) => {
+            unchanged.then(Next::plain("the same command again when that has ended"))
+        }
+        WorkspaceError::TakeOver(source) => take_over(source),
         WorkspaceError::Transition(source) => transition(source),
         WorkspaceError::Run(source) => run(source),
         WorkspaceError::Datastore(source) => datastore(source),
@@ -448,8 +459,29 @@ fn workspace(error: &WorkspaceError) -> Sorted {
     }
 }
 
+fn take_over(error: &TakeOverError) -> Sorted {
+    match error {
+        TakeOverError::Alive { .. } => Sorted::unchanged()
+            .then(Next::plain("wait for it, or end it; without --take-over or --assume-dead")),
+        TakeOverError::NoRunner { .. } => {
+            Sorted::unchanged().then(Next::plain("`pantler workspace status NAME` lists runners"))
+        }
+        TakeOverError::Journal(_) | TakeOverError::Write { .. } => Sorted::unchanged(),
+    }
+}
+
 fn run(error: &RunError) -> Sorted {
     match error {
+        RunError::TakeOver(source) => take_over(source),
+        RunError::Gone { .. } => Sorted {
+            state: "the workspace is closed".to_owned(),
+            ..Sorted::unchanged().then(Next::command("query collections"))
+        },
+        RunError::TakenOver { .. } => Sorted {
+            status: Status::LeftOpen,
+            state: "the workspace is open; what was journaled before that stays".to_owned(),
+            next: Some(Next::plain("nothing: the other process goes on")),
+        },
         RunError::Closing { .. } => Sorted {
             status: Status::LeftOpen,
             state: "the workspace is open, and a closing of it has begun".to_owned(),

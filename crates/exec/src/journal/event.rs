@@ -1,6 +1,7 @@
 use pantler_core::{ArtifactKey, Checksum, OpeningId, QuantumId, Tai, transaction::Process};
 
-use crate::FailureReason;
+use super::MadeFrom;
+use crate::{FailureReason, Selection};
 
 /// Who wrote a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,9 @@ pub struct SegmentHeader {
     pub process: Process,
     /// When it started.
     pub started: Tai,
+    /// The quanta that it was to run; `None` if it runs none, and before version 3, when
+    /// a runner was alone.
+    pub selection: Option<Selection>,
 }
 
 /// A line of a segment.
@@ -63,6 +67,20 @@ pub enum Event {
     Sealed,
 }
 
+impl Event {
+    /// The quantum that it is about.
+    pub fn quantum(&self) -> Option<QuantumId> {
+        match self {
+            Self::Start { quantum, .. }
+            | Self::Finish { quantum, .. }
+            | Self::Verdict { quantum, .. }
+            | Self::Reset { quantum, .. }
+            | Self::ResetDone { quantum, .. } => Some(*quantum),
+            Self::Sealed => None,
+        }
+    }
+}
+
 /// What an attempt that ended counts as, whatever came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -92,6 +110,8 @@ pub struct Finish {
     pub exit: Option<i32>,
     /// What it said; `None` for nothing.
     pub log: Option<LogSlice>,
+    /// Which attempts made what it read.
+    pub made_from: MadeFrom,
 }
 
 /// What came of an attempt.

@@ -3,8 +3,8 @@
 use camino::Utf8Path;
 use pantler_core::QuantumId;
 
-use super::{Event, Finish, JournalError, JournalState, segment};
-use crate::layout;
+use super::{Event, Finish, JournalError, JournalState, segment::Segment};
+use crate::{layout, takeover};
 
 impl JournalState {
     /// Reads the segments in `dir` that this state was read from once more, and calls `visit`
@@ -19,7 +19,9 @@ impl JournalState {
     ) -> Result<(), JournalError> {
         for info in self.segments() {
             let path = dir.join(layout::segment_name(info.runner));
-            segment::read(&path, info.runner, |event| {
+            let mut segment = Segment::new(info.runner);
+            segment.limit = takeover::lines_that_count(dir, info.runner)?;
+            segment.read_on(&path, |event| {
                 if let Event::Finish { quantum, finish } = event {
                     visit(quantum, &finish);
                 }

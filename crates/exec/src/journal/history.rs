@@ -214,7 +214,8 @@ mod tests {
 
     fn finish(runner: u32, attempt: u32, outcome: Outcome) -> Finish {
         let (started, ended) = (Tai::from_nanos(1), Tai::from_nanos(2));
-        Finish { runner, attempt, outcome, started, ended, exit: None, log: None }
+        let (log, made_from) = (None, crate::journal::MadeFrom::Own);
+        Finish { runner, attempt, outcome, started, ended, exit: None, log, made_from }
     }
 
     fn success(name: &str) -> Outcome {

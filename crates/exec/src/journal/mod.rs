@@ -9,7 +9,8 @@
 //! 1. a *start* line per attempt, in the file before the quantum runs;
 //! 2. a *finish* line per attempt, appended after its outputs and its log have
 //!    reached stable storage, so that it never outlives them;
-//! 3. a *sealed* line when the process ended in order.
+//! 3. a *sealed* line when the process ended in order, after which an address table may
+//!    stand, so that a few quanta are read without the rest.
 //!
 //! An attempt with a start and no finish was cut off. Who accepts, poisons or resets
 //! quanta ([`crate::transitions`]) writes, before its sealed line:
@@ -36,19 +37,50 @@
 //!   kept, whichever is read first.
 //!
 //! A maximum does not depend on the order in which it is taken and is defined for every
-//! set of events, so any segments whatever, read in any order, give one outcome. Numbers
-//! are given under the runner's lock, so none is given twice; if one were, the higher
-//! runner's finish counts, and *poisoned* before *accepted*. A verdict on an attempt
-//! whose finish is not known (a power loss took it) says nothing: the attempt was cut off.
+//! set of events, so any segments whatever, read in any order, give one outcome. Who
+//! changes quanta is alone; runners give numbers to the quanta that are theirs. If a number
+//! were given twice, the higher runner's finish counts, and *poisoned* before *accepted*. A
+//! verdict on an attempt whose finish is not known (a power loss took it) says nothing: the
+//! attempt was cut off.
+//!
+//! Whether a success is of what its inputs are now follows from the attempts that its
+//! finish line names ([`MadeFrom`]), not from the order of runners.
+//!
+//! # Several runners
+//!
+//! Each runner's header names the quanta that it is to run. A quantum belongs to the live
+//! runner with the lowest number that names it; the others leave it to that one, and
+//! follow its segment for the finish line. Numbers are given in the order in which headers
+//! appear, so whoever begins knows all that go before it, and nobody has to look back.
+//!
+//! | step of a runner | killed after it | the others |
+//! | --- | --- | --- |
+//! | 1. shares `runner.lock`; no `closing` | nothing | |
+//! | 2. runners are declared dead, if told so: `<runner>.over`, made once | a runner taken over | go on without it |
+//! | 3. a file with the header is prepared, locked (flock) and flushed | a `.tmp` that nobody reads | |
+//! | 4. it is renamed to the next free number, the directory flushed | a dead runner: its lock is gone | take over what is theirs as well, report the rest |
+//! | 5. `closing` is looked for again: a closer that has not seen the header has set it | the same | |
+//! | 6. it reads what was written since, and knows what belongs to whom | the same | |
+//! | 7. `<runner>.alive`, every other second | the same | on other machines: it falls silent |
+//! | 8. start line, attempt, outputs, flush, finish line | a start without a finish: cut off | run it again as the next attempt, with other keys |
+//! | 9. sealed line, flushed; table, flushed | ended; without a table its lines are read | take what it has not finished |
+//!
+//! A runner that was declared dead breaks off when it finds `<runner>.over`; what it wrote
+//! beyond the lines that count there is never read, and its outputs belong to nobody. A
+//! finish line that others have read and built on, and that a power loss takes away, leaves
+//! successes made from an attempt that is not known: they do not count, and run again.
 
 mod event;
 mod finishes;
 mod history;
 mod line;
-mod segment;
+mod made_from;
+pub(crate) mod segment;
 mod state;
+mod table;
 mod v1;
 mod v2;
+mod v3;
 mod writer;
 
 use std::io;
@@ -56,7 +88,9 @@ use std::io;
 use camino::Utf8PathBuf;
 pub use event::{Event, Finish, LogSlice, Outcome, SegmentHeader, StoredOutput, Verdict};
 pub use history::{QuantumHistory, Standing};
+pub use made_from::{MadeBy, MadeFrom};
 use pantler_core::OpeningId;
+pub(crate) use state::runners;
 pub use state::{JournalState, SegmentInfo};
 pub use writer::{JournalSync, JournalWriter};
 
@@ -87,7 +121,7 @@ pub enum JournalError {
     /// A format that this program does not know.
     #[error(
         "{path}: journal format version {found}, but this program reads versions up to {}: use the Pantler that wrote it",
-        v2::VERSION
+        v3::VERSION
     )]
     Version {
         /// The segment.
@@ -111,4 +145,17 @@ pub enum JournalError {
         /// The segment.
         path: Utf8PathBuf,
     },
+}
+
+/// Appends a value in the frame of a line, for files of one line beside the segments.
+pub(crate) fn write_frame(value: &impl serde::Serialize, line: &mut Vec<u8>) {
+    line::write_event(1, value, line);
+}
+
+/// Takes the text of a value out of such a file, or says what is wrong with it.
+pub(crate) fn read_frame(text: &[u8]) -> Result<&[u8], String> {
+    let line = text.strip_suffix(b"\n").ok_or("it is cut")?;
+    line::read_event(1, line).map_err(|error| match error {
+        line::LineError::Damaged(reason) | line::LineError::Version(reason) => reason,
+    })
 }

@@ -1,17 +1,25 @@
-use std::{collections::HashMap, io};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+};
 
 use camino::Utf8Path;
 use pantler_core::{OpeningId, QuantumId};
 
-use super::{Event, JournalError, QuantumHistory, SegmentHeader, segment};
-use crate::layout;
+use super::{Event, JournalError, QuantumHistory, SegmentHeader, segment::Segment};
+use crate::{layout, takeover};
 
 /// What all segments of a workspace say together.
 #[derive(Debug, Clone, Default)]
 pub struct JournalState {
     opening: Option<OpeningId>,
     segments: Vec<SegmentInfo>,
+    read: Vec<Segment>,
     quanta: HashMap<QuantumId, QuantumHistory>,
+    /// Of which quanta it tells; `None` for all.
+    only: Option<HashSet<QuantumId>>,
+    /// How much was read by way of address tables.
+    looked_up: u64,
 }
 
 /// A segment, and who wrote it.
@@ -31,23 +39,59 @@ impl JournalState {
     /// # Errors
     /// [`JournalError`] if one is damaged, of a newer format or of another workspace.
     pub fn read(dir: &Utf8Path) -> Result<Self, JournalError> {
-        let failed = |source| JournalError::Io { action: "list", path: dir.to_owned(), source };
-        let mut runners = Vec::new();
-        match dir.read_dir_utf8() {
-            Ok(entries) => {
-                for entry in entries {
-                    runners.extend(layout::segment_runner(entry.map_err(failed)?.file_name()));
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(error)),
-        }
-        runners.sort_unstable();
         let mut state = Self::default();
-        for runner in runners {
-            state.read_segment(dir, runner)?;
-        }
+        state.read_on(dir)?;
         Ok(state)
+    }
+
+    /// Reads what all segments in `dir` say about these quanta. Of one that was sealed and
+    /// has an address table, no more is read than that takes.
+    ///
+    /// # Errors
+    /// Those of [`Self::read`]; what is damaged and was not needed is not noticed.
+    pub fn read_only(dir: &Utf8Path, quanta: &[QuantumId]) -> Result<Self, JournalError> {
+        let only = Some(quanta.iter().copied().collect());
+        let mut state = Self { only, ..Self::default() };
+        for runner in runners(dir)? {
+            let path = dir.join(layout::segment_name(runner));
+            if takeover::lines_that_count(dir, runner)?.is_none()
+                && let Some((segment, events, bytes)) = Segment::find(&path, runner, quanta)?
+            {
+                state.looked_up += bytes;
+                for event in events {
+                    take(&mut state.quanta, event);
+                }
+                state.read.push(segment);
+            }
+        }
+        state.read_on(dir)?;
+        Ok(state)
+    }
+
+    /// Reads what was written since.
+    pub(crate) fn read_on(&mut self, dir: &Utf8Path) -> Result<(), JournalError> {
+        for runner in runners(dir)? {
+            let at = match self.read.binary_search_by_key(&runner, |segment| segment.runner) {
+                Ok(at) => at,
+                Err(at) => {
+                    self.read.insert(at, Segment::new(runner));
+                    at
+                }
+            };
+            self.read_segment(dir, at)?;
+        }
+        let info = |segment: &Segment| SegmentInfo {
+            runner: segment.runner,
+            header: segment.header.clone(),
+            sealed: segment.sealed,
+        };
+        self.segments = self.read.iter().map(info).collect();
+        Ok(())
+    }
+
+    /// How far each segment has been read.
+    pub(crate) fn read_so_far(&self) -> &[Segment] {
+        &self.read
     }
 
     /// The opening that the segments name; `None` without segments.
@@ -75,26 +119,15 @@ impl JournalState {
         self.quanta.is_empty()
     }
 
-    fn read_segment(&mut self, dir: &Utf8Path, runner: u32) -> Result<(), JournalError> {
-        let path = dir.join(layout::segment_name(runner));
-        let quanta = &mut self.quanta;
-        let segment = segment::read(&path, runner, |event| match event {
-            Event::Start { quantum, attempt } => {
-                quanta.entry(quantum).or_default().started(attempt);
+    fn read_segment(&mut self, dir: &Utf8Path, at: usize) -> Result<(), JournalError> {
+        let segment = &mut self.read[at];
+        let path = dir.join(layout::segment_name(segment.runner));
+        segment.limit = takeover::lines_that_count(dir, segment.runner)?;
+        let (quanta, only) = (&mut self.quanta, self.only.as_ref());
+        segment.read_on(&path, |event| {
+            if event.quantum().is_some_and(|quantum| only.is_none_or(|o| o.contains(&quantum))) {
+                take(quanta, event);
             }
-            Event::Finish { quantum, finish } => {
-                quanta.entry(quantum).or_default().finished(finish);
-            }
-            Event::Verdict { quantum, attempt, number, verdict } => {
-                quanta.entry(quantum).or_default().judged(attempt, number, verdict);
-            }
-            Event::Reset { quantum, attempt, keys } => {
-                quanta.entry(quantum).or_default().reset(attempt, keys);
-            }
-            Event::ResetDone { quantum, attempt } => {
-                quanta.entry(quantum).or_default().reset_done(attempt);
-            }
-            Event::Sealed => {}
         })?;
         if let Some(header) = &segment.header {
             let expected = *self.opening.get_or_insert(header.opening);
@@ -102,10 +135,46 @@ impl JournalState {
                 return Err(JournalError::OtherOpening { path, found: header.opening, expected });
             }
         }
-        let info = SegmentInfo { runner, header: segment.header, sealed: segment.sealed };
-        self.segments.push(info);
         Ok(())
     }
+}
+
+fn take(quanta: &mut HashMap<QuantumId, QuantumHistory>, event: Event) {
+    match event {
+        Event::Start { quantum, attempt } => {
+            quanta.entry(quantum).or_default().started(attempt);
+        }
+        Event::Finish { quantum, finish } => {
+            quanta.entry(quantum).or_default().finished(finish);
+        }
+        Event::Verdict { quantum, attempt, number, verdict } => {
+            quanta.entry(quantum).or_default().judged(attempt, number, verdict);
+        }
+        Event::Reset { quantum, attempt, keys } => {
+            quanta.entry(quantum).or_default().reset(attempt, keys);
+        }
+        Event::ResetDone { quantum, attempt } => {
+            quanta.entry(quantum).or_default().reset_done(attempt);
+        }
+        Event::Sealed => {}
+    }
+}
+
+/// The numbers of the segments in `dir`, in order; a directory that does not exist has none.
+pub(crate) fn runners(dir: &Utf8Path) -> Result<Vec<u32>, JournalError> {
+    let failed = |source| JournalError::Io { action: "list", path: dir.to_owned(), source };
+    let mut runners = Vec::new();
+    match dir.read_dir_utf8() {
+        Ok(entries) => {
+            for entry in entries {
+                runners.extend(layout::segment_runner(entry.map_err(failed)?.file_name()));
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    runners.sort_unstable();
+    Ok(runners)
 }
 
 #[cfg(test)]
@@ -117,7 +186,9 @@ mod tests {
     use super::*;
     use crate::{
         FailureReason,
-        journal::{Finish, JournalWriter, LogSlice, Outcome, Standing, StoredOutput, Verdict},
+        journal::{
+            Finish, JournalWriter, LogSlice, MadeFrom, Outcome, Standing, StoredOutput, Verdict,
+        },
     };
 
     type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
@@ -145,6 +216,7 @@ mod tests {
             ended: Tai::from_nanos(2),
             exit: Some(0),
             log: Some(LogSlice { runner: 1, offset: 5, len: 6 }),
+            made_from: MadeFrom::Own,
         }
     }
 
@@ -156,7 +228,7 @@ mod tests {
 
     fn begin(dir: &Utf8Path) -> Result<JournalWriter> {
         let process = Process { host: "h".to_owned(), boot_id: "b".to_owned(), pid: 1 };
-        Ok(JournalWriter::create(dir, opening(), &process, Tai::from_nanos(0))?)
+        Ok(JournalWriter::create(dir, opening(), &process, Tai::from_nanos(0), None)?)
     }
 
     fn temporary() -> Result<(tempfile::TempDir, Utf8PathBuf)> {
@@ -234,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_of_version_1_reads_beside_one_of_version_2() -> Result<()> {
+    fn a_segment_of_version_1_reads_beside_one_of_version_3() -> Result<()> {
         let (_dir, journal) = temporary()?;
         specimen(&journal)?;
         let path = journal.join("1.jsonl");
@@ -242,7 +314,7 @@ mod tests {
         let text = std::fs::read_to_string(&path)?;
         write(
             &path,
-            text.replacen("{\"pantler_journal\":2,", "{\"pantler_journal\":1,", 1).as_bytes(),
+            text.replacen("{\"pantler_journal\":3,", "{\"pantler_journal\":1,", 1).as_bytes(),
         )?;
         let mut writer = begin(&journal)?;
         writer.verdict(quantum(2), 1, 1, &Verdict::Accepted { outputs: Vec::new() });
@@ -254,7 +326,7 @@ mod tests {
         let lines = std::fs::read_to_string(journal.join("2.jsonl"))?;
         write(
             &journal.join("2.jsonl"),
-            (lines.replacen("\"pantler_journal\":2", "\"pantler_journal\":1", 1) + "{}\n")
+            (lines.replacen("\"pantler_journal\":3", "\"pantler_journal\":1", 1) + "{}\n")
                 .as_bytes(),
         )?;
         let error = JournalState::read(&journal).map(|_| ()).map_err(|e| e.to_string());
@@ -332,12 +404,63 @@ mod tests {
     }
 
     #[test]
+    fn of_a_sealed_segment_only_what_is_asked_for_is_read() -> Result<()> {
+        let (_dir, journal) = temporary()?;
+        let mut writer = begin(&journal)?;
+        for n in 0..20_000 {
+            writer.start(quantum(n), 1);
+            if n != 77 {
+                writer.finish(quantum(n), &succeeded(1));
+            }
+        }
+        writer.append()?;
+        writer.seal()?;
+        let path = journal.join("1.jsonl");
+        let whole = std::fs::read(&path)?;
+        let wanted = [quantum(3), quantum(77), quantum(19_999), quantum(1 << 60)];
+        let state = JournalState::read_only(&journal, &wanted)?;
+        let all = JournalState::read(&journal)?;
+        for id in wanted {
+            assert_eq!(state.quantum(id), all.quantum(id));
+        }
+        assert_eq!(state.quantum(quantum(77)).map(|q| (q.attempts, q.last())), Some((1, None)));
+        assert_eq!((state.quanta().count(), state.segments()[0].sealed), (3, true));
+        let (read, size) = (state.looked_up, whole.len() as u64);
+        assert!(0 < read && read < 100_000 && 50 * read < size, "{read} of {size} bytes");
+
+        // Without a table that can be used, the lines are read.
+        let table = whole.len() - 32 - usize::try_from(20_000_u64 * 26 + 400 * 8)?;
+        for at in [whole.len() - 1, whole.len() - 20, table + 3, table + 300_000] {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            write(&path, &damaged)?;
+            for id in wanted {
+                assert_eq!(JournalState::read_only(&journal, &[id])?.quantum(id), all.quantum(id));
+            }
+        }
+        write(&path, &whole[..whole.len() - 5])?;
+        let cut = JournalState::read_only(&journal, &wanted)?;
+        assert_eq!((cut.looked_up, cut.quantum(wanted[0])), (0, all.quantum(wanted[0])));
+        assert!(cut.segments()[0].sealed);
+
+        // So are those of a segment that grows.
+        let mut writer = begin(&journal)?;
+        writer.start(wanted[0], 2);
+        writer.start(quantum(5), 2);
+        writer.append()?;
+        let state = JournalState::read_only(&journal, &wanted)?;
+        assert_eq!(state.quantum(wanted[0]).map(|q| q.attempts), Some(2));
+        assert_eq!(state.quantum(quantum(5)), None);
+        Ok(())
+    }
+
+    #[test]
     fn another_version_is_named() -> Result<()> {
         let (_dir, journal) = temporary()?;
         std::fs::create_dir(&journal)?;
-        write(&journal.join("1.jsonl"), b"{\"pantler_journal\":3,\"new\":true}\n")?;
+        write(&journal.join("1.jsonl"), b"{\"pantler_journal\":4,\"new\":true}\n")?;
         let error = JournalState::read(&journal).map(|_| ()).map_err(|e| e.to_string());
-        assert!(error.is_err_and(|e| e.contains("version 3") && e.contains("versions up to 2")));
+        assert!(error.is_err_and(|e| e.contains("version 4") && e.contains("versions up to 3")));
         Ok(())
     }
 

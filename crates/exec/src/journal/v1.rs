@@ -6,7 +6,9 @@ use std::borrow::Cow;
 use pantler_core::{ArtifactKey, Checksum, OpeningId, QuantumId, Tai, transaction::Process};
 use serde::{Deserialize, Serialize};
 
-use super::{Event, Finish, LogSlice, Outcome, SegmentHeader, StoredOutput, line::LineError};
+use super::{
+    Event, Finish, LogSlice, MadeFrom, Outcome, SegmentHeader, StoredOutput, line::LineError,
+};
 use crate::FailureReason;
 
 /// Reads the event of a header line.
@@ -23,14 +25,15 @@ pub(super) fn read_event(runner: u32, event: &[u8]) -> Result<Event, LineError> 
         EventV1::Finish { quantum, attempt, outcome, started, ended, exit, log } => {
             let log = log.map(|(offset, len)| LogSlice { runner, offset, len });
             let outcome = outcome.into();
-            let finish = Finish { runner, attempt, outcome, started, ended, exit, log };
+            let made_from = MadeFrom::Unknown;
+            let finish = Finish { runner, attempt, outcome, started, ended, exit, log, made_from };
             Event::Finish { quantum, finish: Box::new(finish) }
         }
         EventV1::Sealed => Event::Sealed,
     })
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HeaderV1<'a> {
     opening: OpeningId,
@@ -39,21 +42,10 @@ pub(super) struct HeaderV1<'a> {
     started: Tai,
 }
 
-impl<'a> From<&'a SegmentHeader> for HeaderV1<'a> {
-    fn from(header: &'a SegmentHeader) -> Self {
-        Self {
-            opening: header.opening,
-            runner: header.runner,
-            process: Cow::Borrowed(&header.process),
-            started: header.started,
-        }
-    }
-}
-
 impl From<HeaderV1<'_>> for SegmentHeader {
     fn from(header: HeaderV1<'_>) -> Self {
         let HeaderV1 { opening, runner, process, started } = header;
-        Self { opening, runner, process: process.into_owned(), started }
+        Self { opening, runner, process: process.into_owned(), started, selection: None }
     }
 }
 

@@ -5,23 +5,31 @@ use std::{
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_core::{ArtifactKey, OpeningId, QuantumId, Tai, transaction::Process};
+use pantler_datastore::fs::{rename_noreplace, sync_dir};
 use pantler_seam::step;
+use rustix::fs::FlockOperation;
 
-use super::{Finish, JournalError, SegmentHeader, Verdict, v2};
-use crate::layout;
+use super::{Finish, JournalError, SegmentHeader, Verdict, table::Lines, v3};
+use crate::{Selection, layout};
 
 /// Appends to a segment of its own.
 ///
 /// Lines are collected until [`Self::append`] writes them. After a failed write
 /// nothing is appended any more: what the file ends with is not known, and a line
 /// after a cut one would be damage.
+///
+/// While it lives it holds a lock on the file, by which others on this machine know that
+/// the process lives.
 #[derive(Debug)]
 pub struct JournalWriter {
     file: File,
     path: Utf8PathBuf,
     runner: u32,
     seq: u64,
+    /// How long the file is, without `lines`.
+    length: u64,
     lines: Vec<u8>,
+    addresses: Lines,
     broken: bool,
 }
 
@@ -33,8 +41,13 @@ pub struct JournalSync {
 }
 
 impl JournalWriter {
-    /// Begins a segment in `dir`, with a number above all there are. Its
-    /// header has reached stable storage.
+    /// Begins a segment in `dir`, with a number above all there are. Its header has
+    /// reached stable storage. `selection` says which quanta it is to run; `None` if none.
+    ///
+    /// The file is prepared under another name, locked, and appears with its header in it:
+    /// who finds it knows what its runner is to run and whether it lives. Numbers are
+    /// therefore given in the order in which segments appear, so whoever has one sees the
+    /// headers of all lower ones.
     ///
     /// # Errors
     /// [`JournalError::Io`].
@@ -43,34 +56,56 @@ impl JournalWriter {
         opening: OpeningId,
         process: &Process,
         started: Tai,
+        selection: Option<&Selection>,
     ) -> Result<Self, JournalError> {
         let failed = |action, path: &Utf8Path| {
             let path = path.to_owned();
             move |source| JournalError::Io { action, path, source }
         };
-        std::fs::create_dir_all(dir).map_err(failed("create", dir))?;
+        // Not its parents: the root of a workspace that was closed must not come back.
+        match std::fs::create_dir(dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(failed("create", dir)(error));
+            }
+            _ => {}
+        }
+        let (file, prepared) = prepare(dir, process)?;
         let mut runner = 1 + highest_runner(dir).map_err(failed("list", dir))?;
         loop {
             let path = dir.join(layout::segment_name(runner));
+            let process = process.clone();
+            let selection = selection.cloned();
+            let header = SegmentHeader { opening, runner, process, started, selection };
+            let mut line = Vec::new();
+            v3::write_header(&header, &mut line);
+            let write = || {
+                file.set_len(0)?;
+                (&file).write_all(&line)?;
+                file.sync_all()
+            };
+            write().map_err(failed("write", &prepared))?;
             step("exec.journal.create");
-            match OpenOptions::new().append(true).create_new(true).open(&path) {
-                Ok(file) => {
-                    let mut writer =
-                        Self { file, path, runner, seq: 0, lines: Vec::new(), broken: false };
-                    let header =
-                        SegmentHeader { opening, runner, process: process.clone(), started };
-                    v2::write_header(&header, &mut writer.lines);
-                    writer.append()?;
-                    writer.sync()?.sync()?;
+            match rename_noreplace(&prepared, &path) {
+                Ok(()) => {
                     // The directory may be new: a lost `journal/` would count runners from 1
                     // again, and keys would repeat.
                     for folder in dir.ancestors().take(2) {
-                        File::open(folder)
-                            .and_then(|folder| folder.sync_all())
-                            .map_err(failed("flush", folder))?;
+                        sync_dir(folder)
+                            .map_err(|error| failed("flush", folder)(io::Error::other(error)))?;
                     }
                     step("exec.journal.created");
-                    return Ok(writer);
+                    let (length, lines) = (line.len() as u64, Vec::new());
+                    let (addresses, broken) = (Lines::default(), false);
+                    return Ok(Self {
+                        file,
+                        path,
+                        runner,
+                        seq: 0,
+                        length,
+                        lines,
+                        addresses,
+                        broken,
+                    });
                 }
                 // Another process began one since the directory was listed.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => runner += 1,
@@ -87,31 +122,33 @@ impl JournalWriter {
     /// Collects a start line.
     pub fn start(&mut self, quantum: QuantumId, attempt: u32) {
         self.seq += 1;
-        v2::write_start(self.seq, quantum, attempt, &mut self.lines);
+        self.note(quantum);
+        v3::write_start(self.seq, quantum, attempt, &mut self.lines);
     }
 
     /// Collects a finish line.
     pub fn finish(&mut self, quantum: QuantumId, finish: &Finish) {
         self.seq += 1;
-        v2::write_finish(self.seq, quantum, finish, &mut self.lines);
+        self.note(quantum);
+        v3::write_finish(self.seq, quantum, finish, &mut self.lines);
     }
 
     /// Collects the line of a verdict on an attempt.
     pub fn verdict(&mut self, quantum: QuantumId, attempt: u32, number: u32, verdict: &Verdict) {
         self.seq += 1;
-        v2::write_verdict(self.seq, quantum, attempt, number, verdict, &mut self.lines);
+        v3::write_verdict(self.seq, quantum, attempt, number, verdict, &mut self.lines);
     }
 
     /// Collects the line that says what a reset is about to delete.
     pub fn reset(&mut self, quantum: QuantumId, attempt: u32, keys: &[ArtifactKey]) {
         self.seq += 1;
-        v2::write_reset(self.seq, quantum, attempt, keys, &mut self.lines);
+        v3::write_reset(self.seq, quantum, attempt, keys, &mut self.lines);
     }
 
     /// Collects the line that says that a reset has deleted it.
     pub fn reset_done(&mut self, quantum: QuantumId, attempt: u32) {
         self.seq += 1;
-        v2::write_reset_done(self.seq, quantum, attempt, &mut self.lines);
+        v3::write_reset_done(self.seq, quantum, attempt, &mut self.lines);
     }
 
     /// Writes the collected lines into the file.
@@ -123,6 +160,7 @@ impl JournalWriter {
             return Err(JournalError::Broken { path: self.path.clone() });
         }
         let written = self.file.write_all(&self.lines);
+        self.length += self.lines.len() as u64;
         self.lines.clear();
         written.map_err(|source| {
             self.broken = true;
@@ -148,12 +186,31 @@ impl JournalWriter {
     /// [`JournalError::Io`] or [`JournalError::Broken`].
     pub fn seal(mut self) -> Result<(), JournalError> {
         self.seq += 1;
-        v2::write_sealed(self.seq, &mut self.lines);
+        v3::write_sealed(self.seq, &mut self.lines);
         step("exec.journal.seal");
         self.append()?;
         self.sync()?.sync()?;
+        if let Some(table) = self.addresses.encode(self.length) {
+            step("exec.journal.table");
+            self.lines = table;
+            self.append()?;
+            self.sync()?.sync()?;
+        }
         step("exec.journal.sealed");
         Ok(())
+    }
+
+    /// Notes where the line that is about to be collected stands.
+    fn note(&mut self, quantum: QuantumId) {
+        self.addresses.note(quantum, self.seq, self.length + self.lines.len() as u64);
+    }
+}
+
+impl Drop for JournalWriter {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a process that another thread is just starting has
+        // a copy of it until it runs its program.
+        let _released = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
 }
 
@@ -168,6 +225,27 @@ impl JournalSync {
             path: self.path.clone(),
             source,
         })
+    }
+}
+
+/// A new file in `dir` that nobody else writes, locked.
+fn prepare(dir: &Utf8Path, process: &Process) -> Result<(File, Utf8PathBuf), JournalError> {
+    let mut number = 0_u32;
+    loop {
+        let path = dir.join(format!("begin-{}-{number}.tmp", process.pid));
+        match OpenOptions::new().append(true).create_new(true).open(&path) {
+            Ok(file) => {
+                let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+                return match locked {
+                    Ok(()) => Ok((file, path)),
+                    Err(errno) => {
+                        Err(JournalError::Io { action: "lock", path, source: errno.into() })
+                    }
+                };
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(source) => return Err(JournalError::Io { action: "create", path, source }),
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 use std::io;
 
 use camino::Utf8PathBuf;
-use pantler_core::TaskLabel;
+use pantler_core::{TaskLabel, transaction::Process};
 use pantler_datastore::{DatastoreError, StorageError};
 
-use crate::{JournalError, LogError, SelectionError};
+use crate::{JournalError, LogError, SelectionError, TakeOverError};
 
 /// Why a run did not begin, or broke off. What it had journaled stays true, and
 /// the next run goes on from there.
@@ -16,6 +16,25 @@ pub enum RunError {
         /// The workspace.
         root: Utf8PathBuf,
     },
+    /// Somebody has declared this runner dead while it ran.
+    #[error(
+        "{by} has taken over from this runner ({runner}): what it does does not count any more"
+    )]
+    TakenOver {
+        /// Its number.
+        runner: u32,
+        /// Who did.
+        by: Process,
+    },
+    /// Somebody has declared this runner dead, and closed the workspace.
+    #[error("the workspace {root} was closed while this runner was assumed to be dead")]
+    Gone {
+        /// The workspace.
+        root: Utf8PathBuf,
+    },
+    /// Another runner is not to be declared dead.
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
     /// A task of the pipeline that this program does not have.
     #[error(
         "task `{task}` runs the Rust task {name:?}, which is not registered; there are: {known}"

@@ -138,6 +138,7 @@ mod tests {
             ended: Tai::from_nanos(0),
             exit: None,
             log: None,
+            made_from: crate::journal::MadeFrom::Own,
         };
         let mut group = Group::default();
         assert_eq!(group.due(), None);

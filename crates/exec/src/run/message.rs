@@ -12,6 +12,8 @@ pub(super) enum Message {
     JournalSynced(Result<(), JournalError>),
     /// Somebody asks to stop.
     Stop,
+    /// Somebody has declared this runner dead.
+    TakenOver,
 }
 
 /// What came of an attempt.

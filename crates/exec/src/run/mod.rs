@@ -5,10 +5,12 @@
 //! at their final keys by then and may be read; another thread (`flush`) brings
 //! them to stable storage in groups, and only then their finish lines are written.
 
+mod beside;
 mod context;
 mod error;
 mod flush;
 mod message;
+mod others;
 mod resume;
 mod scheduler;
 mod window;
@@ -24,28 +26,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use pantler_core::{OpeningId, transaction::Process};
 use pantler_datastore::{Datastore, RunPrefix};
-use pantler_graph::QuantumGraph;
+use pantler_graph::{QuantumGraph, QuantumIndex};
 
-pub use self::error::RunError;
-pub(crate) use self::{context::RunContext, worker::Attempt};
+pub use self::{beside::Beside, error::RunError};
 use self::{
+    beside::Company,
     context::StoredTable,
     flush::{FlushJob, journal_failed},
     message::Message,
+    others::Others,
     resume::{Resumed, resume},
     scheduler::{Ran, Scheduler},
 };
+pub(crate) use self::{context::RunContext, worker::Attempt};
 use crate::{
     Clock, Counts, Environment, JournalError, JournalState, JournalWriter, Observer, RunSummary,
     RunnerLock, Selection, StopFlag, TaskCounts, TaskRegistry,
     command::Children,
-    layout,
+    heartbeat, layout,
     logs::LogWriter,
     plan::Plan,
-    queue::{Queue, Standing},
+    queue::{Place, Queue, Standing},
+    runners::{Life, life},
+    takeover,
 };
 
 /// What to run, where, and with what.
@@ -77,12 +83,15 @@ pub struct RunRequest<'a> {
     pub clock: &'a dyn Clock,
     /// This process.
     pub process: &'a Process,
+    /// How to go along with other runners.
+    pub beside: &'a Beside,
 }
 
 /// Runs the quanta asked for that have not succeeded yet, as far as they can.
 ///
 /// Quanta that failed, or were cut off, or lost their outputs, run again as a new
-/// attempt. A quantum that fails is no error of the run.
+/// attempt. A quantum that fails is no error of the run. Quanta that another runner is to
+/// run are left to it, and waited for.
 ///
 /// # Errors
 /// [`RunError`] if the run cannot begin, or cannot be journaled any more. What it
@@ -91,36 +100,54 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     let since = Instant::now();
     let RunRequest { graph, lock, datastore, opening, run_prefix, tasks, environment, .. } =
         request;
-    let RunRequest { selection, jobs, stop, observer, clock, process, .. } = request;
+    let RunRequest { selection, jobs, stop, observer, clock, process, beside, .. } = request;
     let root = lock.root();
     refuse_closing(root)?;
-    let meant = selection.of(graph)?;
+    let asked = selection.of(graph)?;
     let plan = Plan::new(graph, tasks)?;
+    let meant: Vec<bool> = (0..plan.len()).map(|q| asked[plan.index(q).get()]).collect();
     let failed = journal_failed(root);
-    let journal_dir = layout::journal_dir(root);
-    let state = JournalState::read(&journal_dir).map_err(&failed)?;
-    check_opening(&state, opening, &journal_dir).map_err(&failed)?;
-    let stored = StoredTable::new(graph.dataset_count());
-    let Resumed { finished, attempts, vanished } =
-        resume(&plan, &state, datastore, run_prefix, &stored)?;
-    drop(state);
-    let queue = Queue::new(plan.len(), &plan.edges(), finished, |q| meant[plan.index(q).get()]);
-    observer.on_start(&counts(&plan, &queue));
-    if queue.ready() == 0 {
-        let ran = Ran { queue, failures: Vec::new(), stopped: false };
-        return Ok(summary(&plan, ran, None, vanished, since.elapsed()));
+    let dir = layout::journal_dir(root);
+    for runner in &beside.take_over {
+        takeover::declare_dead(root, *runner, process, clock.now())?;
     }
+    let needed = selection.with_upstream(graph)?;
+    let mut state = read_journal(graph, &dir, needed.as_deref()).map_err(&failed)?;
+    let needed = needed.as_deref();
+    check_opening(&state, opening, &dir).map_err(&failed)?;
+    let mut stored = StoredTable::new(graph.dataset_count());
+    let mut resumed = resume(&plan, &state, needed, datastore, run_prefix, &stored)?;
+    let place = |q: u32| if meant[q as usize] { Place::Here } else { Place::Nowhere };
+    let finished = resumed.finished.iter().copied();
+    let queue = Queue::beside(plan.len(), &plan.edges(), finished, place);
+    let alone = beside.wait.is_none() && !Others::any(&dir, &state, process).map_err(&failed)?;
+    if queue.ready() == 0 && (alone || !queue.is_waiting()) {
+        observer.on_start(&counts(&plan, &queue));
+        let (failures, unmade) = (Vec::new(), Vec::new());
+        let ran = Ran { queue, failures, elsewhere: 0, unmade, stopped: false };
+        return Ok(summary(&plan, ran, None, resumed.vanished, since.elapsed()));
+    }
+    drop(queue);
 
-    // Left by runners that died; we hold the lock. What resists is in nobody's way.
-    drop(pantler_datastore::fs::remove_tree(&layout::scratch_dir(root)));
-    let journal =
-        JournalWriter::create(&journal_dir, opening, process, clock.now()).map_err(&failed)?;
+    sweep(root, &dir, &state, process);
+    let journal = JournalWriter::create(&dir, opening, process, clock.now(), Some(selection))
+        .map_err(&failed)?;
     let runner = journal.runner();
-    let root = camino::absolute_utf8(root).map_err(|source| RunError::Io {
-        action: "find",
-        path: root.to_owned(),
-        source,
-    })?;
+    let journal = refuse_closing_after(root, journal)?;
+    let lines = |state: &JournalState| -> u64 {
+        let others = state.read_so_far().iter().filter(|segment| segment.runner != runner);
+        others.map(|segment| segment.lines).sum()
+    };
+    let before = lines(&state);
+    state.read_on(&dir).map_err(&failed)?;
+    if lines(&state) != before {
+        stored = StoredTable::new(graph.dataset_count());
+        resumed = resume(&plan, &state, needed, datastore, run_prefix, &stored)?;
+    }
+    let others = Others::of(&dir, &state, runner, process, graph).map_err(&failed)?;
+    let failed_elsewhere = failed_elsewhere(&plan, &state, &others, &meant);
+    drop(state);
+    let root = absolute(root)?;
     let (sender, messages) = mpsc::channel();
     let context = RunContext {
         log: Mutex::new(LogWriter::new(&root, runner)),
@@ -138,6 +165,17 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
         stopping: AtomicBool::new(false),
         messages: sender.clone(),
     };
+    let Resumed { finished, attempts, made, vanished } = resumed;
+    let mut company = Company::new(others, meant, beside.wait);
+    let place = |q| company.place(&context, q);
+    let plan = &context.plan;
+    let mut queue = Queue::beside(plan.len(), &plan.edges(), finished, place);
+    for q in failed_elsewhere {
+        queue.finish_elsewhere(q, crate::queue::Ended::Failed);
+    }
+    company.note_owners(&context, &queue);
+    company.look_ahead(&queue);
+    observer.on_start(&counts(plan, &queue));
     let jobs = jobs.or_else(|| std::thread::available_parallelism().ok());
     let jobs = jobs.map_or(1, NonZeroUsize::get);
     let (flush, flush_receiver) = mpsc::channel();
@@ -146,6 +184,8 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
         queue,
         journal,
         attempts,
+        made,
+        company,
         jobs,
         stop,
         observer,
@@ -154,7 +194,48 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
         failures: Vec::new(),
     };
     let ran = drive(scheduler, sender, flush_receiver)?;
+    heartbeat::end(&layout::journal_dir(context.root()), runner);
     Ok(summary(&context.plan, ran, Some(runner), vanished, since.elapsed()))
+}
+
+/// What a live runner has failed of what is its own: it does not try that again, and
+/// neither do others while it runs.
+fn failed_elsewhere(
+    plan: &Plan<'_>,
+    state: &JournalState,
+    others: &Others,
+    meant: &[bool],
+) -> Vec<u32> {
+    if !others.are_there() {
+        return Vec::new();
+    }
+    let is_failed = |q: &u32| {
+        let owner = others.owner(plan.index(*q).get(), meant[*q as usize]);
+        let history = state.quantum(plan.id(*q));
+        history.is_some_and(|history| {
+            matches!(history.standing(), crate::Standing::Failed { finish } if Some(finish.runner) == owner)
+        })
+    };
+    (0..plan.len()).filter(is_failed).collect()
+}
+
+/// Takes away what runners that are gone have left in their scratch directories. What
+/// resists is in nobody's way.
+fn sweep(root: &Utf8Path, dir: &Utf8Path, state: &JournalState, here: &Process) {
+    let scratch = layout::scratch_dir(root);
+    let Ok(entries) = scratch.read_dir_utf8() else { return };
+    let is_gone = |runner: u32| {
+        let segment = state.read_so_far().iter().find(|segment| segment.runner == runner);
+        segment.is_some_and(|segment| {
+            life(dir, segment, here).is_ok_and(|life| matches!(life, Life::Ended | Life::Dead))
+        })
+    };
+    for entry in entries.flatten() {
+        let runner = entry.file_name().split('-').next().and_then(|runner| runner.parse().ok());
+        if runner.is_none_or(is_gone) {
+            drop(pantler_datastore::fs::remove_tree(entry.path()));
+        }
+    }
 }
 
 /// Starts the pool and the flushing thread, and runs the scheduler on this one.
@@ -181,8 +262,24 @@ fn drive(
                 flush::work(context, &*flusher, &sync, flush_jobs, &sender);
             })
             .map_err(|error| RunError::Threads { threads: 1, source: Box::new(error) })?;
+        // Dropped when the scheduler has ended, however it has.
+        let (_alive, ended) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("heartbeat".to_owned())
+            .spawn_scoped(threads, move || beat(context, &ended))
+            .map_err(|error| RunError::Threads { threads: 1, source: Box::new(error) })?;
         pool.in_place_scope(|scope| scheduler.run(scope))
     })
+}
+
+/// Gives signs of life, and looks whether anybody has missed them.
+fn beat(context: &RunContext<'_>, ended: &mpsc::Receiver<()>) {
+    let dir = layout::journal_dir(context.root());
+    heartbeat::beat(&dir, context.runner(), context.clock, ended, || {
+        if dir.join(layout::over_name(context.runner())).exists() || !dir.exists() {
+            context.send(Message::TakenOver);
+        }
+    });
 }
 
 /// Makes requests to stop wake the scheduler, while this lives.
@@ -213,6 +310,40 @@ fn refuse_closing(root: &Utf8Path) -> Result<(), RunError> {
     }
 }
 
+fn absolute(root: &Utf8Path) -> Result<Utf8PathBuf, RunError> {
+    let path = root.to_owned();
+    camino::absolute_utf8(root).map_err(|source| RunError::Io { action: "find", path, source })
+}
+
+/// A closer that has not seen the header of `journal` has set its marker before.
+fn refuse_closing_after(
+    root: &Utf8Path,
+    journal: JournalWriter,
+) -> Result<JournalWriter, RunError> {
+    match refuse_closing(root) {
+        Ok(()) => Ok(journal),
+        Err(closing) => {
+            journal.seal().map_err(journal_failed(root))?;
+            Err(closing)
+        }
+    }
+}
+
+/// Reads what the journal says about these quanta, or all.
+fn read_journal(
+    graph: &QuantumGraph,
+    dir: &Utf8Path,
+    needed: Option<&[QuantumIndex]>,
+) -> Result<JournalState, JournalError> {
+    match needed {
+        Some(needed) => {
+            let ids: Vec<_> = needed.iter().map(|index| graph.quantum_id(*index)).collect();
+            JournalState::read_only(dir, &ids)
+        }
+        None => JournalState::read(dir),
+    }
+}
+
 fn check_opening(
     state: &JournalState,
     expected: OpeningId,
@@ -238,7 +369,9 @@ fn counts(plan: &Plan<'_>, queue: &Queue) -> Vec<TaskCounts> {
     for q in 0..plan.len() {
         let counts = &mut tasks[plan.task_number(q)].counts;
         *match queue.standing(q) {
-            Standing::Waiting | Standing::Ready | Standing::Running => &mut counts.not_run,
+            Standing::Waiting | Standing::Ready | Standing::Running | Standing::Elsewhere => {
+                &mut counts.not_run
+            }
             Standing::Succeeded => &mut counts.succeeded,
             Standing::Skipped => &mut counts.skipped,
             Standing::Failed => &mut counts.failed,
@@ -256,8 +389,9 @@ fn summary(
     vanished: usize,
     wall: Duration,
 ) -> RunSummary {
-    let Ran { queue, failures, stopped } = ran;
-    RunSummary { runner, tasks: counts(plan, &queue), failures, vanished, stopped, wall }
+    let Ran { queue, failures, elsewhere, unmade, stopped } = ran;
+    let tasks = counts(plan, &queue);
+    RunSummary { runner, tasks, failures, vanished, elsewhere, unmade, stopped, wall }
 }
 
 #[cfg(test)]

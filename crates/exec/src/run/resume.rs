@@ -4,10 +4,12 @@ use std::collections::HashMap;
 
 use pantler_core::ArtifactKey;
 use pantler_datastore::{Datastore, Entry, RunPrefix};
+use pantler_graph::QuantumIndex;
 
 use super::{context::StoredTable, error::RunError};
 use crate::{
-    JournalState, Success, current_successes,
+    JournalState, Success,
+    current::{current_among, current_successes},
     plan::{Plan, outputs},
 };
 
@@ -19,26 +21,43 @@ pub(super) struct Resumed {
     pub(super) finished: Vec<u32>,
     /// How often each quantum was attempted.
     pub(super) attempts: Vec<u32>,
+    /// Of each finished quantum, runner and number of the attempt that made its outputs.
+    pub(super) made: Vec<Option<(u32, u32)>>,
     /// How many quanta succeeded but have lost outputs.
     pub(super) vanished: usize,
 }
 
-/// Looks up all quanta in the journal, and their outputs in one listing. Notes the
-/// outputs in `stored`.
+/// Looks up quanta in the journal: these with all that is upstream of them, or all, whose
+/// outputs are then found in one listing. Notes the outputs in `stored`.
 pub(super) fn resume(
     plan: &Plan<'_>,
     state: &JournalState,
+    only: Option<&[QuantumIndex]>,
     datastore: &Datastore,
     prefix: &RunPrefix,
     stored: &StoredTable,
 ) -> Result<Resumed, RunError> {
     let mut attempts = vec![0; plan.len() as usize];
-    let mut resumed = Resumed { finished: Vec::new(), attempts: Vec::new(), vanished: 0 };
+    let made = vec![None; plan.len() as usize];
+    let mut resumed = Resumed { finished: Vec::new(), attempts: Vec::new(), made, vanished: 0 };
     if !state.is_empty() {
-        let sizes = sizes(datastore, prefix)?;
-        let current = current_successes(plan.graph(), state);
+        let current = match only {
+            Some(only) => current_among(plan.graph(), state, only.iter().copied()),
+            None => current_successes(plan.graph(), state),
+        };
+        let numbers: Vec<u32> = match only {
+            Some(only) => only.iter().filter_map(|index| plan.number(*index)).collect(),
+            None => (0..plan.len()).collect(),
+        };
+        let sizes = match only {
+            Some(_) => {
+                let successes = numbers.iter().filter_map(|q| current[*q as usize]);
+                sizes_of(datastore, successes)?
+            }
+            None => sizes(datastore, prefix)?,
+        };
         let mut finished = vec![false; plan.len() as usize];
-        for q in 0..plan.len() {
+        for q in numbers {
             let Some(history) = state.quantum(plan.id(q)) else { continue };
             attempts[q as usize] = history.attempts;
             let Some(success) = current[q as usize] else { continue };
@@ -50,6 +69,7 @@ pub(super) fn resume(
                 // Else something upstream runs again, and this was made from what it was.
                 stored.set(plan, &view, outputs);
                 finished[q as usize] = true;
+                resumed.made[q as usize] = success.attempt();
                 resumed.finished.push(q);
             }
         }
@@ -71,6 +91,18 @@ fn is_there(
             None => success.is_accepted(),
         }
     })
+}
+
+fn sizes_of<'j>(
+    datastore: &Datastore,
+    successes: impl Iterator<Item = Success<'j>>,
+) -> Result<HashMap<ArtifactKey, u64>, RunError> {
+    let mut sizes = HashMap::new();
+    for output in successes.flat_map(Success::outputs) {
+        let size = datastore.size(&output.key).map_err(|source| RunError::List { source })?;
+        sizes.extend(size.map(|size| (output.key.clone(), size)));
+    }
+    Ok(sizes)
 }
 
 fn sizes(datastore: &Datastore, prefix: &RunPrefix) -> Result<HashMap<ArtifactKey, u64>, RunError> {

@@ -11,6 +11,7 @@ use rayon::Scope;
 use rustix::process::Signal;
 
 use super::{
+    beside::{Board, Company},
     context::RunContext,
     error::RunError,
     flush::{Finished, FlushJob, Group, journal_failed},
@@ -19,9 +20,11 @@ use super::{
     worker,
 };
 use crate::{
-    Failure, FailureReason, JournalWriter, ObservedQuantum, Observer, RunSummary, StopFlag,
-    journal::{Finish, Outcome},
+    Failure, FailureReason, JournalWriter, ObservedQuantum, Observer, RunSummary, StopFlag, Unmade,
+    journal::{Finish, MadeFrom, Outcome},
+    layout,
     queue::{Ended, Queue},
+    takeover,
 };
 
 /// What commands get between SIGTERM and SIGKILL.
@@ -33,6 +36,9 @@ pub(super) struct Scheduler<'r> {
     pub(super) journal: JournalWriter,
     /// How often each quantum was attempted before.
     pub(super) attempts: Vec<u32>,
+    /// Of each quantum whose outputs are there, runner and number of the attempt.
+    pub(super) made: Vec<Option<(u32, u32)>>,
+    pub(super) company: Company,
     pub(super) jobs: usize,
     pub(super) stop: &'r StopFlag,
     pub(super) observer: &'r mut dyn Observer,
@@ -45,6 +51,8 @@ pub(super) struct Scheduler<'r> {
 pub(super) struct Ran {
     pub(super) queue: Queue,
     pub(super) failures: Vec<Failure>,
+    pub(super) elsewhere: usize,
+    pub(super) unmade: Vec<Unmade>,
     pub(super) stopped: bool,
 }
 
@@ -82,14 +90,19 @@ impl<'r> Scheduler<'r> {
         };
         loop {
             self.look_at_stop(&mut progress);
+            self.look_at_others(&mut progress);
             if progress.stopping.is_none()
                 && let Err(error) = self.dispatch(scope, &mut progress)
             {
                 self.break_off(&mut progress, error);
             }
             self.send_group(&mut progress);
-            if progress.in_flight == 0 && !progress.flushing {
+            if progress.in_flight > 0 || progress.flushing {
+                self.company.is_busy();
+            } else if progress.stopping.is_some() || !self.waits_for_others(&mut progress) {
                 break;
+            } else if self.queue.ready() > 0 {
+                continue;
             }
             self.take_messages(&mut progress);
         }
@@ -98,7 +111,49 @@ impl<'r> Scheduler<'r> {
         }
         self.journal.seal().map_err(journal_failed(self.context.root()))?;
         let stopped = progress.stopping.is_some();
-        Ok(Ran { queue: self.queue, failures: self.failures, stopped })
+        let elsewhere = self.company.elsewhere();
+        let unmade = self.company.close(&mut self.queue);
+        Ok(Ran { queue: self.queue, failures: self.failures, elsewhere, unmade, stopped })
+    }
+
+    /// Takes what other runners have made, and what they have left, if it is time.
+    fn look_at_others(&mut self, progress: &mut Progress) {
+        if progress.stopping.is_none()
+            && self.company.due().is_some_and(|due| due <= Instant::now())
+            && let Err(error) = self.hear_others()
+        {
+            self.break_off(progress, error);
+        }
+    }
+
+    fn hear_others(&mut self) -> Result<(), RunError> {
+        let Self { company, context, queue, attempts, made, failures, observer, .. } = self;
+        let mut board = Board { queue, attempts, made, failures };
+        company.look(context, &mut board, *observer)
+    }
+
+    /// Nothing runs here. Whether what can run here depends on others.
+    fn waits_for_others(&mut self, progress: &mut Progress) -> bool {
+        if !self.queue.is_waiting() && !self.queue.is_elsewhere() {
+            return false;
+        }
+        if self.company.begins_to_idle()
+            && let Err(error) = self.hear_others()
+        {
+            self.break_off(progress, error);
+        }
+        self.queue.ready() > 0 || self.company.is_worth_waiting(&self.queue, self.observer)
+    }
+
+    /// Refuses to go on once somebody has declared this runner dead.
+    fn check_taken_over(&self) -> Result<(), RunError> {
+        let (context, runner) = (self.context, self.context.runner());
+        let dir = layout::journal_dir(context.root());
+        match takeover::by(&dir, runner).map_err(journal_failed(context.root()))? {
+            Some(by) => Err(RunError::TakenOver { runner, by }),
+            None if dir.exists() => Ok(()),
+            None => Err(RunError::Gone { root: context.root().to_owned() }),
+        }
     }
 
     /// Gives ready quanta to the pool, after their start lines are in the file.
@@ -123,11 +178,14 @@ impl<'r> Scheduler<'r> {
         if batch.is_empty() {
             return Ok(());
         }
-        if let Err(error) = self.journal.append() {
+        let appended = self
+            .check_taken_over()
+            .and_then(|()| self.journal.append().map_err(journal_failed(context.root())));
+        if let Err(error) = appended {
             for (q, _) in batch {
                 self.queue.give_back(q);
             }
-            return Err(journal_failed(context.root())(error));
+            return Err(error);
         }
         step("exec.start.journaled");
         progress.in_flight += batch.len();
@@ -154,6 +212,7 @@ impl<'r> Scheduler<'r> {
         let wake_at = [
             progress.group.due().filter(|_| !progress.flushing && progress.fatal.is_none()),
             progress.stopping.as_ref().filter(|s| !s.killed).map(|s| s.kill_at),
+            self.company.due().filter(|_| progress.stopping.is_none()),
         ];
         if let Some(pause) = progress.window.pause(progress.in_flight) {
             std::thread::sleep(pause);
@@ -174,7 +233,8 @@ impl<'r> Scheduler<'r> {
                 Message::Ended(q, attempted) => {
                     ended = true;
                     progress.in_flight -= 1;
-                    if let Attempted::Finished(finish) = attempted {
+                    if let Attempted::Finished(mut finish) = attempted {
+                        finish.made_from = self.made_from(q);
                         self.ended(q, &finish);
                         progress.group.push((q, finish), now);
                     }
@@ -198,6 +258,11 @@ impl<'r> Scheduler<'r> {
                     }
                 }
                 Message::Stop => {}
+                Message::TakenOver => {
+                    if let Err(error) = self.check_taken_over() {
+                        self.break_off(progress, error);
+                    }
+                }
             }
             next = self.messages.try_recv().ok();
         }
@@ -206,11 +271,21 @@ impl<'r> Scheduler<'r> {
         }
     }
 
+    /// Which attempts made what a quantum has read. Outputs are noted once in a run, so
+    /// what is upstream by now is what it was when the quantum began.
+    fn made_from(&self, q: u32) -> MadeFrom {
+        let plan = self.context.plan();
+        let upstream = plan.graph().upstream(plan.index(q));
+        let made = upstream.iter().filter_map(|up| self.made[plan.number(*up)? as usize]);
+        MadeFrom::of(self.context.runner(), made)
+    }
+
     /// Takes notice of how a quantum ended.
     fn ended(&mut self, q: u32, finish: &Finish) {
         let observed = observed(self.context, q);
         match &finish.outcome {
             Outcome::Succeeded { .. } => {
+                self.made[q as usize] = Some((finish.runner, finish.attempt));
                 self.queue.finish(q, Ended::Succeeded);
                 self.observer.quantum_finished(&observed, None);
             }
@@ -226,6 +301,7 @@ impl<'r> Scheduler<'r> {
 
     /// Appends the finish lines of a group whose outputs and logs are safe.
     fn journal_group(&mut self, group: &[Finished]) -> Result<(), RunError> {
+        self.check_taken_over()?;
         for (q, finish) in group {
             self.journal.finish(self.context.plan().id(*q), finish);
         }
@@ -265,11 +341,15 @@ impl<'r> Scheduler<'r> {
     }
 }
 
-fn observed<'r>(context: &'r RunContext<'r>, q: u32) -> ObservedQuantum<'r> {
+pub(super) fn observed<'r>(context: &'r RunContext<'r>, q: u32) -> ObservedQuantum<'r> {
     ObservedQuantum::new(context.plan(), q)
 }
 
-fn failure(quantum: &ObservedQuantum<'_>, finish: &Finish, reason: &FailureReason) -> Failure {
+pub(super) fn failure(
+    quantum: &ObservedQuantum<'_>,
+    finish: &Finish,
+    reason: &FailureReason,
+) -> Failure {
     Failure {
         task: quantum.task().clone(),
         data_id: quantum.data_id(),

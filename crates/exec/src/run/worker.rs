@@ -9,7 +9,7 @@ use super::{
 use crate::{
     FailureReason, QuantumContext, Task, command,
     failure::chain,
-    journal::{Finish, LogSlice, Outcome, StoredOutput},
+    journal::{Finish, LogSlice, MadeFrom, Outcome, StoredOutput},
     plan::{Body, TaskPlan},
     task::{call, panic_message},
 };
@@ -45,6 +45,7 @@ pub(super) fn attempt(context: &RunContext<'_>, q: u32, attempt: u32) {
                 ended: now,
                 exit: None,
                 log: None,
+                made_from: MadeFrom::default(),
             }))
         })
     };
@@ -70,7 +71,10 @@ fn run(context: &RunContext<'_>, q: u32, attempt: u32) -> Attempted {
     };
     let runner = context.runner();
     let ended = context.now();
-    Attempted::Finished(Box::new(Finish { runner, attempt, outcome, started, ended, exit, log }))
+    // The thread that owns the queue knows what it was made from.
+    let made_from = MadeFrom::default();
+    let finish = Finish { runner, attempt, outcome, started, ended, exit, log, made_from };
+    Attempted::Finished(Box::new(finish))
 }
 
 fn run_rust(

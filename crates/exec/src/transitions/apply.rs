@@ -76,7 +76,7 @@ fn begin(
     request: &ApplyRequest<'_>,
 ) -> Result<JournalWriter, TransitionError> {
     let started = request.clock.now();
-    JournalWriter::create(dir, request.opening, request.process, started)
+    JournalWriter::create(dir, request.opening, request.process, started, None)
         .map_err(TransitionError::Begin)
 }
 

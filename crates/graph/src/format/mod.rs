@@ -33,6 +33,7 @@ mod mutation_tests;
 mod quanta;
 mod read;
 mod reader;
+mod table;
 #[cfg(test)]
 mod tests;
 mod thin;
@@ -44,5 +45,6 @@ pub use self::{
     header::GraphCounts,
     read::read,
     reader::{GraphReader, StoredInputs, StoredOutput, StoredQuantum},
+    table::{AddressRow, AddressTable},
     write::write,
 };

@@ -8,8 +8,9 @@
 //! | build | `graph-1.qg`, create-only | an open workspace that can be run |
 //! | run | artifacts at their keys, then the journal | an open workspace; the next run goes on |
 //! | accept, poison, reset | lines in the journal; a reset deletes artifacts | an open workspace; the same call finishes it ([`pantler_exec::transitions`]) |
+//! | waiting for runners | marker `closing`: no runner starts | open; runs after `reopen`, or any closing |
 //! | commit: claim | attempt + 1 | open; commit, revert or abandon finish it |
-//! | commit: marker | `closing` in the root: no runner starts | the same |
+//! | commit: closers' lock, marker, no runner left | `closing` in the root | the same; `reopen` undoes it |
 //! | commit: delete | what no successful quantum wrote is gone | the same |
 //! | commit: verify, logs | log packs below the RUN's prefix | the same; another commit deletes and writes them again |
 //! | commit: provenance | `provenance.zip` in the root, then its artifact below the RUN's prefix | the same |
@@ -34,7 +35,7 @@ use pantler_butler::{
 };
 use pantler_core::{ArtifactKey, Checksum, CollectionName, transaction::RunLocks};
 use pantler_datastore::StorageError;
-use pantler_exec::RunnerLock;
+use pantler_exec::CloserLock;
 
 use crate::layout;
 
@@ -113,7 +114,7 @@ impl ArtifactTransaction for WorkspaceTransaction {
 
 impl WorkspaceTransaction {
     /// Deletes what stands below the RUN's prefix and no record names, then the RUN
-    /// if it holds nothing. Waits for a runner to end; lock and marker keep others off
+    /// if it holds nothing. Waits for runners to end; lock and marker keep others off
     /// until the rows are in.
     fn drop_everything(&self, context: &mut CloseContext<'_>) -> Result<(), KindError> {
         let recorded: BTreeSet<ArtifactKey> = lock_out_others(context)?;
@@ -132,8 +133,9 @@ impl WorkspaceTransaction {
     }
 }
 
-/// Takes the runner's lock, which also excludes other closers, until the rows are in;
-/// confirms the claim under it; then sets the marker. Returns the recorded keys.
+/// Takes the closers' lock, which it keeps until the rows are in; confirms the claim under
+/// it; sets the marker, so that no runner starts; then waits until none is left. Returns
+/// the recorded keys.
 ///
 /// In this order: whoever waited for the lock while another closed the workspace finds
 /// out before it deletes anything or touches the marker.
@@ -143,24 +145,36 @@ fn lock_out_others(context: &mut CloseContext<'_>) -> Result<BTreeSet<ArtifactKe
     };
     let unreadable =
         |e: Box<dyn std::error::Error + Send + Sync>| KindError::Unreadable(root.to_string(), e);
-    match RunnerLock::acquire(root, &pantler_direct::this_process(), true) {
-        Ok(lock) => context.hold(lock),
+    let process = pantler_direct::this_process();
+    let closer = match CloserLock::acquire(root, &process, true) {
+        Ok(lock) => Some(lock),
         // Another closer has removed the root: the claim will say so.
-        Err(_) if !root.is_dir() => {}
+        Err(_) if !root.is_dir() => None,
         Err(e) => return Err(unreadable(e.into())),
-    }
+    };
     pantler_seam::step("workspace.locked");
     let recorded = context.confirm()?.into_iter().collect();
     set_marker(root).map_err(|e| unreadable(e.into()))?;
+    if let Some(closer) = closer {
+        // Who closes has been told for whom it waits before.
+        let runners = closer.wait_for_runners(&process, &mut |_| ());
+        context.hold((closer, runners.map_err(|e| unreadable(e.into()))?));
+        pantler_seam::step("workspace.alone");
+    }
     Ok(recorded)
 }
 
-fn set_marker(root: &camino::Utf8Path) -> Result<(), StorageError> {
-    let text = format!("closed by process {}\n", std::process::id());
+/// Sets the marker of a closer; returns whether it was not there.
+pub(crate) fn set_marker(root: &camino::Utf8Path) -> Result<bool, StorageError> {
+    let text = format!("closed by {}\n", pantler_direct::this_process());
     match pantler_datastore::fs::write_new(&layout::closing_marker(root), text.as_bytes()) {
-        Ok(()) | Err(StorageError::AlreadyExists { .. }) => {
+        Ok(()) => {
             pantler_seam::step("workspace.marker.set");
-            Ok(())
+            Ok(true)
+        }
+        Err(StorageError::AlreadyExists { .. }) => {
+            pantler_seam::step("workspace.marker.set");
+            Ok(false)
         }
         Err(error) => Err(error),
     }

@@ -308,7 +308,7 @@ fn take_over(
     }
     let (root, file) = butler.workspace_file(&info.row)?;
     let client = WorkspaceClient::new(root, file, butler.root())?;
-    client.reopen()?;
+    client.take_marker_away()?;
     Ok((client, info.row))
 }
 

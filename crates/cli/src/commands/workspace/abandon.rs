@@ -1,7 +1,7 @@
 use pantler_core::{CollectionName, transaction::Closing};
 
 use crate::{
-    close::{ClosingArgs, close_workspace},
+    close::{ClosingArgs, DeadArgs, close_workspace},
     context::Context,
     error::CommandResult,
 };
@@ -18,8 +18,12 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     closing: ClosingArgs,
+
+    #[command(flatten)]
+    dead: DeadArgs,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
-    close_workspace(context, &args.name, Closing::Abandon, args.closing.options(false))
+    let options = args.closing.options(false);
+    close_workspace(context, &args.name, Closing::Abandon, options, &args.dead)
 }

@@ -1,7 +1,7 @@
 use pantler_core::{CollectionName, transaction::Closing};
 
 use crate::{
-    close::{ClosingArgs, close_workspace},
+    close::{ClosingArgs, DeadArgs, close_workspace},
     context::Context,
     error::CommandResult,
 };
@@ -22,8 +22,12 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     closing: ClosingArgs,
+
+    #[command(flatten)]
+    dead: DeadArgs,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
-    close_workspace(context, &args.name, Closing::Commit, args.closing.options(args.partial))
+    let options = args.closing.options(args.partial);
+    close_workspace(context, &args.name, Closing::Commit, options, &args.dead)
 }

@@ -5,6 +5,7 @@ mod commit;
 mod create;
 mod list;
 mod poison;
+mod reopen;
 mod reset;
 mod revert;
 mod run;
@@ -33,6 +34,7 @@ pub(crate) enum Workspace {
     Commit(commit::Args),
     Revert(revert::Args),
     Abandon(abandon::Args),
+    Reopen(reopen::Args),
     List(list::Args),
     Vacuum(vacuum::Args),
 }
@@ -50,6 +52,7 @@ impl Workspace {
             Self::Commit(args) => commit::run(context, args),
             Self::Revert(args) => revert::run(context, args),
             Self::Abandon(args) => abandon::run(context, args),
+            Self::Reopen(args) => reopen::run(context, args),
             Self::List(args) => list::run(context, args),
             Self::Vacuum(args) => vacuum::run(context, args),
         }

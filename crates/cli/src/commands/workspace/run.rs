@@ -1,5 +1,7 @@
+use std::time::Duration;
+
 use pantler_core::{CollectionName, QuantumId, TaskLabel};
-use pantler_exec::{RunSummary, Selection};
+use pantler_exec::{Beside, RunSummary, RunnerState, Selection};
 
 use crate::{
     context::Context,
@@ -14,9 +16,12 @@ use crate::{
 };
 
 /// Run the quanta of a workspace that have not succeeded yet; needs no database
+///
+/// Several may run in one workspace at a time, on one machine or many: each leaves to the
+/// others what they were asked for before, and waits for what they make.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  pantler workspace run climate/trial -j 4\n  pantler workspace run climate/trial --task monthly\n  pantler workspace run climate/trial --expr '..summary@{city=oslo}'"
+    after_help = "Examples:\n  pantler workspace run climate/trial -j 4\n  pantler workspace run climate/trial --task monthly --wait 600\n  pantler workspace run climate/trial --expr '..summary@{city=oslo}'"
 )]
 pub(crate) struct Args {
     /// The workspace
@@ -34,6 +39,16 @@ pub(crate) struct Args {
     /// Run the quanta that an expression means only, such as `..summary@{city=oslo}`
     #[arg(long, value_name = "EXPR", conflicts_with_all = ["quanta", "tasks"])]
     expr: Option<String>,
+
+    /// Wait so long for what other runners make, without their finishing anything, or for one
+    /// to begin [default: 3600 for a runner that lives, 30 for a silent one, 0 for none]
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<u64>,
+
+    /// Declare this runner dead and run what it has not finished; again for more. Refused
+    /// while it gives signs of life (`pantler workspace status` lists runners)
+    #[arg(long, value_name = "RUNNER")]
+    take_over: Vec<u32>,
 
     #[command(flatten)]
     jobs: JobsArgs,
@@ -53,7 +68,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let selection = Selection { quanta, tasks: args.tasks.clone() };
     let execution = Execution::new(context, args.jobs, client.pipeline()).only(selection);
     let mut progress = Progress::new(interrupts.phase());
-    let result = client.run(&graph, &execution.options(interrupts.stop()), &mut progress);
+    let beside =
+        Beside { wait: args.wait.map(Duration::from_secs), take_over: args.take_over.clone() };
+    let options = execution.options(interrupts.stop());
+    let result = client.run_beside(&graph, &options, &beside, &mut progress);
     drop(progress);
     let summary = result?;
     summary::print(context.output(), &summary, client.root());
@@ -90,13 +108,36 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     Ok(status)
 }
 
-/// What could not run since it reads outputs of quanta that were not asked for.
+/// What could not run since it reads outputs of quanta that were not run.
 fn waiting(summary: &RunSummary) -> String {
-    match summary.total().not_run {
-        0 => String::new(),
-        waiting => format!(
+    let left: Vec<String> = summary
+        .unmade
+        .iter()
+        .map(|unmade| {
+            format!(
+                "\n{} of runner {} ({}, {}) not finished{}",
+                count(unmade.quanta, "quantum"),
+                unmade.runner,
+                unmade.process,
+                unmade.state.name(),
+                match unmade.state {
+                    RunnerState::Silent => {
+                        format!("; if it is dead, run with --take-over {}", unmade.runner)
+                    }
+                    _ => String::new(),
+                }
+            )
+        })
+        .collect();
+    match (summary.total().not_run, &left[..]) {
+        (0, []) => String::new(),
+        (waiting, []) => format!(
             "\n{} did not run: what they read is made by quanta that were not asked for",
             count(waiting, "quantum")
         ),
+        (waiting, left) => {
+            let waiting = count(waiting, "quantum");
+            format!("\n{waiting} did not run here, blocked by other runners:{}", left.concat())
+        }
     }
 }

@@ -1,14 +1,16 @@
 use pantler_core::CollectionName;
-use pantler_exec::{Failure, TaskStatus};
+use pantler_direct::SystemClock;
+use pantler_exec::{Failure, RunnerInfo, RunnerState, TaskStatus};
 use pantler_graph::QuantumView;
 use pantler_workspace::WorkspaceClient;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     context::Context,
-    error::{CommandResult, Next, Status},
+    error::{CommandError, CommandResult, Next, Status},
     json, summary,
     table::{Table, count},
+    time,
     transitions::expression,
 };
 
@@ -17,7 +19,8 @@ use crate::{
 #[command(after_help = "Example:\n  pantler workspace status climate/trial\n\n\
                   JSON: {name, root, built, complete, tasks, failures, accepted}; tasks is an array of {task, total, built,\n\
                   started, succeeded, accepted, failed, poisoned, blocked}, where succeeded counts accepted and failed counts\n\
-                  poisoned ones; failures and accepted of {task, data_id, quantum, attempt, reason}. With --expr: {name,\n\
+                  poisoned ones; failures and accepted of {task, data_id, quantum, attempt, reason}; runners of {runner,\n\
+                  process, host, since, last_heartbeat, state}, where state is live, silent, ended, dead or taken over. With --expr: {name,\n\
                   expression, quanta}; quanta is an array of {quantum, task, data_id, status}")]
 pub(crate) struct Args {
     /// The workspace
@@ -47,10 +50,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         ),
         None => (None, Vec::new(), Vec::new()),
     };
+    let runners = client.runners(&SystemClock)?;
     let output = context.output();
     if args.json {
         let root = client.root().as_str();
-        output.json(&json::status(name.as_str(), root, status.as_ref(), &failures, &accepted))?;
+        let mut value = json::status(name.as_str(), root, status.as_ref(), &failures, &accepted);
+        value["runners"] = runners.iter().map(json_of).collect();
+        output.json(&value)?;
         return Ok(Status::Done);
     }
     let next =
@@ -78,6 +84,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
             output.line(&format!("{} {text}", count(number, "quantum")))?;
         }
     }
+    say_runners(context, &runners)?;
     for failure in &accepted {
         let Failure { task, data_id, reason, attempt, .. } = failure;
         output.line(&format!("accepted: {task} {data_id} (attempt {attempt}): {reason}"))?;
@@ -119,4 +126,39 @@ fn list(context: &Context, args: &Args, client: &WorkspaceClient, text: &str) ->
     }
     output.table(&table, "no quanta")?;
     Ok(Status::Done)
+}
+
+/// Lists those that have not ended; the others are history.
+fn say_runners(context: &Context, runners: &[RunnerInfo]) -> Result<(), CommandError> {
+    let mut table =
+        Table::new(["runner", "process", "since", "last heartbeat", "state"]).numbers([0]);
+    let mut any = false;
+    for one in runners.iter().filter(|one| one.state != RunnerState::Ended) {
+        any = true;
+        let header = one.header.as_ref();
+        table.row([
+            one.runner.to_string(),
+            header.map_or_else(String::new, |h| format!("{}/{}", h.process.host, h.process.pid)),
+            header.map_or_else(String::new, |h| time::utc(h.started)),
+            one.last_heartbeat.map_or_else(String::new, time::utc),
+            one.state.name().to_owned(),
+        ]);
+    }
+    if any {
+        context.output().line("")?;
+        context.output().table(&table, "")?;
+    }
+    Ok(())
+}
+
+fn json_of(one: &RunnerInfo) -> Value {
+    let header = one.header.as_ref();
+    json!({
+        "runner": one.runner,
+        "process": header.map(|header| header.process.pid),
+        "host": header.map(|header| &header.process.host),
+        "since": header.map(|header| time::utc_exact(header.started)),
+        "last_heartbeat": one.last_heartbeat.map(time::utc_exact),
+        "state": one.state.name(),
+    })
 }

@@ -28,7 +28,7 @@ use pantler_graph::{
 };
 use uuid::Uuid;
 
-use super::{RunError, RunRequest, run};
+use super::{Beside, RunError, RunRequest, run};
 use crate::{
     Clock, Environment, JournalState, NoObserver, Observer, Outcome, RunSummary, RunnerLock,
     Selection, StopFlag, TaskRegistry, WorkspaceStatus, layout,
@@ -108,8 +108,9 @@ impl Fixture {
         graph: &QuantumGraph,
         observer: &mut dyn Observer,
     ) -> Result<Result<RunSummary, RunError>> {
-        let lock = RunnerLock::acquire(&self.root, &process(), false)?;
+        let lock = RunnerLock::share(&self.root, &process())?;
         Ok(run(RunRequest {
+            beside: &Beside::default(),
             selection: &self.selection,
             graph,
             lock: &lock,

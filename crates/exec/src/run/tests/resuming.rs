@@ -118,7 +118,8 @@ fn a_cut_off_attempt_counts() -> Result {
     std::fs::remove_file(fixture.root.join("broken"))?;
     let quantum = graph.quantum(graph.quanta().next().ok_or("six")?).id;
     let dir = layout::journal_dir(&fixture.root);
-    let mut writer = crate::JournalWriter::create(&dir, opening(), &process(), Tai::from_nanos(0))?;
+    let mut writer =
+        crate::JournalWriter::create(&dir, opening(), &process(), Tai::from_nanos(0), None)?;
     writer.start(quantum, 1);
     writer.append()?;
     drop(writer);
@@ -153,7 +154,7 @@ fn a_journal_of_another_opening_is_refused() -> Result {
     let (fixture, graph) = flaky()?;
     let other = OpeningId::from_uuid(Uuid::from_u128(9));
     let dir = layout::journal_dir(&fixture.root);
-    drop(crate::JournalWriter::create(&dir, other, &process(), Tai::from_nanos(0))?);
+    drop(crate::JournalWriter::create(&dir, other, &process(), Tai::from_nanos(0), None)?);
     let outcome = fixture.try_run(&graph, &mut NoObserver)?;
     assert!(matches!(outcome, Err(RunError::Journal { .. })), "{outcome:?}");
     Ok(())
