@@ -16,7 +16,8 @@ use pantler_core::{
     Restriction, Tai, TaskLabel, Universe,
 };
 use pantler_datastore::StorageError;
-use pantler_direct::DirectButler;
+use pantler_direct::{DirectButler, TransactionFile, this_process};
+use pantler_exec::RunnerLock;
 use pantler_graph::{
     BuildScope, BuildSource, DatasetOrigin, Explanation, GraphMetadata, GraphScope, InputArtifact,
     InputDataset, Pipeline, Pruned, QuantumGraph, ResolvedPipeline,
@@ -126,6 +127,11 @@ fn build_next(
 ) -> Result<Option<Built>, WorkspaceError> {
     let transaction = workspace.transaction();
     let root = workspace.root();
+    // As a runner: a closer that has begun lets nobody in, and one that begins now waits.
+    let lock = RunnerLock::share(root, &this_process())?;
+    if TransactionFile::read(root)?.is_none_or(|f| f.opening != workspace.file().opening) {
+        return Err(WorkspaceError::ClosedMeanwhile(transaction.run.clone()));
+    }
     if layout::closing_marker(root).exists() {
         return Err(WorkspaceError::Closing(transaction.run.clone()));
     }
@@ -158,6 +164,7 @@ fn build_next(
     if !write(&part, root, number)? {
         return Ok(None);
     }
+    drop(lock);
     let graph = match base {
         None => part,
         Some(base) => client::merged(root, vec![base, part])?,
