@@ -34,6 +34,7 @@ mod state;
 mod storing;
 mod summary;
 mod table;
+mod target;
 mod time;
 mod transitions;
 

@@ -109,7 +109,7 @@ pub(crate) fn graph_of(
 
 /// Refuses inputs that were put into a TAGGED collection after the transaction had noted
 /// the RUNs that it reads: nothing would keep them from being removed meanwhile.
-fn check_noted(
+pub(crate) fn check_noted(
     graph: &QuantumGraph,
     transaction: &WorkspaceTransaction,
 ) -> Result<(), WorkspaceError> {
@@ -127,7 +127,7 @@ fn check_noted(
     Ok(())
 }
 
-fn write(graph: &QuantumGraph, root: &Utf8Path) -> Result<(), WorkspaceError> {
+pub(crate) fn write(graph: &QuantumGraph, root: &Utf8Path) -> Result<(), WorkspaceError> {
     let path = layout::graph_file(root);
     let mut bytes = Cursor::new(Vec::new());
     pantler_graph::write(graph, &mut bytes)

@@ -13,7 +13,7 @@ use pantler_exec::{
 };
 use pantler_graph::QuantumGraph;
 
-use crate::{WorkspaceError, WorkspaceTransaction, layout};
+use crate::{WorkspaceError, WorkspaceTransaction, external::InputPlaces, layout};
 
 /// An open workspace, as its root describes it (DMTN-249 §3.3.3).
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub struct WorkspaceClient {
     transaction: WorkspaceTransaction,
     datastore: Datastore,
     pipeline: Utf8PathBuf,
+    /// Where the inputs of an external workspace are.
+    inputs: Option<InputPlaces>,
 }
 
 /// How to run.
@@ -94,7 +96,12 @@ impl WorkspaceClient {
         let pipeline = repository.join(&transaction.pipeline_file);
         // Without `..`, if it is still there: commands see its folder.
         let pipeline = pipeline.canonicalize_utf8().unwrap_or(pipeline);
-        Ok(Self { root, file, transaction, datastore, pipeline })
+        Ok(Self { root, file, transaction, datastore, pipeline, inputs: None })
+    }
+
+    /// Reads inputs from other places than the graph's file says.
+    pub(crate) fn with_inputs(self, inputs: InputPlaces) -> Self {
+        Self { inputs: Some(inputs), ..self }
     }
 
     /// Its root.
@@ -135,7 +142,11 @@ impl WorkspaceClient {
     /// [`WorkspaceError::GraphFile`] if the file is damaged.
     pub fn graph_if_built(&self) -> Result<Option<QuantumGraph>, WorkspaceError> {
         if layout::graph_file(&self.root).exists() {
-            read_graph(&self.root).map(Some)
+            let mut graph = read_graph(&self.root)?;
+            if let Some(inputs) = &self.inputs {
+                inputs.relocate(&mut graph);
+            }
+            Ok(Some(graph))
         } else {
             Ok(None)
         }
@@ -189,6 +200,9 @@ impl WorkspaceClient {
     ) -> Result<RunSummary, WorkspaceError> {
         let process = this_process();
         pantler_seam::step("workspace.run.begin");
+        if let Some(inputs) = &self.inputs {
+            inputs.expect_reachable(graph)?;
+        }
         let lock = RunnerLock::acquire(&self.root, &process, false)?;
         // Closers take this file away before their rows, under the same lock: what was
         // read before the lock may be of a workspace that is closed by now.

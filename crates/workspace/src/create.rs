@@ -117,7 +117,7 @@ pub fn create(
 
 /// Refuses a chain that the closing transaction could not extend, before anything is
 /// run for it.
-fn check_chain(
+pub(crate) fn check_chain(
     reader: &Reader,
     chain: &CollectionName,
     inputs: &[CollectionName],

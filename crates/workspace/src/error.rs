@@ -10,6 +10,8 @@ use pantler_exec::{
 use pantler_graph::{BuildError, GraphFileError, PipelineError};
 use pantler_registry::RegistryError;
 
+use crate::external::ExternalError;
+
 /// An operation on a workspace failed.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkspaceError {
@@ -114,6 +116,9 @@ pub enum WorkspaceError {
         /// Who runs it.
         holder: String,
     },
+    /// An external workspace.
+    #[error(transparent)]
+    External(#[from] ExternalError),
     /// Quanta could not be accepted, poisoned or reset.
     #[error(transparent)]
     Transition(#[from] TransitionError),

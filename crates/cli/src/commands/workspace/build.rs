@@ -1,26 +1,34 @@
-use pantler_core::CollectionName;
 use pantler_workspace::build;
 
 use crate::{
     context::Context,
     error::{CommandResult, Next, Status},
     table::{Table, count},
+    target::{ParentArgs, WorkspaceTarget, open_parent},
 };
 
 /// Find out what there is to do: build the quantum graph of a workspace
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  pantler workspace build climate/trial")]
 pub(crate) struct Args {
-    /// The workspace
-    #[arg(value_name = "NAME")]
-    name: CollectionName,
+    /// The workspace; or the folder of an external one
+    #[arg(value_name = "NAME|DIR")]
+    name: WorkspaceTarget,
+
+    #[command(flatten)]
+    parent: ParentArgs,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let name = &args.name;
-    let client = super::find(context, name)?;
-    let butler = context.open()?;
-    let built = build(&butler, &client)?;
+    let built = if let Some(root) = name.folder(context) {
+        let workspace = name.external(context, &root, Some(&args.parent))?;
+        let parent = open_parent(context, &workspace, true)?;
+        workspace.build(&parent).map_err(|error| name.error(context, error))?
+    } else {
+        let client = name.client(context)?;
+        build(&context.open()?, &client)?
+    };
     let output = context.output();
     let quanta = count(built.graph.len(), "quantum");
     output.say(&if built.before {

@@ -11,7 +11,8 @@ use crate::{
 /// Open a workspace: a new RUN, to be filled by a pipeline
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  pantler workspace create climate/trial --pipeline pipeline.yaml -i climate/raw --chain climate"
+    after_help = "Examples:\n  pantler workspace create climate/trial --pipeline pipeline.yaml -i climate/raw --chain climate\n  \
+                  pantler workspace create climate/trial --pipeline pipeline.yaml -i climate/raw --external ../trial"
 )]
 pub(crate) struct Args {
     /// The name of the workspace and of the RUN that it makes
@@ -29,6 +30,15 @@ pub(crate) struct Args {
     /// The chain that gets the RUN as its new head
     #[arg(long, value_name = "CHAIN")]
     chain: Option<CollectionName>,
+
+    /// Make an external workspace: in this folder of its own, which is missing or empty
+    #[arg(long, value_name = "DIR")]
+    external: Option<Utf8PathBuf>,
+
+    /// With --external: a file or folder beside the pipeline that commands need; again for more
+    /// [default: all of the pipeline's folder, if that is little]
+    #[arg(long, value_name = "PATH", requires = "external")]
+    include: Vec<Utf8PathBuf>,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
@@ -40,6 +50,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         pipeline: canonical(&context.absolute(&args.pipeline))?,
         project: None,
     };
+    if let Some(folder) = &args.external {
+        return super::external::make(context, &butler, &request, folder, &args.include);
+    }
     let client = create(&butler, butler.environment().new_opening(), &request)?;
     let name = &args.name;
     let next = Next::command(format_args!("workspace build {name}")).text(context.located());

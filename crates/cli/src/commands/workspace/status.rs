@@ -1,4 +1,3 @@
-use pantler_core::CollectionName;
 use pantler_exec::{Failure, TaskStatus};
 
 use crate::{
@@ -6,6 +5,7 @@ use crate::{
     error::{CommandResult, Next, Status},
     json, summary,
     table::{Table, count},
+    target::WorkspaceTarget,
 };
 
 /// Say where the quanta of a workspace stand
@@ -15,9 +15,9 @@ use crate::{
                   started, succeeded, accepted, failed, poisoned, blocked}, where succeeded counts accepted and failed counts\n\
                   poisoned ones; failures and accepted of {task, data_id, quantum, attempt, reason}")]
 pub(crate) struct Args {
-    /// The workspace
-    #[arg(value_name = "NAME")]
-    name: CollectionName,
+    /// The workspace; or the folder of an external one
+    #[arg(value_name = "NAME|DIR")]
+    name: WorkspaceTarget,
 
     /// Print JSON
     #[arg(long)]
@@ -26,7 +26,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let name = &args.name;
-    let client = super::find(context, name)?;
+    let client = name.client(context)?;
     let (status, failures, accepted) = match client.graph_if_built()? {
         Some(graph) => (
             Some(client.status(&graph)?),
