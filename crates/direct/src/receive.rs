@@ -20,7 +20,7 @@ use pantler_core::{
     transaction::{ClosedRow, Closing},
 };
 use pantler_datastore::Datastore;
-use pantler_registry::{RegistryError, Writer};
+use pantler_registry::{Reader, RegistryError, Writer};
 
 use crate::{
     ButlerError, DirectButler, StoreError,
@@ -167,6 +167,8 @@ impl DirectButler {
             self.expect_stored(request)?;
             return Ok(Received::Before);
         }
+        // Said again in the opening; here before datasets are compared one by one.
+        self.registry().read(|reader| expect_free(reader, request, &closed))?;
         let chain = request.chain.as_ref().map(|(name, last)| StoringChain {
             name: name.clone(),
             first: request.run.clone(),
@@ -185,11 +187,7 @@ impl DirectButler {
         request: &Receive<'_>,
         closed: &[ClosedRow],
     ) -> Result<(), ReceiveError> {
-        // What an abandoned commit has left is this workspace's own.
-        let own = closed.iter().any(|row| row.closing == Closing::Abandon);
-        if !own && writer.collection(request.run)?.is_some() {
-            return Err(ReceiveError::RunTaken { run: request.run.clone() });
-        }
+        expect_free(writer, request, closed)?;
         if let Some((chain, last)) = &request.chain {
             let there = writer.collection(chain)?;
             if there.is_some_and(|there| there.collection_type != CollectionType::Chained) {
@@ -245,6 +243,20 @@ impl DirectButler {
             }),
         }
     }
+}
+
+/// Refuses a RUN that is not this workspace's own.
+fn expect_free(
+    reader: &Reader,
+    request: &Receive<'_>,
+    closed: &[ClosedRow],
+) -> Result<(), ReceiveError> {
+    // What an abandoned commit has left is.
+    let own = closed.iter().any(|row| row.closing == Closing::Abandon);
+    if !own && reader.collection(request.run)?.is_some() {
+        return Err(ReceiveError::RunTaken { run: request.run.clone() });
+    }
+    Ok(())
 }
 
 impl ReceivedArtifact {

@@ -15,6 +15,18 @@ use super::{
 };
 use crate::{WorkspaceError, layout};
 
+/// The files that are prepared under another name.
+const FILES: [&str; 8] = [
+    "closing",
+    "creating",
+    "external.json",
+    "graph-1.qg",
+    "inputs.json",
+    "pantler.yaml",
+    "rows.json",
+    "transaction.json",
+];
+
 /// Of a folder that is a repository now: what only a workspace needs, its mark last. The
 /// copy of the pipeline stays.
 pub(super) fn of_repository(root: &Utf8Path) -> Result<(), WorkspaceError> {
@@ -23,6 +35,7 @@ pub(super) fn of_repository(root: &Utf8Path) -> Result<(), WorkspaceError> {
     for file in [inputs_file(root), rows_file(root), root.join("transaction.json")] {
         remove_file(&file)?;
     }
+    remove_unfinished(root)?;
     remove_file(&lock_file(root))?;
     pantler_seam::step("external.cleaned");
     remove_file(&description_file(root))?;
@@ -55,6 +68,14 @@ pub(super) fn of_committed(root: &Utf8Path) -> Result<(), WorkspaceError> {
     for file in [inputs_file(root), rows_file(root), creating_file(root)] {
         remove_file(&file)?;
     }
+    remove_unfinished(root)?;
+    // Of a conversion that was killed before the folder became a repository.
+    for suffix in ["", "-wal", "-shm"] {
+        for name in ["registry.sqlite3", "registry.sqlite3.part"] {
+            remove_file(&root.join(format!("{name}{suffix}")))?;
+        }
+    }
+    remove_folder(&root.join("workspaces"))?;
     pantler_seam::step("external.removed");
     for file in [root.join("transaction.json"), lock_file(root), done] {
         remove_file(&file)?;
@@ -118,6 +139,22 @@ fn records_of_running(root: &Utf8Path) -> Result<(), WorkspaceError> {
     remove_file(&layout::graph_file(root))?;
     pantler_seam::step("external.graph.removed");
     remove_file(&layout::closing_marker(root))
+}
+
+/// The unfinished forms of files that a killed process was writing.
+fn remove_unfinished(root: &Utf8Path) -> Result<(), WorkspaceError> {
+    let known = |name: &str| {
+        let (name, number) = name.strip_suffix(".tmp")?.rsplit_once('.')?;
+        let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        (is_number && FILES.contains(&name)).then_some(())
+    };
+    for entry in root.read_dir_utf8().map_err(ExternalError::io(root))? {
+        let entry = entry.map_err(ExternalError::io(root))?;
+        if known(entry.file_name()).is_some() {
+            remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn remove_pipeline(root: &Utf8Path, description: &Description) -> Result<(), WorkspaceError> {
