@@ -837,3 +837,279 @@ fn an_internal_workspace_is_exported_and_stays() {
     assert_eq!(got.text(), "1\n");
     assert_eq!(contents(&exported, RUN), contents(&repo, RUN));
 }
+
+/// Runs `args` with the disk full from the n-th step on, for every n, each time on a new
+/// copy of what `stage` makes; hands the copy and the failure to `settle`. Returns how often
+/// it failed.
+fn with_a_full_disk<S>(
+    stage: impl Fn(&str) -> S,
+    args: impl Fn(&S) -> Vec<String>,
+    settle: impl Fn(S, &Ran, usize),
+) -> usize {
+    for n in 1.. {
+        let staged = stage(&format!("full-{n}"));
+        let args = args(&staged);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let mut command = program().command(&args);
+        command.env("PANTLER_FAULT", format!("*:{n}+:full"));
+        let ran = Ran::of(command);
+        if ran.code() == Some(0) {
+            return n - 1;
+        }
+        assert!([Some(1), Some(4), Some(5)].contains(&ran.code()), "{n}: {:?}", ran.stderr);
+        settle(staged, &ran, n);
+    }
+    unreachable!("there are not that many steps")
+}
+
+#[test]
+fn a_full_disk_leaves_no_half_made_workspace() {
+    let scene = Scene::in_memory();
+    let pipeline = scene.parent.path().join("pipeline.yaml");
+    let repo = scene.parent.repo();
+    let create = |root: &Utf8PathBuf| {
+        owned(&[
+            "workspace",
+            "create",
+            RUN,
+            "--pipeline",
+            pipeline.as_str(),
+            "-i",
+            "toy/raw",
+            "--external",
+            root.as_str(),
+            "--repo",
+            repo.as_str(),
+        ])
+    };
+    let failures = with_a_full_disk(
+        |name| scene.at(name),
+        create,
+        |root, ran, n| {
+            assert!(
+                ran.stderr.contains("full") || ran.stderr.contains("no room"),
+                "{n}: {}",
+                ran.stderr
+            );
+            if !root.join("external.json").exists() {
+                // It may not even have been possible to take away what was made.
+                assert_eq!(verb("status", &root, &[]).code(), Some(1), "{n}");
+                scene.create(&root, &[]).expect(0);
+            }
+            verb("build", &root, &[]).expect(0);
+        },
+    );
+    assert!(failures > 5, "{failures}");
+}
+
+#[test]
+fn a_full_disk_stops_a_conversion_that_can_be_done_again() {
+    let scene = Scene::in_memory();
+    let complete = scene.complete("complete");
+    let stage = |name: &str| scene.copied(&complete, name);
+    let args = |root: &Utf8PathBuf| owned(&["workspace", "convert", root.as_str()]);
+    let failures = with_a_full_disk(stage, args, |root, _, n| {
+        if root.join("pantler.yaml").exists() {
+            check(&root);
+        } else {
+            let status = verb("status", &root, &["--json"]).expect(0).json();
+            assert_eq!(status["complete"], true, "{n}");
+            verb("run", &root, &[]).expect(0);
+        }
+        verb("convert", &root, &[]).expect(0);
+        assert_eq!(contents(&root, "toy").len(), OUTPUTS + 3, "{n}");
+        check(&root);
+    });
+    assert!(failures > 10, "{failures}");
+}
+
+#[test]
+fn a_full_disk_stops_a_commit_that_can_be_done_again() {
+    let scene = Scene::in_memory();
+    let complete = scene.complete("complete");
+    let parent = scene.parent.repo();
+    let stage = |name: &str| {
+        (scene.copied(&complete, name), scene.copied(&parent, &format!("{name}-parent")))
+    };
+    let args = |(root, repo): &(Utf8PathBuf, Utf8PathBuf)| {
+        owned(&["workspace", "commit", root.as_str(), "--parent", repo.as_str()])
+    };
+    let failures = with_a_full_disk(stage, args, |(root, repo), ran, n| {
+        check(&repo);
+        verb("status", &root, &[]);
+        let again = verb("commit", &root, &["--parent", repo.as_str()]);
+        assert!(again.code() == Some(0), "{n}: {}\nthen: {}", ran.stderr, again.stderr);
+        assert_eq!(contents(&repo, "toy").len(), OUTPUTS + 3, "{n}");
+        check(&repo);
+    });
+    assert!(failures > 10, "{failures}");
+}
+
+#[test]
+fn dimension_records_chains_and_tags_come_along() {
+    let project = crate::small_weather();
+    project.run(&[]).expect(0);
+    let cities = [
+        "collection",
+        "tag",
+        "some",
+        "--type",
+        "hourly",
+        "--collections",
+        "weather/raw",
+        "month=1",
+    ];
+    project.pantler(&["collection", "create", "some", "--type", "tagged"]).expect(0);
+    project.pantler(&cities).expect(0);
+    project.pantler(&["collection", "chain", "all", "some", "weather"]).expect(0);
+    let outside = tempfile::tempdir().unwrap();
+    let root =
+        Utf8Path::from_path(outside.path()).unwrap().canonicalize_utf8().unwrap().join("ext");
+    let pipeline = project.path().join("pipeline.yaml");
+    let args = [
+        "workspace",
+        "create",
+        "weather/ext",
+        "--pipeline",
+        pipeline.as_str(),
+        "-i",
+        "all",
+        "--chain",
+        "weather",
+        "--external",
+        root.as_str(),
+    ];
+    let refused = project.pantler(&args);
+    assert!(refused.stderr.contains("an input collection contains it"), "{}", refused.stderr);
+    let args: Vec<&str> =
+        args.into_iter().map(|arg| if arg == "weather" { "new" } else { arg }).collect();
+    project.pantler(&args).expect(0);
+    verb("build", &root, &[]).expect(0);
+    verb("transfer-inputs", &root, &[]).expect(0);
+    verb("run", &root, &[]).expect(0);
+    let copy = root.with_file_name("copy");
+    copy_tree(&root, &copy, &|_| true);
+    verb("convert", &copy, &[]).expect(0);
+    check(&copy);
+    let tagged = |repo: &Utf8Path| contents(repo, "some");
+    assert_eq!(tagged(&copy), tagged(&project.repo()));
+    let records = |repo: &Utf8Path| {
+        let args = ["record", "list", "city", "--json", "--repo", repo.as_str()];
+        program().run(&args).expect(0).json()
+    };
+    assert_eq!(records(&copy), records(&project.repo()));
+    assert!(!records(&copy)[0].to_string().is_empty());
+    // A parent that has other records, or none.
+    let other = project.duplicate();
+    other.sql("UPDATE element_city SET m_title = 'Elsewhere'");
+    let repo = other.repo();
+    let ran = verb("commit", &root, &["--parent", repo.as_str()]);
+    assert_eq!(ran.code(), Some(1), "{}", ran.stderr);
+    assert!(ran.stderr.contains("city"), "{}", ran.stderr);
+    assert_eq!(
+        other
+            .pantler(&["query", "collections", "--json"])
+            .expect(0)
+            .json()
+            .to_string()
+            .matches("weather/ext")
+            .count(),
+        0
+    );
+    verb("commit", &root, &[]).expect(0);
+    let ours = contents(&project.repo(), "weather/ext");
+    assert_eq!(contents(&copy, "weather/ext"), ours);
+    // What the chain finds besides is not an input, and stays with the parent.
+    let (own, all) = (contents(&copy, "new"), contents(&project.repo(), "new"));
+    assert!(own.len() > ours.len() && own.iter().all(|row| all.contains(row)), "{own:?}");
+}
+
+#[test]
+fn missing_dimension_records_come_along() {
+    let project = crate::small_weather();
+    project.run(&[]).expect(0);
+    let outside = tempfile::tempdir().unwrap();
+    let place = Utf8Path::from_path(outside.path()).unwrap().canonicalize_utf8().unwrap();
+    let (root, repo) = (place.join("ext"), place.join("repo"));
+    let pipeline = project.path().join("pipeline.yaml");
+    let args = [
+        "workspace",
+        "create",
+        "x",
+        "--pipeline",
+        pipeline.as_str(),
+        "-i",
+        "weather/raw",
+        "--external",
+        root.as_str(),
+    ];
+    project.pantler(&args).expect(0);
+    verb("build", &root, &[]).expect(0);
+    verb("run", &root, &[]).expect(0);
+    // A repository that has nothing but the inputs, and no title of any city.
+    let universe = project.path().join("universe.yaml");
+    program().run(&["init", repo.as_str(), "--universe", universe.as_str()]).expect(0);
+    let from = project.repo();
+    let args = ["transfer", from.as_str(), "--type", "hourly", "--collections", "weather/raw"];
+    program().run(&[&args[..], &["--repo", repo.as_str()]].concat()).expect(0);
+    verb("commit", &root, &["--parent", repo.as_str(), "--force-repository"]).expect(0);
+    check(&repo);
+    assert!(contents(&repo, "x").len() > 7);
+}
+
+#[test]
+fn two_commits_at_once_store_it_once() {
+    let scene = Scene::new();
+    let complete = scene.complete("ext");
+    for n in 0..5 {
+        let root = scene.copied(&complete, &format!("both-{n}"));
+        let repo = scene.copied(&scene.parent.repo(), &format!("repo-{n}"));
+        let args = ["workspace", "commit", root.as_str(), "--parent", repo.as_str()];
+        let children = [0, 1].map(|_| program().start(&args));
+        let codes = children.map(|child| child.wait_with_output().unwrap().status.code());
+        assert!(codes.contains(&Some(0)), "{codes:?}");
+        assert!(!root.exists());
+        assert_eq!(contents(&repo, "toy").len(), OUTPUTS + 3);
+        check(&repo);
+    }
+}
+
+#[test]
+fn a_transfer_that_somebody_else_closed_in_the_parent_is_seen() {
+    let scene = Scene::new();
+    let complete = scene.complete("complete");
+    for closing in ["commit", "revert", "abandon"] {
+        let root = scene.copied(&complete, closing);
+        let repo = scene.copied(&scene.parent.repo(), &format!("{closing}-parent"));
+        let parent = |args: &[&str]| program().run(&[args, &["--repo", repo.as_str()]].concat());
+        let args = ["workspace", "commit", root.as_str(), "--parent", repo.as_str()];
+        // All artifacts are there, and no row.
+        killed("close.storage.done:1", &args);
+        let open = crate::toy::names(&parent(&["transaction", "list", "--json"]).expect(0));
+        assert_eq!(open.len(), 1, "it is named by the workspace");
+        let discarded = verb("revert", &root, &[]);
+        assert_eq!(discarded.code(), Some(0), "the recorded parent knows of no transaction");
+        let root = scene.copied(&complete, &format!("{closing}-again"));
+        parent(&["transaction", closing, &open[0]]).expect(0);
+        let ran = program().run(&["workspace", "commit", root.as_str(), "--parent", repo.as_str()]);
+        ran.expect(0);
+        assert!(!root.exists());
+        assert_eq!(contents(&repo, "toy").len(), OUTPUTS + 3, "{closing}");
+        check(&repo);
+    }
+}
+
+#[test]
+fn what_is_open_in_the_parent_is_not_discarded() {
+    let scene = Scene::new();
+    let root = scene.complete("ext");
+    killed("open.row.committed:1", &["workspace", "commit", root.as_str()]);
+    for closing in ["revert", "abandon"] {
+        let ran = verb(closing, &root, &[]);
+        assert_eq!(ran.code(), Some(1), "{}", ran.stderr);
+        assert!(ran.stderr.contains("is open: it transfers"), "{}", ran.stderr);
+        assert!(ran.stderr.contains(&format!("workspace commit {root}")), "{}", ran.stderr);
+    }
+    let again = verb("commit", &root, &[]).expect(0).text();
+    assert!(again.contains("finishing what was begun"), "{again}");
+}

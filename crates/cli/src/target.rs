@@ -119,7 +119,7 @@ impl WorkspaceTarget {
             WorkspaceError::OtherPipeline { .. } | WorkspaceError::InputsGrew { .. } => {
                 open(error, "the workspace is open and has no graph yet", next("revert"))
             }
-            WorkspaceError::External(external) => match external {
+            WorkspaceError::External(external) => match &**external {
                 ExternalError::IsRepository(root) => {
                     let next = Next::command(format_args!("query datasets --repo {root}"));
                     CommandError::from(error).next(next)

@@ -218,7 +218,7 @@ impl DirectButler {
 
     /// Refuses if not all is here with that content.
     fn expect_stored(&self, request: &Receive<'_>) -> Result<(), ReceiveError> {
-        let wanted = || request.artifacts.iter().flat_map(|artifact| artifact.parts());
+        let wanted = || request.artifacts.iter().flat_map(ReceivedArtifact::parts);
         let ids: Vec<DatasetId> = wanted().map(|(id, _)| id).collect();
         let query = pantler_registry::DatasetQuery { ids: Some(ids), ..Default::default() };
         let rows = self.query_datasets(&query)?;

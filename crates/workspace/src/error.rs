@@ -118,7 +118,7 @@ pub enum WorkspaceError {
     },
     /// An external workspace.
     #[error(transparent)]
-    External(#[from] ExternalError),
+    External(Box<ExternalError>),
     /// Quanta could not be accepted, poisoned or reset.
     #[error(transparent)]
     Transition(#[from] TransitionError),
@@ -137,6 +137,12 @@ pub enum WorkspaceError {
     /// It could not be closed.
     #[error(transparent)]
     Close(#[from] CloseError),
+}
+
+impl From<ExternalError> for WorkspaceError {
+    fn from(error: ExternalError) -> Self {
+        Self::External(Box::new(error))
+    }
 }
 
 impl From<RegistryError> for WorkspaceError {

@@ -14,8 +14,8 @@ use pantler_exec::RunnerLock;
 use pantler_registry::RegistryError;
 
 use super::{
-    ExternalError, ExternalWorkspace, cleanup, description_file, done_file, rows::Rows, rows_file,
-    seal::Sealed,
+    ExternalError, ExternalWorkspace, cleanup, description::chain_of, description_file, done_file,
+    rows::Rows, rows_file, seal::Sealed,
 };
 use crate::WorkspaceError;
 
@@ -71,7 +71,7 @@ impl ExternalWorkspace {
     pub fn commit(
         &self,
         parent: &DirectButler,
-        request: &CommitExternal,
+        request: CommitExternal,
         progress: &dyn StoreProgress,
     ) -> Result<Committed, WorkspaceError> {
         self.check_parent(parent, request.any_repository)?;
@@ -92,7 +92,7 @@ impl ExternalWorkspace {
         &self,
         sealed: &Sealed,
         parent: &DirectButler,
-        request: &CommitExternal,
+        request: CommitExternal,
         progress: &dyn StoreProgress,
     ) -> Result<Committed, WorkspaceError> {
         let transaction = self.client.transaction();
@@ -102,10 +102,6 @@ impl ExternalWorkspace {
             graph.overall_inputs().map(|index| graph.dataset(index).id).collect();
         let artifacts = artifacts(sealed);
         let name = self.transfer_name();
-        let chain = transaction.chain.clone().map(|chain| {
-            let last = transaction.inputs.iter().filter(|input| **input != chain);
-            (chain.clone(), last.cloned().collect())
-        });
         let receive = Receive {
             name: &name,
             run: &transaction.run,
@@ -114,7 +110,7 @@ impl ExternalWorkspace {
             dataset_types: graph.pipeline().dataset_types(),
             records: &rows.records,
             inputs: &inputs,
-            chain,
+            chain: chain_of(transaction),
             mode: request.mode,
             options: request.options,
         };
@@ -210,7 +206,8 @@ impl ExternalWorkspace {
     /// From now on the folder is no workspace.
     fn note_done(&self) -> Result<(), WorkspaceError> {
         let (from, to) = (description_file(&self.root), done_file(&self.root));
-        std::fs::rename(&from, &to).map_err(ExternalError::io(&to))?;
+        pantler_seam::around("external.commit.note", || std::fs::rename(&from, &to))
+            .map_err(ExternalError::io(&to))?;
         pantler_datastore::fs::sync_dir(&self.root)?;
         pantler_seam::step("external.commit.noted");
         Ok(())

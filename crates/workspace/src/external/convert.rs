@@ -5,11 +5,13 @@ use std::{collections::HashMap, sync::Arc};
 use camino::Utf8Path;
 use pantler_core::{DatasetRef, Tai};
 use pantler_datastore::key;
-use pantler_direct::standalone::{self, Contents, OtherCollection};
+use pantler_direct::standalone::{self, Contents};
 use pantler_exec::RunnerLock;
 
 use super::{
-    ExternalError, ExternalWorkspace, INPUTS, cleanup, description_file,
+    ExternalError, ExternalWorkspace, INPUTS, cleanup,
+    description::chain_of,
+    description_file,
     inputs::{TransferredFile, stored},
     rows::{Rows, run_of},
     rows_file,
@@ -55,7 +57,6 @@ impl ExternalWorkspace {
     }
 
     fn make(&self, sealed: &Sealed, now: Tai) -> Result<Converted, WorkspaceError> {
-        let transaction = self.client.transaction();
         let description = &self.description;
         let rows = Rows::read(&rows_file(&self.root), &description.universe)?;
         let transferred: HashMap<_, _> = match TransferredFile::read(&self.root)? {
@@ -78,26 +79,13 @@ impl ExternalWorkspace {
             inputs: datasets.len() - made,
             stored: transferred.len(),
         };
-        let collections: Vec<OtherCollection> = description
-            .collections
-            .iter()
-            .map(|collection| OtherCollection {
-                name: collection.name.clone(),
-                collection_type: collection.collection_type,
-                children: collection.children.clone(),
-                datasets: rows.tags.get(&collection.name).cloned().unwrap_or_default(),
-            })
-            .collect();
-        let chain = transaction.chain.clone().map(|chain| {
-            let last = transaction.inputs.iter().filter(|input| **input != chain);
-            (chain.clone(), last.cloned().collect())
-        });
+        let collections = description.others(&rows);
         let contents = Contents {
             universe: &description.universe,
             datastore: self.client.datastore().config(),
             runs: &description.runs,
             collections: &collections,
-            chain,
+            chain: chain_of(self.client.transaction()),
             dataset_types: graph.pipeline().dataset_types(),
             records: rows.records,
             datasets,
@@ -118,9 +106,10 @@ impl ExternalWorkspace {
             let prefix = key::run_prefix(run, id);
             let (from, to) = (inputs.join(prefix.as_str()), artifacts.join(prefix.as_str()));
             if from.exists() {
-                pantler_seam::step("external.inputs.take");
-                pantler_datastore::fs::rename_noreplace(&from, &to)
-                    .map_err(ExternalError::io(&to))?;
+                pantler_seam::around("external.inputs.take", || {
+                    pantler_datastore::fs::rename_noreplace(&from, &to)
+                })
+                .map_err(ExternalError::io(&to))?;
                 pantler_datastore::fs::sync_dir(&inputs)?;
             }
         }

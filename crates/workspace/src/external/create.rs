@@ -47,7 +47,7 @@ pub fn create(
     let (transaction, mut description) = describe(butler, request, pipeline.digest())?;
     let source = absolute(&request.workspace.pipeline)?;
     let made = !root.exists();
-    let filled = fill(butler, opening, request, &source, transaction, &mut description);
+    let filled = fill(butler, opening, request, &source, &transaction, &mut description);
     if let Err(error) = filled {
         // What was made here; who failed to make it may also fail to take it away.
         drop(clear(root));
@@ -189,12 +189,12 @@ fn fill(
     opening: OpeningId,
     request: &ExternalRequest<'_>,
     pipeline: &Utf8Path,
-    transaction: WorkspaceTransaction,
+    transaction: &WorkspaceTransaction,
     description: &mut Description,
 ) -> Result<(), WorkspaceError> {
     let root = &request.root;
-    std::fs::create_dir_all(root).map_err(ExternalError::io(root))?;
-    pantler_seam::step("external.folder.made");
+    pantler_seam::around("external.folder.make", || std::fs::create_dir_all(root))
+        .map_err(ExternalError::io(root))?;
     // Two creations in one place: the second finds the lock taken.
     let lock = RunnerLock::acquire(root, &pantler_direct::this_process(), false)?;
     expect_free(root)?;

@@ -2,10 +2,12 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_core::{CollectionName, CollectionType, DatastoreConfig, RunId, Universe};
+use pantler_direct::standalone::OtherCollection;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::ExternalError;
+use super::{ExternalError, rows::Rows};
+use crate::WorkspaceTransaction;
 
 const VERSION: u32 = 1;
 
@@ -143,6 +145,26 @@ impl Description {
         let at = self.runs.iter().position(|known| known == run)?;
         i64::try_from(at).ok().map(|at| RunId::new(at + 1))
     }
+
+    /// The collections that are no RUNs, as a new repository gets them.
+    pub(crate) fn others(&self, rows: &Rows) -> Vec<OtherCollection> {
+        let other = |collection: &InputCollection| OtherCollection {
+            name: collection.name.clone(),
+            collection_type: collection.collection_type,
+            children: collection.children.clone(),
+            datasets: rows.tags.get(&collection.name).cloned().unwrap_or_default(),
+        };
+        self.collections.iter().map(other).collect()
+    }
+}
+
+/// The chain that gets the RUN of a workspace, and what it ends with.
+pub(crate) fn chain_of(
+    transaction: &WorkspaceTransaction,
+) -> Option<(CollectionName, Vec<CollectionName>)> {
+    let chain = transaction.chain.clone()?;
+    let last = transaction.inputs.iter().filter(|input| **input != chain).cloned().collect();
+    Some((chain, last))
 }
 
 fn is_inside(path: &Utf8Path) -> bool {

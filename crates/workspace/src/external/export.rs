@@ -1,26 +1,27 @@
 //! What an internal workspace has made so far, as a repository of its own. The workspace
 //! stays as it is.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use pantler_core::{
-    ArtifactKey, CollectionName, DatasetRef, DatastoreConfig, FileRecord, Location, RunId, WriteId,
+    ArtifactKey, DatasetRef, DatastoreConfig, FileRecord, Location, RunId, WriteId,
 };
 use pantler_datastore::{Datastore, RunPrefix, key};
 use pantler_direct::{
     DirectButler,
-    standalone::{self, Contents, OtherCollection},
+    standalone::{self, Contents},
 };
 use pantler_exec::{JournalState, RunnerLock};
+use pantler_graph::{DatasetOrigin, QuantumGraph};
 
 use super::{
     ExternalError, creating_file,
-    description::{Description, Parent},
-    rows::{Rows, run_of},
+    description::{Description, Parent, chain_of},
+    rows::Rows,
     seal::{of_graph, pack_logs},
 };
-use crate::{WorkspaceClient, WorkspaceError, kind::commit::harvest, layout};
+use crate::{WorkspaceClient, WorkspaceError, WorkspaceTransaction, kind::commit::harvest, layout};
 
 /// So many artifacts are flushed together.
 const AT_ONCE: usize = 500;
@@ -51,8 +52,8 @@ pub fn export(
 ) -> Result<Exported, WorkspaceError> {
     expect_free(to)?;
     let made = !to.exists();
-    std::fs::create_dir_all(to).map_err(ExternalError::io(to))?;
-    pantler_seam::step("export.folder.made");
+    pantler_seam::around("export.folder.make", || std::fs::create_dir_all(to))
+        .map_err(ExternalError::io(to))?;
     let lock = RunnerLock::acquire(to, &pantler_direct::this_process(), false)?;
     expect_free(to)?;
     clear(to)?;
@@ -118,126 +119,113 @@ fn fill(
     with_inputs: bool,
 ) -> Result<Exported, WorkspaceError> {
     let graph = client.graph()?;
-    let journal = JournalState::read(&layout::journal_dir(client.root()))?;
-    let harvest = harvest(&graph, &journal);
     let transaction = client.transaction();
-    let runs: Vec<CollectionName> =
-        std::iter::once(&transaction.run).chain(&transaction.input_runs).cloned().collect();
-    let mut collections = Vec::new();
-    butler.registry().read(|reader| {
-        transaction
-            .inputs
-            .iter()
-            .try_for_each(|input| super::create::collect(reader, input, &mut collections))
-    })?;
-    let description = Description {
-        parent: Parent {
-            path: Utf8PathBuf::new(),
-            repository: butler.registry().repository()?,
-            datastore: butler.datastore().config().clone(),
-        },
-        universe: (**butler.universe()).clone(),
-        runs,
-        collections,
-        pipeline: Vec::new(),
-    };
+    let description = describe(butler, transaction)?;
     let rows = Rows::of(butler, &graph, &description)?;
+    let collections = description.others(&rows);
     let datastore = DatastoreConfig {
         version: 1,
         root: DatastoreConfig::default().root,
         durability: butler.datastore().config().durability,
     };
+    std::fs::create_dir_all(to.join(&datastore.root)).map_err(ExternalError::io(to))?;
     let storage = Datastore::local(to, &datastore)?;
-    let prefix = key::run_prefix(&transaction.run, RunId::new(1));
-    let write = WriteId::of_opening(client.file().opening, 1);
-    let (logs, _) = pack_logs(client.root(), &storage, &graph, &harvest, |label| {
-        key::log_key(&prefix, label, &write, 0)
-    })?;
     let mut copies = Copies { storage: &storage, bytes: 0 };
-    let (mut datasets, mut files): (Vec<_>, Vec<_>) =
-        logs.into_iter().map(|log| of_graph(&graph, log)).unzip();
-    let outputs = harvest.outputs.into_iter().map(|output| of_graph(&graph, output));
-    let outputs: Vec<(DatasetRef, FileRecord, ArtifactKey)> = outputs
-        .filter_map(|(dataset, record)| {
-            let key = record.location.key().and_then(|key| below(&prefix, key))?;
-            Some((dataset, record, key))
-        })
-        .collect();
-    for (dataset, record) in copies.all(client.datastore(), outputs)? {
-        datasets.push(dataset);
-        files.push(record);
-    }
+    let (mut datasets, mut files) = copy_outputs(client, &graph, &mut copies)?;
     let made = datasets.len();
+    let write = WriteId::of_opening(client.file().opening, 1);
     let mut inputs = Vec::new();
     for index in graph.overall_inputs() {
         let node = graph.dataset(index);
-        let Some(run) = run_of(&node.origin).cloned() else { continue };
+        let DatasetOrigin::Existing { run, artifact } = node.origin.clone() else { continue };
         let Some(id) = description.run_id(&run) else { continue };
-        let class = node.dataset_type.storage_class;
-        let key = key::dataset_key(
-            &key::run_prefix(&run, id),
-            &node.dataset_type.name,
-            &node.data_id,
-            &write,
-            class.extension(),
-        );
+        let (name, class) = (&node.dataset_type.name, node.dataset_type.storage_class);
+        let prefix = key::run_prefix(&run, id);
+        let key = key::dataset_key(&prefix, name, &node.data_id, &write, class.extension());
         let dataset = DatasetRef {
             id: node.id,
             dataset_type: Arc::clone(&node.dataset_type),
             data_id: node.data_id.clone(),
             run,
         };
-        if let (true, pantler_graph::DatasetOrigin::Existing { artifact, .. }) =
-            (with_inputs, node.origin.clone())
-        {
+        if with_inputs {
             inputs.push((dataset, super::inputs::record(&node, artifact), key));
         } else {
             datasets.push(dataset);
         }
     }
-    for (dataset, record) in copies.all(client.datastore(), inputs)? {
+    for (dataset, record) in copies.all(client.datastore(), &inputs)? {
         datasets.push(dataset);
         files.push(record);
     }
-    let exported =
-        Exported { outputs: made, inputs: datasets.len() - made, with_inputs, bytes: copies.bytes };
-    let mut tags: HashMap<CollectionName, Vec<_>> = rows.tags.into_iter().collect();
-    let others: Vec<OtherCollection> = description
-        .collections
-        .into_iter()
-        .map(|collection| OtherCollection {
-            datasets: tags.remove(&collection.name).unwrap_or_default(),
-            name: collection.name,
-            collection_type: collection.collection_type,
-            children: collection.children,
-        })
-        .collect();
-    let chain = transaction.chain.clone().map(|chain| {
-        let last = transaction.inputs.iter().filter(|input| **input != chain);
-        (chain.clone(), last.cloned().collect())
-    });
+    let inputs = datasets.len() - made;
+    let exported = Exported { outputs: made, inputs, with_inputs, bytes: copies.bytes };
     let contents = Contents {
         universe: &description.universe,
         datastore: &datastore,
         runs: &description.runs,
-        collections: &others,
-        chain,
+        collections: &collections,
+        chain: chain_of(transaction),
         dataset_types: graph.pipeline().dataset_types(),
         records: rows.records,
         datasets,
         files,
     };
     let now = butler.environment().clock.now();
-    std::fs::create_dir_all(to.join(&datastore.root)).map_err(ExternalError::io(to))?;
     standalone::make(to, contents, now).map_err(ExternalError::from)?;
     pantler_seam::step("export.made");
     Ok(exported)
 }
 
+/// What an external workspace for the same work would be.
+fn describe(
+    butler: &DirectButler,
+    transaction: &WorkspaceTransaction,
+) -> Result<Description, WorkspaceError> {
+    let mut collections = Vec::new();
+    butler.registry().read(|reader| {
+        let mut inputs = transaction.inputs.iter();
+        inputs.try_for_each(|input| super::create::collect(reader, input, &mut collections))
+    })?;
+    let runs = std::iter::once(&transaction.run).chain(&transaction.input_runs).cloned();
+    let parent = Parent {
+        path: butler.root().to_owned(),
+        repository: butler.registry().repository()?,
+        datastore: butler.datastore().config().clone(),
+    };
+    let universe = (**butler.universe()).clone();
+    let pipeline = Vec::new();
+    Ok(Description { parent, universe, runs: runs.collect(), collections, pipeline })
+}
+
+/// Copies what quanta have made so far, and what they said.
+fn copy_outputs(
+    client: &WorkspaceClient,
+    graph: &QuantumGraph,
+    copies: &mut Copies<'_>,
+) -> Result<(Vec<DatasetRef>, Vec<FileRecord>), WorkspaceError> {
+    let journal = JournalState::read(&layout::journal_dir(client.root()))?;
+    let harvest = harvest(graph, &journal);
+    let prefix = key::run_prefix(graph.output_run(), RunId::new(1));
+    let write = WriteId::of_opening(client.file().opening, 1);
+    let (logs, _) = pack_logs(client.root(), copies.storage, graph, &harvest, |label| {
+        key::log_key(&prefix, label, &write, 0)
+    })?;
+    let outputs = harvest.outputs.into_iter().map(|output| of_graph(graph, output));
+    let outputs: Vec<(DatasetRef, FileRecord, ArtifactKey)> = outputs
+        .filter_map(|(dataset, record)| {
+            let key = record.location.key().and_then(|key| below(&prefix, key))?;
+            Some((dataset, record, key))
+        })
+        .collect();
+    let copied = copies.all(client.datastore(), &outputs)?;
+    Ok(copied.into_iter().chain(logs.into_iter().map(|log| of_graph(graph, log))).unzip())
+}
+
 /// The key below another prefix.
 fn below(prefix: &RunPrefix, key: &ArtifactKey) -> Option<ArtifactKey> {
     let (_, rest) = key.as_str().split_once('/')?;
-    ArtifactKey::new(&format!("{prefix}/{rest}")).ok()
+    ArtifactKey::new(format!("{prefix}/{rest}")).ok()
 }
 
 struct Copies<'a> {
@@ -250,7 +238,7 @@ impl Copies<'_> {
     fn all(
         &mut self,
         from: &Datastore,
-        wanted: Vec<(DatasetRef, FileRecord, ArtifactKey)>,
+        wanted: &[(DatasetRef, FileRecord, ArtifactKey)],
     ) -> Result<Vec<(DatasetRef, FileRecord)>, WorkspaceError> {
         let mut done = Vec::with_capacity(wanted.len());
         for some in wanted.chunks(AT_ONCE) {

@@ -85,8 +85,7 @@ impl ExternalWorkspace {
                 let dataset = graph.dataset(*index);
                 let (key, artifact) = self.target(&dataset)?;
                 let there = storage.measure(&key)?;
-                if !there
-                    .is_some_and(|w| (w.size, w.checksum) == (artifact.size, artifact.checksum))
+                if there.is_none_or(|w| (w.size, w.checksum) != (artifact.size, artifact.checksum))
                 {
                     if there.is_some() {
                         storage.unstore([&key])?;

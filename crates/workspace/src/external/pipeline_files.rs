@@ -105,11 +105,11 @@ pub(super) fn copy(
             std::fs::create_dir_all(parent).map_err(ExternalError::io(parent))?;
             folders.push(parent.to_owned());
         }
-        std::fs::copy(&from, &target).map_err(ExternalError::io(&target))?;
+        pantler_seam::around("external.pipeline.copy", || std::fs::copy(&from, &target))
+            .map_err(ExternalError::io(&target))?;
         std::fs::File::open(&target)
             .and_then(|file| file.sync_all())
             .map_err(ExternalError::io(&target))?;
-        pantler_seam::step("external.pipeline.copied");
     }
     for folder in &folders {
         std::fs::File::open(folder)

@@ -78,7 +78,7 @@ pub(super) fn commit(
         },
     };
     context.locate_at(parent.root());
-    let committed = watched(context, "commit", |lines| workspace.commit(&parent, &request, lines))?;
+    let committed = watched(context, "commit", |lines| workspace.commit(&parent, request, lines))?;
     let committed = committed.map_err(|error| target.error(context, error))?;
     context.output().say(&match committed {
         Committed::Before => format!("workspace {target} was committed before; nothing to do"),
@@ -106,15 +106,14 @@ pub(super) fn discard(
         return Ok(Status::Done);
     }
     let workspace = target.external(context, root, None)?;
-    let parent = match workspace.expect_parent() {
-        Ok(()) => Some(open_parent(context, &workspace, true)?),
-        Err(_) => {
-            let parent = workspace.parent();
-            context.output().note(&format!(
-                "{parent} is not there, and was not asked whether a commit of {target} is open"
-            ));
-            None
-        }
+    let parent = if workspace.expect_parent().is_ok() {
+        Some(open_parent(context, &workspace, true)?)
+    } else {
+        let parent = workspace.parent();
+        context.output().note(&format!(
+            "{parent} is not there, and was not asked whether a commit of {target} is open"
+        ));
+        None
     };
     let discarded = workspace.discard(parent.as_ref());
     discarded.map_err(|error| target.error(context, error))?;
