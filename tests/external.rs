@@ -1113,3 +1113,65 @@ fn what_is_open_in_the_parent_is_not_discarded() {
     let again = verb("commit", &root, &[]).expect(0).text();
     assert!(again.contains("finishing what was begun"), "{again}");
 }
+
+#[test]
+fn a_revert_killed_anywhere_is_finished_by_the_same_call() {
+    let scene = Scene::in_memory();
+    let complete = scene.complete("complete");
+    let before = scene.parent.picture();
+    let stage = |name: &str| scene.copied(&complete, name);
+    let args = |root: &Utf8PathBuf| owned(&["workspace", "revert", root.as_str()]);
+    let reached = at_every_step(&scene, stage, args, |root, step| {
+        if root.exists() && root.read_dir_utf8().unwrap().next().is_some() {
+            verb("revert", &root, &[]).expect(0);
+            assert!(!root.exists(), "{step}");
+        }
+    });
+    assert!(reached.iter().any(|step| step == "external.discard.begin:1"), "{reached:?}");
+    scene.parent.picture().assert_same(&before, "the parent is as before");
+}
+
+/// Every step of these verbs is one at which a test above kills them.
+#[test]
+fn every_step_is_reached() {
+    let scene = Scene::new();
+    let log = scene.at("steps.log");
+    let root = scene.at("ext");
+    let pipeline = scene.parent.path().join("pipeline.yaml");
+    let repo = scene.parent.repo();
+    let text = |path: &Utf8Path| path.to_owned().into_string();
+    let (root_text, repo_text) = (text(&root), text(&repo));
+    let mut reached = std::collections::BTreeSet::new();
+    let mut run = |args: &[&str]| reached.extend(steps(&log, args));
+    run(&[
+        "workspace",
+        "create",
+        RUN,
+        "--pipeline",
+        pipeline.as_str(),
+        "-i",
+        "toy/raw",
+        "--external",
+        &root_text,
+        "--repo",
+        &repo_text,
+    ]);
+    run(&["workspace", "build", &root_text]);
+    run(&["workspace", "transfer-inputs", &root_text]);
+    verb("run", &root, &[]).expect(0);
+    let (convert, revert) = (scene.copied(&root, "convert"), scene.copied(&root, "revert"));
+    run(&["workspace", "convert", convert.as_str()]);
+    run(&["workspace", "revert", revert.as_str()]);
+    run(&["workspace", "commit", &root_text]);
+    let args = ["workspace", "create", "x", "--pipeline", pipeline.as_str(), "-i", "toy/raw"];
+    scene.parent.pantler(&args).expect(0);
+    scene.parent.pantler(&["workspace", "build", "x"]).expect(0);
+    scene.parent.pantler(&["workspace", "run", "x"]).expect(0);
+    let export = scene.at("export");
+    run(&["workspace", "export", "x", "--to", export.as_str(), "--repo", &repo_text]);
+    for (step, test) in crate::crash::ELSEWHERE {
+        if test.ends_with(": external") {
+            assert!(reached.contains(&format!("{step}:1")), "{step} is not reached");
+        }
+    }
+}
