@@ -681,7 +681,7 @@ fn places_that_are_taken_are_refused() {
     assert_eq!(std::fs::read_to_string(root.join("pipeline")).unwrap(), "mine");
     std::fs::remove_file(root.join("pipeline")).unwrap();
     says(&scene.create(&scene.parent.repo().join("x"), &[]), 1, "lies in the repository");
-    says(&scene.create(&Utf8Path::new("/proc/ext").to_owned(), &[]), 1, "cannot access /proc/ext");
+    says(&scene.create(Utf8Path::new("/proc/ext"), &[]), 1, "cannot access /proc/ext");
     scene.create(&root, &[]).expect(0);
     says(&scene.create(&root, &[]), 1, "is an external workspace already");
     says(&verb("status", &scene.at("none"), &[]), 1, "is no external workspace");
@@ -1174,4 +1174,36 @@ fn every_step_is_reached() {
             assert!(reached.contains(&format!("{step}:1")), "{step} is not reached");
         }
     }
+}
+
+#[test]
+fn inputs_of_a_transfer_that_did_not_end_do_not_get_into_a_repository() {
+    let scene = Scene::new();
+    let root = scene.built("ext");
+    killed("datastore.rename:2", &["workspace", "transfer-inputs", root.as_str()]);
+    assert!(root.join("inputs").exists());
+    verb("run", &root, &[]).expect(0);
+    verb("convert", &root, &[]).expect(0);
+    check(&root);
+    let stored = query(&root, &["--collections", "toy/raw"]);
+    assert!(stored.iter().all(|row| row["stored"] == false), "{stored:?}");
+}
+
+#[test]
+fn what_says_nothing_about_a_workspace_in_a_repository_is_refused() {
+    let scene = Scene::new();
+    let refused = [
+        ["commit", "x", "--transfer", "move"].as_slice(),
+        &["commit", "x", "--force-repository"],
+        &["commit", "x", "--parent", "y"],
+        &["run", "x", "--parent", "y"],
+        &["build", "x", "--parent", "y"],
+    ];
+    for args in refused {
+        let ran = scene.parent.pantler(&[&["workspace"], args].concat());
+        assert_eq!(ran.code(), Some(2), "{}", ran.stderr);
+        assert!(ran.stderr.contains("is for external workspaces"), "{}", ran.stderr);
+    }
+    let mode = verb("commit", &scene.complete("ext"), &["--transfer", "symlink"]);
+    assert!(mode.stderr.contains("cannot be committed by symlink"), "{}", mode.stderr);
 }

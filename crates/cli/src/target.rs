@@ -30,6 +30,23 @@ pub(crate) struct ParentArgs {
     parent: Option<Utf8PathBuf>,
 }
 
+impl ParentArgs {
+    /// Refuses a parent for a workspace that has none.
+    pub(crate) fn expect_none(&self) -> Result<(), CommandError> {
+        match self.parent {
+            None => Ok(()),
+            Some(_) => Err(only_external("--parent")),
+        }
+    }
+}
+
+/// An argument that says nothing about a workspace inside of a repository.
+pub(crate) fn only_external(argument: &str) -> CommandError {
+    CommandError::usage(format!(
+        "{argument} is for external workspaces, which are named by their folder"
+    ))
+}
+
 impl FromStr for WorkspaceTarget {
     type Err = NameError;
 
@@ -84,7 +101,12 @@ impl WorkspaceTarget {
     ) -> Result<WorkspaceClient, CommandError> {
         match self.folder(context) {
             Some(root) => Ok(self.external(context, &root, parent)?.into_client()),
-            None => find_workspace(context, &self.name()?),
+            None => {
+                if let Some(parent) = parent {
+                    parent.expect_none()?;
+                }
+                find_workspace(context, &self.name()?)
+            }
         }
     }
 

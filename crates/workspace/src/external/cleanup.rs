@@ -86,7 +86,8 @@ pub(super) fn of_committed(root: &Utf8Path) -> Result<(), WorkspaceError> {
     Ok(())
 }
 
-fn remove_inputs(
+/// Transferred inputs, also of a transfer that did not end.
+pub(super) fn remove_inputs(
     root: &Utf8Path,
     own: &Datastore,
     description: &Description,

@@ -63,7 +63,12 @@ impl ExternalWorkspace {
             Some(file) => file.inputs.into_iter().map(|input| (input.id, input)).collect(),
             None => HashMap::new(),
         };
-        self.take_inputs()?;
+        if transferred.is_empty() {
+            // What a transfer that did not end has left.
+            cleanup::remove_inputs(&self.root, self.client.datastore(), description)?;
+        } else {
+            self.take_inputs()?;
+        }
         let Sealed { graph, outputs, .. } = sealed;
         let (mut datasets, mut files): (Vec<_>, Vec<_>) = outputs.iter().cloned().unzip();
         let made = datasets.len();

@@ -26,7 +26,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         let parent = open_parent(context, &workspace, true)?;
         workspace.build(&parent).map_err(|error| name.error(context, error))?
     } else {
-        let client = name.client(context)?;
+        let client = name.client_with(context, Some(&args.parent))?;
         build(&context.open()?, &client)?
     };
     let output = context.output();

@@ -36,5 +36,6 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     if let Some(root) = target.folder(context) {
         return super::external::commit(context, target, &root, *partial, external, *closing);
     }
+    external.expect_none()?;
     close_workspace(context, &target.name()?, Closing::Commit, closing.options(*partial))
 }

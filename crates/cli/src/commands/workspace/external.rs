@@ -12,10 +12,10 @@ use pantler_workspace::{
 use crate::{
     close::ClosingArgs,
     context::Context,
-    error::{CommandResult, Next, Status, quoted},
+    error::{CommandError, CommandResult, Next, Status, quoted},
     storing::watched,
     table::{bytes, count},
-    target::{ParentArgs, WorkspaceTarget, open_parent},
+    target::{ParentArgs, WorkspaceTarget, only_external, open_parent},
 };
 
 /// How an external workspace is committed.
@@ -31,6 +31,18 @@ pub(super) struct CommitArgs {
     /// Commit an external workspace to a repository that is not its parent
     #[arg(long)]
     force_repository: bool,
+}
+
+impl CommitArgs {
+    /// Refuses what says nothing about a workspace inside of a repository.
+    pub(super) fn expect_none(&self) -> Result<(), CommandError> {
+        self.parent.expect_none()?;
+        match (self.transfer, self.force_repository) {
+            (None, false) => Ok(()),
+            (Some(_), _) => Err(only_external("--transfer")),
+            (None, true) => Err(only_external("--force-repository")),
+        }
+    }
 }
 
 /// Makes one.

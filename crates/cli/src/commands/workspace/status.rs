@@ -38,7 +38,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let output = context.output();
     if args.json {
         let root = client.root().as_str();
-        output.json(&json::status(name.as_str(), root, status.as_ref(), &failures, &accepted))?;
+        output.json(&json::status(
+            client.transaction().run.as_str(),
+            root,
+            status.as_ref(),
+            &failures,
+            &accepted,
+        ))?;
         return Ok(Status::Done);
     }
     let next =
