@@ -1207,3 +1207,141 @@ fn what_says_nothing_about_a_workspace_in_a_repository_is_refused() {
     let mode = verb("commit", &scene.complete("ext"), &["--transfer", "symlink"]);
     assert!(mode.stderr.contains("cannot be committed by symlink"), "{}", mode.stderr);
 }
+
+#[test]
+fn a_full_disk_stops_copies_that_can_be_done_again() {
+    let scene = Scene::in_memory();
+    let built = scene.built("built");
+    let stage = |name: &str| scene.copied(&built, name);
+    let args = |root: &Utf8PathBuf| owned(&["workspace", "transfer-inputs", root.as_str()]);
+    let failures = with_a_full_disk(stage, args, |root, _, n| {
+        assert!(!root.join("inputs.json").exists() || n > 10, "{n}");
+        verb("transfer-inputs", &root, &[]).expect(0);
+        verb("run", &root, &[]).expect(0);
+        verb("convert", &root, &[]).expect(0);
+        check(&root);
+    });
+    assert!(failures > 5, "{failures}");
+
+    let pipeline = scene.parent.path().join("pipeline.yaml");
+    let create = ["workspace", "create", RUN, "--pipeline", pipeline.as_str(), "-i", "toy/raw"];
+    scene.parent.pantler(&create).expect(0);
+    scene.parent.pantler(&["workspace", "build", RUN]).expect(0);
+    scene.parent.pantler(&["workspace", "run", RUN]).expect(0);
+    let repo = scene.parent.repo();
+    let args = |to: &Utf8PathBuf| {
+        owned(&[
+            "workspace",
+            "export",
+            RUN,
+            "--to",
+            to.as_str(),
+            "--with-inputs",
+            "--repo",
+            repo.as_str(),
+        ])
+    };
+    let stage = |name: &str| scene.at(&format!("export-{name}"));
+    let failures = with_a_full_disk(stage, args, |to, _, n| {
+        if !to.join("pantler.yaml").exists() {
+            let args = args(&to);
+            program().run(&args.iter().map(String::as_str).collect::<Vec<_>>()).expect(0);
+        }
+        assert_eq!(contents(&to, RUN).len(), OUTPUTS, "{n}");
+        check(&to);
+    });
+    assert!(failures > 10, "{failures}");
+}
+
+#[test]
+fn files_that_are_damaged_are_named_and_nothing_is_lost() {
+    let scene = Scene::new();
+    let complete = scene.complete("complete");
+    for (n, name) in [
+        "external.json",
+        "rows.json",
+        "inputs.json",
+        "transaction.json",
+        "graph-1.qg",
+        "journal/1.jsonl",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let root = scene.copied(&complete, &format!("damaged-{n}"));
+        let file = root.join(name);
+        let whole = std::fs::read(&file).unwrap();
+        // A flipped byte near the beginning, where every format has something to say.
+        let mut flipped = whole.clone();
+        flipped[whole.len().min(1500) / 3] ^= 0x41;
+        let newer = String::from_utf8_lossy(&whole).replacen("\"version\": 1", "\"version\": 9", 1);
+        let mut damages = vec![whole[..whole.len() / 2].to_vec(), Vec::new()];
+        if name == "journal/1.jsonl" {
+            damages = vec![flipped];
+        } else if name.ends_with(".json") {
+            damages.push(newer.into_bytes());
+        } else {
+            damages.push(flipped);
+        }
+        for damage in damages {
+            std::fs::write(&file, &damage).unwrap();
+            for closing in ["convert", "commit"] {
+                let ran = verb(closing, &root, &[]);
+                let code = ran.code().unwrap();
+                assert!([1, 4].contains(&code), "{name}: {code} {}", ran.stderr);
+                assert!(ran.stderr.contains(name), "{name}: {}", ran.stderr);
+            }
+            assert!(!root.join("pantler.yaml").exists(), "{name}");
+        }
+        std::fs::write(&file, whole).unwrap();
+        verb("convert", &root, &[]).expect(0);
+        check(&root);
+    }
+    assert_eq!(contents(&scene.parent.repo(), "toy/raw").len(), 3);
+    assert!(open_names(&scene.parent, "transaction").is_empty());
+}
+
+#[test]
+fn a_folder_beside_the_pipeline_is_not_copied_into_itself() {
+    let scene = Scene::new();
+    let root = scene.parent.path().join("ext");
+    let there = scene.parent.path().join("sub/../ext");
+    std::fs::create_dir(scene.parent.path().join("sub")).unwrap();
+    scene.create(&there, &[]).expect(0);
+    assert!(!root.join("pipeline/ext").exists());
+    assert!(!root.join("pipeline/repo").exists());
+    assert!(root.join("pipeline/data/a.txt").exists());
+    let second = scene.parent.path().join("ext2");
+    scene.create(&second, &[]).expect(0);
+    assert!(!second.join("pipeline/ext").exists());
+}
+
+#[test]
+fn two_creations_in_one_place_make_one() {
+    let scene = Scene::new();
+    let pipeline = scene.parent.path().join("pipeline.yaml");
+    let repo = scene.parent.repo();
+    for n in 0..8 {
+        let root = scene.at(&format!("both-{n}"));
+        let args = [
+            "workspace",
+            "create",
+            RUN,
+            "--pipeline",
+            pipeline.as_str(),
+            "-i",
+            "toy/raw",
+            "--external",
+            root.as_str(),
+            "--repo",
+            repo.as_str(),
+        ];
+        let children = [0, 1].map(|_| program().start(&args));
+        let codes = children.map(|child| child.wait_with_output().unwrap().status.code());
+        assert_eq!(codes.iter().filter(|code| **code == Some(0)).count(), 1, "{codes:?}");
+        verb("build", &root, &[]).expect(0);
+        verb("run", &root, &[]).expect(0);
+        verb("revert", &root, &[]).expect(0);
+        assert!(!root.exists());
+    }
+}

@@ -47,17 +47,24 @@ pub fn create(
     let (transaction, mut description) = describe(butler, request, pipeline.digest())?;
     let source = absolute(&request.workspace.pipeline)?;
     let made = !root.exists();
+    pantler_seam::around("external.folder.make", || std::fs::create_dir_all(root))
+        .map_err(ExternalError::io(root))?;
+    // Two creations in one place: the second finds the lock taken.
+    let lock = RunnerLock::acquire(root, &pantler_direct::this_process(), false)?;
+    expect_free(root)?;
     let filled = fill(butler, opening, request, &source, &transaction, &mut description);
     if let Err(error) = filled {
         // What was made here; who failed to make it may also fail to take it away.
-        drop(clear(root));
-        drop(std::fs::remove_file(pantler_exec::layout::lock_file(root)));
+        if clear(root).is_ok() {
+            drop(std::fs::remove_file(pantler_exec::layout::lock_file(root)));
+        }
         if made {
             drop(std::fs::remove_dir(root));
         }
         return Err(error);
     }
     drop(std::fs::remove_file(creating_file(root)));
+    drop(lock);
     ExternalWorkspace::open(root, None)
 }
 
@@ -99,13 +106,17 @@ fn expect_free(root: &Utf8Path) -> Result<(), ExternalError> {
 fn clear(root: &Utf8Path) -> Result<(), WorkspaceError> {
     pantler_datastore::fs::remove_tree(&pipeline_dir(root))?;
     pantler_datastore::fs::remove_tree(&root.join(DatastoreConfig::default().root))?;
-    let entries = root.read_dir_utf8().map_err(ExternalError::io(root))?;
-    for entry in entries {
-        let entry = entry.map_err(ExternalError::io(root))?;
-        let name = entry.file_name();
+    let mut left = Vec::new();
+    for entry in root.read_dir_utf8().map_err(ExternalError::io(root))? {
+        let name = entry.map_err(ExternalError::io(root))?.file_name().to_owned();
         if ["creating", "transaction.json", "external.json"].iter().any(|n| name.starts_with(n)) {
-            std::fs::remove_file(entry.path()).map_err(ExternalError::io(entry.path()))?;
+            left.push(name);
         }
+    }
+    // The mark last: while anything else is left, it says whose that is.
+    left.sort_by_key(|name| name == "creating");
+    for name in left {
+        std::fs::remove_file(root.join(&name)).map_err(ExternalError::io(root.join(&name)))?;
     }
     Ok(())
 }
@@ -193,15 +204,12 @@ fn fill(
     description: &mut Description,
 ) -> Result<(), WorkspaceError> {
     let root = &request.root;
-    pantler_seam::around("external.folder.make", || std::fs::create_dir_all(root))
-        .map_err(ExternalError::io(root))?;
-    // Two creations in one place: the second finds the lock taken.
-    let lock = RunnerLock::acquire(root, &pantler_direct::this_process(), false)?;
-    expect_free(root)?;
     clear(root)?;
     pantler_datastore::fs::write_new(&creating_file(root), b"")?;
     pantler_seam::step("external.create.begun");
-    description.pipeline = pipeline_files::choose(pipeline, &request.include, root)?;
+    // Which may lie in the pipeline's folder.
+    let own = absolute(root)?;
+    description.pipeline = pipeline_files::choose(pipeline, &request.include, &own)?;
     let folder = pipeline.parent().unwrap_or(pipeline);
     pipeline_files::copy(folder, &description.pipeline, &pipeline_dir(root))?;
     let datastore = DatastoreConfig {
@@ -234,6 +242,5 @@ fn fill(
         pantler_datastore::fs::sync_dir(parent)?;
     }
     pantler_seam::step("external.create.done");
-    drop(lock);
     Ok(())
 }

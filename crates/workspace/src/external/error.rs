@@ -17,7 +17,7 @@ pub enum ExternalError {
     IsCommitted(Utf8PathBuf),
     /// The place is taken.
     #[error(
-        "{path} is not empty (it holds {entry:?}): an external workspace needs a folder of its own"
+        "{path} is not empty (it holds {entry:?}), and what is made there needs a folder of its own"
     )]
     NotEmpty {
         /// The folder.

@@ -60,11 +60,11 @@ pub fn export(
     pantler_datastore::fs::write_new(&creating_file(to), b"")?;
     pantler_seam::step("export.begun");
     let exported = fill(butler, client, to, with_inputs);
-    if exported.is_err() && !standalone::is_repository(to) {
-        drop(clear(to));
+    // If not all can be taken away again, the mark stays, and the same call begins again.
+    if standalone::is_repository(to) || clear(to).is_ok() {
+        drop(std::fs::remove_file(creating_file(to)));
+        drop(std::fs::remove_file(pantler_exec::layout::lock_file(to)));
     }
-    drop(std::fs::remove_file(creating_file(to)));
-    drop(std::fs::remove_file(pantler_exec::layout::lock_file(to)));
     drop(lock);
     if exported.is_err() && made {
         drop(std::fs::remove_dir(to));
@@ -102,12 +102,17 @@ fn clear(to: &Utf8Path) -> Result<(), WorkspaceError> {
     for folder in ["artifacts", "workspaces"] {
         pantler_datastore::fs::remove_tree(&to.join(folder))?;
     }
+    let mut left = Vec::new();
     for entry in to.read_dir_utf8().map_err(ExternalError::io(to))? {
-        let entry = entry.map_err(ExternalError::io(to))?;
-        let name = entry.file_name();
+        let name = entry.map_err(ExternalError::io(to))?.file_name().to_owned();
         if ["registry.sqlite3", "pantler.yaml.", "creating"].iter().any(|n| name.starts_with(n)) {
-            std::fs::remove_file(entry.path()).map_err(ExternalError::io(entry.path()))?;
+            left.push(name);
         }
+    }
+    // The mark last: while anything else is left, it says whose that is.
+    left.sort_by_key(|name| name == "creating");
+    for name in left {
+        std::fs::remove_file(to.join(&name)).map_err(ExternalError::io(to.join(&name)))?;
     }
     Ok(())
 }
