@@ -716,6 +716,7 @@ fn a_converted_or_running_workspace_is_left_alone() {
     for name in ["run", "status", "commit", "revert"] {
         let ran = verb(name, &root, &[]);
         assert_eq!(ran.code(), Some(1), "{name}: {}", ran.stderr);
+        assert!(ran.stderr.contains("is a repository, not a workspace"), "{name}: {}", ran.stderr);
     }
     check(&root);
 }
@@ -908,8 +909,9 @@ fn a_full_disk_stops_a_conversion_that_can_be_done_again() {
     let complete = scene.complete("complete");
     let stage = |name: &str| scene.copied(&complete, name);
     let args = |root: &Utf8PathBuf| owned(&["workspace", "convert", root.as_str()]);
-    let failures = with_a_full_disk(stage, args, |root, _, n| {
+    let failures = with_a_full_disk(stage, args, |root, ran, n| {
         if root.join("pantler.yaml").exists() {
+            assert!(ran.stderr.contains("it is a repository"), "{n}: {}", ran.stderr);
             check(&root);
         } else {
             let status = verb("status", &root, &["--json"]).expect(0).json();
@@ -936,7 +938,9 @@ fn a_full_disk_stops_a_commit_that_can_be_done_again() {
     };
     let failures = with_a_full_disk(stage, args, |(root, repo), ran, n| {
         check(&repo);
-        verb("status", &root, &[]);
+        let closed = root.join("external.done.json").exists();
+        let says = ran.stderr.contains("what it made is where it was to go");
+        assert_eq!(closed, says, "{n}: {}", ran.stderr);
         let again = verb("commit", &root, &["--parent", repo.as_str()]);
         assert!(again.code() == Some(0), "{n}: {}\nthen: {}", ran.stderr, again.stderr);
         assert_eq!(contents(&repo, "toy").len(), OUTPUTS + 3, "{n}");

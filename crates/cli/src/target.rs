@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_core::{CollectionName, NameError};
-use pantler_direct::DirectButler;
+use pantler_direct::{DirectButler, standalone::is_repository};
 use pantler_registry::OpenOptions;
 use pantler_workspace::{
     WorkspaceClient, WorkspaceError,
@@ -99,15 +99,13 @@ impl WorkspaceTarget {
         context: &Context,
         parent: Option<&ParentArgs>,
     ) -> Result<WorkspaceClient, CommandError> {
-        match self.folder(context) {
-            Some(root) => Ok(self.external(context, &root, parent)?.into_client()),
-            None => {
-                if let Some(parent) = parent {
-                    parent.expect_none()?;
-                }
-                find_workspace(context, &self.name()?)
-            }
+        if let Some(root) = self.folder(context) {
+            return Ok(self.external(context, &root, parent)?.into_client());
         }
+        if let Some(parent) = parent {
+            parent.expect_none()?;
+        }
+        find_workspace(context, &self.name()?)
     }
 
     /// Opens the external workspace in a folder.
@@ -124,13 +122,21 @@ impl WorkspaceTarget {
 
     /// What an error means for this workspace.
     pub(crate) fn error(&self, context: &Context, error: WorkspaceError) -> CommandError {
-        if self.folder(context).is_none() {
-            return error.into();
-        }
+        let Some(root) = self.folder(context) else { return error.into() };
         let next = |verb: &str| Next::command(format_args!("workspace {verb} {self}"));
         let open = |error: WorkspaceError, state: &str, next: Next| {
             CommandError::new(Status::LeftOpen, error).state(state).next(next)
         };
+        let is_refusal = matches!(&error, WorkspaceError::External(external)
+            if matches!(**external, ExternalError::IsRepository(_) | ExternalError::IsCommitted(_)));
+        if !is_refusal && ExternalWorkspace::is_closed(&root) {
+            let state = "what it made is where it was to go; some of its files are left";
+            return open(error, state, next("commit"));
+        }
+        if !is_refusal && is_repository(&root) {
+            let state = "it is a repository; some files that only a workspace needs are left";
+            return open(error, state, next("convert"));
+        }
         match &error {
             WorkspaceError::NotBuilt(_) => CommandError::from(error).next(next("build")),
             WorkspaceError::Closing(_) => open(

@@ -53,7 +53,7 @@ impl ExternalWorkspace {
     /// # Errors
     /// [`WorkspaceError`] if something cannot be removed.
     pub fn finish_commit(root: &Utf8Path) -> Result<bool, WorkspaceError> {
-        if description_file(root).exists() || !done_file(root).exists() {
+        if !Self::is_closed(root) {
             return Ok(false);
         }
         let lock = RunnerLock::acquire(root, &pantler_direct::this_process(), false)?;

@@ -10,7 +10,7 @@ pub enum ExternalError {
     #[error("{0} is no external workspace: it has no external.json")]
     NoWorkspace(Utf8PathBuf),
     /// The folder is a repository now.
-    #[error("{0} was converted: it is a repository")]
+    #[error("{0} is a repository, not a workspace")]
     IsRepository(Utf8PathBuf),
     /// What it made is in its parent, or was not wanted.
     #[error("{0} was committed or reverted, and some of its files are left")]

@@ -34,6 +34,12 @@ impl ExternalWorkspace {
         description_file(root).exists() || done_file(root).exists()
     }
 
+    /// Whether the folder `root` was one, and is one no more: what it made stands in its
+    /// parent, or was not wanted, and what is left of it is to be removed.
+    pub fn is_closed(root: &Utf8Path) -> bool {
+        !description_file(root).exists() && done_file(root).exists()
+    }
+
     /// Opens the workspace in the folder `root`, whose parent is at `parent`, if it is not
     /// where it was when the workspace was created. Neither is asked anything.
     ///
@@ -41,15 +47,14 @@ impl ExternalWorkspace {
     /// [`ExternalError`] if it is none, is one no more, or its files cannot be read.
     pub fn open(root: &Utf8Path, parent: Option<&Utf8Path>) -> Result<Self, WorkspaceError> {
         let file = description_file(root);
-        if !file.exists() {
-            return Err(if done_file(root).exists() {
-                ExternalError::IsCommitted(root.to_owned()).into()
-            } else {
-                ExternalError::NoWorkspace(root.to_owned()).into()
-            });
-        }
         if standalone::is_repository(root) {
             return Err(ExternalError::IsRepository(root.to_owned()).into());
+        }
+        if Self::is_closed(root) {
+            return Err(ExternalError::IsCommitted(root.to_owned()).into());
+        }
+        if !file.exists() {
+            return Err(ExternalError::NoWorkspace(root.to_owned()).into());
         }
         let root = root.canonicalize_utf8().map_err(ExternalError::io(root))?;
         let description = Description::read(&description_file(&root))?;
