@@ -16,6 +16,7 @@ mod curate;
 mod damage;
 mod disk_full;
 mod doors;
+mod external;
 mod fault_steps;
 mod graph_verbs;
 mod in_sync;

@@ -185,6 +185,48 @@ fn an_open_ingest_can_be_ended() {
 }
 
 #[test]
+fn an_external_workspace_is_converted_or_goes_on_into_its_parent() {
+    let from = specimen("external-v1");
+    let open = repository(&from.join("repo"));
+    let (root, copy) = (open.path().join("root"), open.path().join("copy"));
+    for to in [&root, &copy] {
+        copy_tree(&from.join("root"), to, &|_| true);
+    }
+    let verb = |verb: &str, root: &Utf8Path, args: &[&str]| {
+        program().run(&[&["workspace", verb, root.as_str()], args].concat())
+    };
+    let status = verb("status", &root, &["--json"]).expect(0).json();
+    assert_eq!((&status["built"], &status["complete"]), (&true.into(), &true.into()));
+    verb("convert", &copy, &[]).expect(0);
+    let query = |project: &Project, repo: Option<&Utf8Path>| {
+        let args = ["query", "datasets", "--collections", "outside", "--json"];
+        match repo {
+            Some(repo) => program().run(&[&args[..], &["--repo", repo.as_str()]].concat()),
+            None => project.pantler(&args),
+        }
+    };
+    program().run(&["check", "--checksum", "--repo", copy.as_str()]).expect(0);
+    let ids = |ran: Ran| {
+        let rows = ran.expect(0).json();
+        let ids = rows.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned());
+        ids.collect::<BTreeSet<String>>()
+    };
+    let converted = ids(query(&open, Some(&copy)));
+    // The transfer is held by a process of another host, as far as can be known here.
+    let repo = open.repo();
+    let held = verb("commit", &root, &["--parent", repo.as_str()]);
+    assert_says(&held, 4, &["on specimen", "--take-over"]);
+    let other = open.duplicate();
+    let name = open_names(&other, "transaction").remove(0);
+    other.pantler(&["transaction", "revert", &name, "--take-over"]).expect(0);
+    assert_eq!(query(&other, None).code(), Some(1), "no chain was made");
+    verb("commit", &root, &["--parent", repo.as_str(), "--take-over"]).expect(0);
+    assert!(!root.exists());
+    assert_eq!(ids(query(&open, None)), converted);
+    assert_eq!(converted.len(), 4 + 14);
+}
+
+#[test]
 fn an_open_transaction_of_each_kind_can_be_ended() {
     let open = repository(&specimen("open-kinds-v1"));
     open.check();

@@ -35,6 +35,7 @@ mod state;
 mod storing;
 mod summary;
 mod table;
+mod target;
 mod time;
 mod transitions;
 

@@ -1,6 +1,6 @@
 //! Accepting, poisoning and resetting quanta: what the three verbs share.
 
-use pantler_core::{CollectionName, QuantumId, TaskLabel};
+use pantler_core::{QuantumId, TaskLabel};
 use pantler_direct::SystemClock;
 use pantler_exec::transitions::{Change, Target, Transition};
 use pantler_graph::{Expression, QuantumGraph};
@@ -11,6 +11,7 @@ use crate::{
     context::Context,
     error::{CommandError, CommandResult, Next, Status},
     table::count,
+    target::WorkspaceTarget,
 };
 
 /// How many quanta are listed one by one.
@@ -19,9 +20,9 @@ const LISTED: usize = 20;
 /// Which workspace, and how to say what was done.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TransitionArgs {
-    /// The workspace
-    #[arg(value_name = "NAME")]
-    pub(crate) name: CollectionName,
+    /// The workspace; or the folder of an external one
+    #[arg(value_name = "NAME|DIR")]
+    pub(crate) name: WorkspaceTarget,
 
     /// Quanta
     #[arg(value_name = "UUID")]
@@ -53,16 +54,17 @@ pub(crate) fn run(
     client: &WorkspaceClient,
 ) -> CommandResult {
     let chosen = target(args, failed)?;
-    let graph = client.graph()?;
+    let graph = client.graph().map_err(|error| args.name.error(context, error))?;
     let target = match (&args.expr, chosen) {
         (Some(text), _) => Target::Among(client.select(&graph, &expression(text)?)?),
         (None, chosen) => chosen,
     };
     let done = if args.dry_run {
-        client.plan_transition(&graph, transition, &target)?
+        client.plan_transition(&graph, transition, &target)
     } else {
-        client.transition(&graph, transition, &target, &SystemClock)?
+        client.transition(&graph, transition, &target, &SystemClock)
     };
+    let done = done.map_err(|error| args.name.error(context, error))?;
     if args.json {
         context.output().json(&as_json(&graph, args, transition, &done))?;
     } else {
@@ -174,7 +176,7 @@ fn as_json(
         })
     };
     json!({
-        "name": args.name,
+        "name": args.name.as_str(),
         "transition": transition.name(),
         "dry_run": args.dry_run,
         "changed": done.plan.changes.iter().map(change).collect::<Vec<_>>(),

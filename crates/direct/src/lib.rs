@@ -9,6 +9,8 @@
 //! | `close.rs` | commits, reverts, abandons: claim, storage work, rows |
 //! | `store.rs` | content becomes datasets: put, ingest, restore |
 //! | `transfer.rs` | datasets of another repository come here |
+//! | `receive.rs` | what a workspace elsewhere made comes here |
+//! | `standalone.rs` | a folder with artifacts becomes a repository |
 //! | `remove.rs` | datasets and RUNs are removed |
 //! | `expand.rs` | what follows from data IDs |
 //! | `record_file.rs` | files of dimension records |
@@ -31,9 +33,11 @@ mod error;
 mod expand;
 mod index_file;
 mod open;
+mod receive;
 mod record_file;
 mod remove;
 pub mod repair;
+pub mod standalone;
 mod store;
 mod transaction_file;
 mod transfer;
@@ -50,6 +54,7 @@ pub use expand::ExpandedDataId;
 pub use index_file::{IndexFileError, IndexRow, read_index};
 pub use open::Begun;
 pub use pantler_butler::{CloseOptions, Closed};
+pub use receive::{Receive, ReceiveError, Received, ReceivedArtifact, Slice};
 pub use record_file::{RecordFileError, read_record_file, read_records_of};
 pub use remove::RemoveError;
 pub use store::{StoreError, record_from_key};

@@ -155,6 +155,14 @@ impl TransactionFile {
         }
     }
 
+    /// Writes the file into the root of a workspace that no database knows.
+    ///
+    /// # Errors
+    /// [`StorageError`] if it cannot be written.
+    pub fn create(&self, root: &Utf8Path) -> Result<(), StorageError> {
+        self.write(root)
+    }
+
     /// Removes the file from `root`. Missing is fine.
     pub(crate) fn remove(root: &Utf8Path) -> std::io::Result<()> {
         match std::fs::remove_file(root.join(FILE)) {

@@ -247,6 +247,19 @@ impl QuantumGraph {
         &self.metadata.output_run
     }
 
+    /// Says anew where overall inputs are, for those that `place` gives a new place; ids and
+    /// data IDs stay, and so does the file that the graph was read from.
+    pub fn relocate_inputs(
+        &mut self,
+        mut place: impl FnMut(DatasetId, &InputArtifact) -> Option<InputArtifact>,
+    ) {
+        for existing in &mut self.existing {
+            if let Some(artifact) = place(existing.id, &existing.artifact) {
+                existing.artifact = artifact;
+            }
+        }
+    }
+
     /// The number of quanta.
     pub fn len(&self) -> usize {
         self.ids.len()

@@ -47,6 +47,14 @@ pub enum MergeError {
 }
 
 impl QuantumGraph {
+    /// All quanta of `base` and of a part that was built after it.
+    ///
+    /// # Errors
+    /// [`MergeError`] if they do not belong together.
+    pub fn merge_two(base: Self, part: &Self) -> Result<Self, MergeError> {
+        Self::merged(&[&base, part])
+    }
+
     /// All quanta of graphs that were built one after the other, each with what it reads.
     /// A quantum that is in several is as in the first.
     ///
@@ -56,10 +64,13 @@ impl QuantumGraph {
         match parts.len() {
             0 => return Err(MergeError::Nothing),
             1 => return parts.pop().ok_or(MergeError::Nothing),
-            _ => {}
+            _ => Self::merged(&parts.iter().collect::<Vec<_>>()),
         }
-        check(&parts)?;
-        let (values, maps) = values(&parts);
+    }
+
+    fn merged(parts: &[&Self]) -> Result<Self, MergeError> {
+        check(parts)?;
+        let (values, maps) = values(parts);
         let runs: BTreeSet<&CollectionName> = parts.iter().flat_map(|part| &part.runs).collect();
         let runs: Vec<CollectionName> = runs.into_iter().cloned().collect();
         let pipeline = parts[0].pipeline();
@@ -170,8 +181,8 @@ impl QuantumGraph {
     }
 }
 
-fn check(parts: &[QuantumGraph]) -> Result<(), MergeError> {
-    let first = &parts[0];
+fn check(parts: &[&QuantumGraph]) -> Result<(), MergeError> {
+    let first = parts[0];
     let digest = |graph: &QuantumGraph| Pipeline::digest(graph.pipeline().pipeline());
     let wanted = digest(first);
     for (i, part) in parts.iter().enumerate().skip(1) {
@@ -192,7 +203,7 @@ fn check(parts: &[QuantumGraph]) -> Result<(), MergeError> {
 }
 
 /// The values of all, and the new code of each code of each part.
-fn values(parts: &[QuantumGraph]) -> (ValueTable, Vec<Vec<Vec<u32>>>) {
+fn values(parts: &[&QuantumGraph]) -> (ValueTable, Vec<Vec<Vec<u32>>>) {
     let dimensions = parts[0].values.columns.len();
     let mut values = ValueTable::default();
     let mut maps = vec![Vec::with_capacity(dimensions); parts.len()];

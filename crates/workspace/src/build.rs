@@ -68,6 +68,15 @@ impl BuildRequest {
 
     /// Whether parts that were built cover it: then nothing is looked up, and inputs that
     /// have come since make no difference.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::UnknownTask`].
+    pub(crate) fn is_covered(&self, parts: &[QuantumGraph]) -> Result<bool, WorkspaceError> {
+        let Some(first) = parts.first() else { return Ok(false) };
+        check_tasks(&self.tasks, first.pipeline())?;
+        Ok(self.is_covered_by(parts, first.pipeline()))
+    }
+
     fn is_covered_by(&self, parts: &[QuantumGraph], pipeline: &ResolvedPipeline) -> bool {
         let restriction = self.scope().and_then(|scope| scope.restriction);
         let covered = |label: &TaskLabel| {
@@ -105,12 +114,9 @@ pub fn build(
 ) -> Result<Built, WorkspaceError> {
     loop {
         let parts = client::read_parts(workspace.root())?;
-        if let Some(first) = parts.first() {
-            check_tasks(&request.tasks, first.pipeline())?;
-            if request.is_covered_by(&parts, first.pipeline()) {
-                let graph = client::merged(workspace.root(), parts)?;
-                return Ok(Built { graph, before: true, new: 0, pruned: Vec::new() });
-            }
+        if request.is_covered(&parts)? {
+            let graph = client::merged(workspace.root(), parts)?;
+            return Ok(Built { graph, before: true, new: 0, pruned: Vec::new() });
         }
         if let Some(built) = build_next(butler, workspace, request, parts)? {
             return Ok(built);
@@ -125,52 +131,96 @@ fn build_next(
     request: &BuildRequest,
     parts: Vec<QuantumGraph>,
 ) -> Result<Option<Built>, WorkspaceError> {
-    let transaction = workspace.transaction();
-    let root = workspace.root();
+    let (root, run) = (workspace.root(), &workspace.transaction().run);
     // As a runner: a closer that has begun lets nobody in, and one that begins now waits.
     let lock = RunnerLock::share(root, &this_process())?;
     if TransactionFile::read(root)?.is_none_or(|f| f.opening != workspace.file().opening) {
-        return Err(WorkspaceError::ClosedMeanwhile(transaction.run.clone()));
+        return Err(WorkspaceError::ClosedMeanwhile(run.clone()));
     }
     if layout::closing_marker(root).exists() {
-        return Err(WorkspaceError::Closing(transaction.run.clone()));
+        return Err(WorkspaceError::Closing(run.clone()));
     }
-    let number = u32::try_from(parts.len() + 1).unwrap_or(u32::MAX);
-    let base = if parts.is_empty() { None } else { Some(client::merged(root, parts)?) };
-    let pipeline = match &base {
-        // As it was when the workspace's graph was begun, whatever became of the file.
-        Some(base) => Arc::clone(base.pipeline()),
-        None => {
-            let pipeline = of_workspace(butler, workspace)?;
-            Arc::new(resolve(butler, &pipeline)?)
-        }
-    };
-    check_tasks(&request.tasks, &pipeline)?;
-    // What the transaction noted as read, also if a chain has grown since.
-    let source = Inputs::read(butler, &pipeline, &transaction.searched)?;
-    let metadata = metadata(workspace, request);
-    let scope = request.build_scope(base.as_ref());
-    let part = pantler_graph::build_part(&pipeline, &source, metadata, &scope)
-        .map_err(WorkspaceError::Build)?;
-    let pruned = part.pruned().to_vec();
-    let before = base.as_ref().map_or(0, QuantumGraph::len);
-    if part.is_empty() {
-        return match base {
-            None => Err(nothing_to_do(&part)),
-            Some(graph) => Ok(Some(Built { graph, before: true, new: 0, pruned })),
-        };
-    }
-    check_noted(&part, transaction)?;
-    if !write(&part, root, number)? {
-        return Ok(None);
-    }
+    let next = Next::find(butler, workspace, request, parts)?;
+    let built = next.written(|part, number, _| write(part, root, number))?;
     drop(lock);
-    let graph = match base {
-        None => part,
-        Some(base) => client::merged(root, vec![base, part])?,
-    };
-    let new = graph.len() - before;
-    Ok(Some(Built { graph, before: false, new, pruned }))
+    Ok(built)
+}
+
+/// What building would add.
+pub(crate) struct Next {
+    /// The number of the part.
+    number: u32,
+    /// How many quanta there were.
+    before: usize,
+    /// The part; `None` if there is nothing new.
+    part: Option<QuantumGraph>,
+    /// The whole graph with it; `None` if the part is the whole.
+    whole: Option<QuantumGraph>,
+    pruned: Vec<Pruned>,
+}
+
+impl Next {
+    /// Builds what comes after `parts` in memory.
+    pub(crate) fn find(
+        butler: &DirectButler,
+        workspace: &WorkspaceClient,
+        request: &BuildRequest,
+        parts: Vec<QuantumGraph>,
+    ) -> Result<Self, WorkspaceError> {
+        let transaction = workspace.transaction();
+        let root = workspace.root();
+        let number = u32::try_from(parts.len() + 1).unwrap_or(u32::MAX);
+        let base = if parts.is_empty() { None } else { Some(client::merged(root, parts)?) };
+        let pipeline = match &base {
+            // As it was when the workspace's graph was begun, whatever became of the file.
+            Some(base) => Arc::clone(base.pipeline()),
+            None => Arc::new(resolve(butler, &of_workspace(butler, workspace)?)?),
+        };
+        check_tasks(&request.tasks, &pipeline)?;
+        // What the transaction noted as read, also if a chain has grown since.
+        let source = Inputs::read(butler, &pipeline, &transaction.searched)?;
+        let metadata = metadata(workspace, request);
+        let scope = request.build_scope(base.as_ref());
+        let part = pantler_graph::build_part(&pipeline, &source, metadata, &scope)
+            .map_err(WorkspaceError::Build)?;
+        let pruned = part.pruned().to_vec();
+        let before = base.as_ref().map_or(0, QuantumGraph::len);
+        if part.is_empty() {
+            let whole = Some(base.ok_or_else(|| nothing_to_do(&part))?);
+            return Ok(Self { number, before, part: None, whole, pruned });
+        }
+        check_noted(&part, transaction)?;
+        // The part is merged as it will be read.
+        let whole =
+            match base {
+                None => None,
+                Some(base) => Some(QuantumGraph::merge_two(base, &part).map_err(|source| {
+                    WorkspaceError::GraphParts { root: root.to_owned(), source }
+                })?),
+            };
+        Ok(Self { number, before, part: Some(part), whole, pruned })
+    }
+
+    /// Has it written, with its number and the whole graph at hand; `None` if that says that
+    /// another process was faster.
+    pub(crate) fn written(
+        self,
+        write: impl FnOnce(&QuantumGraph, u32, &QuantumGraph) -> Result<bool, WorkspaceError>,
+    ) -> Result<Option<Built>, WorkspaceError> {
+        let Self { number, before, part, whole, pruned } = self;
+        let (graph, is_new) = match (part, whole) {
+            (None, None) => return Ok(None),
+            (None, Some(whole)) => (whole, false),
+            (Some(part), whole) => {
+                if !write(&part, number, whole.as_ref().unwrap_or(&part))? {
+                    return Ok(None);
+                }
+                (whole.unwrap_or(part), true)
+            }
+        };
+        let new = graph.len() - before;
+        Ok(Some(Built { graph, before: !is_new, new, pruned }))
+    }
 }
 
 /// Says why the workspace has a quantum of a task for a data ID, or would have one if the
@@ -276,7 +326,7 @@ fn nothing_to_do(graph: &QuantumGraph) -> WorkspaceError {
 
 /// Refuses inputs that were put into a TAGGED collection after the transaction had noted
 /// the RUNs that it reads: nothing would keep them from being removed meanwhile.
-fn check_noted(
+pub(crate) fn check_noted(
     graph: &QuantumGraph,
     transaction: &WorkspaceTransaction,
 ) -> Result<(), WorkspaceError> {
@@ -295,7 +345,11 @@ fn check_noted(
 }
 
 /// Writes a part of the graph; `false` if another process has taken its number.
-fn write(graph: &QuantumGraph, root: &Utf8Path, number: u32) -> Result<bool, WorkspaceError> {
+pub(crate) fn write(
+    graph: &QuantumGraph,
+    root: &Utf8Path,
+    number: u32,
+) -> Result<bool, WorkspaceError> {
     let path = layout::graph_file(root, number);
     let mut bytes = Cursor::new(Vec::new());
     pantler_graph::write(graph, &mut bytes)

@@ -14,7 +14,7 @@ use pantler_exec::{
 };
 use pantler_graph::QuantumGraph;
 
-use crate::{WorkspaceError, WorkspaceTransaction, layout};
+use crate::{WorkspaceError, WorkspaceTransaction, external::InputPlaces, layout};
 
 /// An open workspace, as its root describes it (DMTN-249 §3.3.3).
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub struct WorkspaceClient {
     transaction: WorkspaceTransaction,
     datastore: Datastore,
     pipeline: Utf8PathBuf,
+    /// Where the inputs of an external workspace are.
+    inputs: Option<InputPlaces>,
 }
 
 /// How to run.
@@ -95,7 +97,12 @@ impl WorkspaceClient {
         let pipeline = repository.join(&transaction.pipeline_file);
         // Without `..`, if it is still there: commands see its folder.
         let pipeline = pipeline.canonicalize_utf8().unwrap_or(pipeline);
-        Ok(Self { root, file, transaction, datastore, pipeline })
+        Ok(Self { root, file, transaction, datastore, pipeline, inputs: None })
+    }
+
+    /// Reads inputs from other places than the graph's file says.
+    pub(crate) fn with_inputs(self, inputs: InputPlaces) -> Self {
+        Self { inputs: Some(inputs), ..self }
     }
 
     /// Its root.
@@ -136,7 +143,14 @@ impl WorkspaceClient {
     /// [`WorkspaceError::GraphFile`] if the file is damaged.
     pub fn graph_if_built(&self) -> Result<Option<QuantumGraph>, WorkspaceError> {
         let parts = read_parts(&self.root)?;
-        if parts.is_empty() { Ok(None) } else { merged(&self.root, parts).map(Some) }
+        if parts.is_empty() {
+            return Ok(None);
+        }
+        let mut graph = merged(&self.root, parts)?;
+        if let Some(inputs) = &self.inputs {
+            inputs.relocate(&mut graph);
+        }
+        Ok(Some(graph))
     }
 
     /// Its graph.
@@ -225,6 +239,9 @@ impl WorkspaceClient {
     ) -> Result<RunSummary, WorkspaceError> {
         let process = this_process();
         pantler_seam::step("workspace.run.begin");
+        if let Some(inputs) = &self.inputs {
+            inputs.expect_reachable(graph)?;
+        }
         let lock = match RunnerLock::share(&self.root, &process) {
             Err(LockError::Locked { .. }) if layout::closing_marker(&self.root).exists() => {
                 return Err(WorkspaceError::Closing(self.transaction.run.clone()));

@@ -128,7 +128,7 @@ pub fn create(
 }
 
 /// Refuses what would keep the commit from storing provenance, before anything is run.
-fn check_provenance(
+pub(crate) fn check_provenance(
     butler: &DirectButler,
     pipeline: &ResolvedPipeline,
 ) -> Result<(), WorkspaceError> {
@@ -146,7 +146,7 @@ fn check_provenance(
 
 /// Refuses a chain that the closing transaction could not extend, before anything is
 /// run for it.
-fn check_chain(
+pub(crate) fn check_chain(
     reader: &Reader,
     chain: &CollectionName,
     inputs: &[CollectionName],

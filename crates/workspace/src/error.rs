@@ -12,7 +12,7 @@ use pantler_exec::{
 use pantler_graph::{BuildError, GraphFileError, MergeError, PipelineError};
 use pantler_registry::RegistryError;
 
-use crate::PipelineFileError;
+use crate::{PipelineFileError, external::ExternalError};
 
 /// An operation on a workspace failed.
 #[derive(Debug, thiserror::Error)]
@@ -146,6 +146,9 @@ pub enum WorkspaceError {
         /// Who runs it.
         holder: String,
     },
+    /// An external workspace.
+    #[error(transparent)]
+    External(Box<ExternalError>),
     /// Quanta could not be accepted, poisoned or reset.
     #[error(transparent)]
     Transition(#[from] TransitionError),
@@ -175,6 +178,12 @@ pub enum WorkspaceError {
     /// It could not be closed.
     #[error(transparent)]
     Close(#[from] CloseError),
+}
+
+impl From<ExternalError> for WorkspaceError {
+    fn from(error: ExternalError) -> Self {
+        Self::External(Box::new(error))
+    }
 }
 
 impl From<RegistryError> for WorkspaceError {

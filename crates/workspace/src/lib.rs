@@ -17,6 +17,7 @@
 //! | `butler.rs` | workspaces asked for through a repository's client |
 //! | `reader.rs` | an open workspace as a `LimitedButler` |
 //! | `kind/` | what committing, reverting and abandoning do |
+//! | `external/` | workspaces in folders of their own, standalone repositories |
 //! | `project/` | a folder with `project.yaml`: ingest, build, run, commit in one go |
 
 mod build;
@@ -25,6 +26,7 @@ mod client;
 mod close;
 mod create;
 mod error;
+pub mod external;
 pub mod kind;
 pub mod layout;
 mod list;

@@ -14,8 +14,8 @@ use pantler_butler::{
     transaction::{CommitContext, KindError},
 };
 use pantler_core::{
-    Checksum, CollectionName, DataId, DatasetId, DatasetRef, DatasetType, DatasetTypeName,
-    DimensionGroup, FileRecord, QuantumId, StorageClass, WriteId,
+    ArtifactKey, Checksum, CollectionName, DataId, DatasetId, DatasetRef, DatasetType,
+    DatasetTypeName, DimensionGroup, FileRecord, QuantumId, StorageClass, WriteId,
 };
 use pantler_datastore::{RunPrefix, key};
 use pantler_direct::DirectButler;
@@ -65,18 +65,14 @@ pub(crate) fn store(
         KindError::Unreadable("the provenance of the RUN was not written".to_owned(), error.into())
     };
     let path = layout::provenance_file(root);
-    let mut executed = Executed::new(root, graph, journal, stored)
-        .map_err(|error| unwritten(WriteError::Journal(error)))?;
     let failed = |source| unwritten(WriteError::Write { path: path.clone(), source });
-    pantler_seam::around("commit.provenance.write", || write(&path, &mut executed))
-        .map_err(failed)?;
+    prepare(&path, root, graph, journal, stored).map_err(unwritten)?;
 
     let facts = context.facts();
     let prefix =
         RunPrefix::parse(facts.run_prefix).map_err(|e| KindError::Invalid(e.to_string()))?;
     let write = WriteId::of_opening(facts.opening, facts.attempt);
-    let dataset_type = dataset_type();
-    let key = key::dataset_key(&prefix, &dataset_type.name, &DataId::empty(), &write, "zip");
+    let key = key_below(&prefix, &write);
     let file = File::open(&path).map_err(failed)?;
     let new = NewArtifact { key: key.clone(), content: Box::new(BufReader::new(file)) };
     let contents = context.artifacts().store(vec![new])?;
@@ -86,6 +82,34 @@ pub(crate) fn store(
     };
     // It has been stored under its key; what stays goes with the root.
     drop(std::fs::remove_file(&path));
+    Ok(row(graph, key, content.size, content.checksum))
+}
+
+/// Writes what happened in the workspace at `root` into the file `path`.
+pub(crate) fn prepare(
+    path: &Utf8Path,
+    root: &Utf8Path,
+    graph: &QuantumGraph,
+    journal: &JournalState,
+    stored: &[(DatasetIndex, FileRecord)],
+) -> Result<(), WriteError> {
+    let mut executed = Executed::new(root, graph, journal, stored)?;
+    pantler_seam::around("commit.provenance.write", || write(path, &mut executed))
+        .map_err(|source| WriteError::Write { path: path.to_owned(), source })
+}
+
+/// The key of the provenance of a RUN.
+pub(crate) fn key_below(prefix: &RunPrefix, write: &WriteId) -> ArtifactKey {
+    key::dataset_key(prefix, &dataset_type().name, &DataId::empty(), write, "zip")
+}
+
+/// The provenance of a graph's RUN as rows.
+pub(crate) fn row(
+    graph: &QuantumGraph,
+    key: ArtifactKey,
+    size: u64,
+    checksum: Checksum,
+) -> (DatasetRef, FileRecord) {
     let id = graph.seed().dataset(RUN_PROVENANCE, &DataId::empty());
     let record = FileRecord {
         dataset: id,
@@ -94,11 +118,11 @@ pub(crate) fn store(
         offset: None,
         formatter: StorageClass::Bytes.formatter().into(),
         storage_class: StorageClass::Bytes,
-        size: content.size,
-        checksum: content.checksum,
+        size,
+        checksum,
     };
     let (data_id, run) = (DataId::empty(), graph.output_run().clone());
-    Ok((DatasetRef { id, dataset_type, data_id, run }, record))
+    (DatasetRef { id, dataset_type: dataset_type(), data_id, run }, record)
 }
 
 fn write(path: &Utf8Path, executed: &mut Executed<'_>) -> io::Result<()> {

@@ -2,12 +2,13 @@
 //! and one JSON array for each artifact. A few artifacts stand in the object itself;
 //! many are the manifest, one a line, and the object holds its digest.
 //!
-//! Version 1 of `put`, `restore` and `transfer`, version 2 of `ingest`.
+//! Version 1 of `put`, `restore` and `transfer`, version 2 of `ingest`. A transfer that
+//! extends a chain has version 2, which differs in that alone.
 
 use pantler_core::{Checksum, CollectionName, DatasetId, Location, StorageClass};
 use serde::{Deserialize, Serialize};
 
-use super::{Item, ItemDataset, Role, Source, Storing, StoringRun, format_ingest_v1};
+use super::{Item, ItemDataset, Role, Source, Storing, StoringChain, StoringRun, format_ingest_v1};
 use crate::{artifacts::Content, transaction::DecodeError};
 
 /// Up to how many datasets stand in the object itself.
@@ -18,10 +19,16 @@ fn is_few(items: &[Item]) -> bool {
 }
 
 const INGEST: &str = "ingest";
+const TRANSFER: &str = "transfer";
 
 /// The version that a kind writes.
-fn version(kind: &str) -> u32 {
-    if kind == INGEST { 2 } else { 1 }
+fn version(kind: &str, has_chain: bool) -> u32 {
+    if kind == INGEST || has_chain { 2 } else { 1 }
+}
+
+/// The newest version of a kind.
+fn newest(kind: &str) -> u32 {
+    version(kind, kind == TRANSFER)
 }
 
 #[derive(Deserialize)]
@@ -38,6 +45,15 @@ struct Data<'a> {
     items: Option<Vec<ItemData<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     manifest: Option<Checksum>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    chain: Option<ChainData>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ChainData {
+    name: CollectionName,
+    first: CollectionName,
+    last: Vec<CollectionName>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -135,11 +151,16 @@ pub(super) fn data<R: Role>(storing: &Storing<R>, manifest: &[u8]) -> String {
         modified: run.modified,
     };
     let data = Data {
-        version: version(R::KIND),
+        version: version(R::KIND, storing.chain.is_some()),
         runs: storing.runs.iter().map(run).collect(),
         artifacts: storing.items.len(),
         items: few.then(|| storing.items.iter().map(ItemData::of).collect()),
         manifest: (!few).then(|| Checksum::of(manifest)),
+        chain: storing.chain.clone().map(|StoringChain { name, first, last }| ChainData {
+            name,
+            first,
+            last,
+        }),
     };
     serde_json::to_string(&data).expect("names and numbers serialize")
 }
@@ -172,12 +193,10 @@ pub(super) fn decode<R: Role>(data: &str, manifest: &[u8]) -> Result<Storing<R>,
     if R::KIND == INGEST && found.version == 1 {
         return format_ingest_v1::decode(data, manifest).map_err(damaged);
     }
-    if found.version != version(R::KIND) {
-        return Err(DecodeError::Version {
-            kind: R::KIND,
-            found: found.version,
-            supported: version(R::KIND),
-        });
+    let known = [version(R::KIND, false), newest(R::KIND)];
+    if !known.contains(&found.version) {
+        let supported = newest(R::KIND);
+        return Err(DecodeError::Version { kind: R::KIND, found: found.version, supported });
     }
     let data: Data<'_> = serde_json::from_str(data).map_err(|e| damaged(e.to_string()))?;
     let items = match (data.items, data.manifest) {
@@ -195,5 +214,10 @@ pub(super) fn decode<R: Role>(data: &str, manifest: &[u8]) -> Result<Storing<R>,
         made: run.made,
         modified: run.modified,
     });
-    Ok(Storing::new(runs.collect(), items, Vec::new()))
+    let chain =
+        data.chain.map(|ChainData { name, first, last }| StoringChain { name, first, last });
+    if version(R::KIND, chain.is_some()) != found.version {
+        return Err(damaged("a chain stands in version 2 alone".to_owned()));
+    }
+    Ok(Storing::new(runs.collect(), items, Vec::new()).with_chain(chain))
 }

@@ -106,10 +106,22 @@ pub struct StoringRun {
     pub modified: bool,
 }
 
+/// A chain that gets a RUN when the artifacts are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoringChain {
+    /// The chain, which is made if it is missing.
+    pub name: CollectionName,
+    /// The RUN that becomes its head.
+    pub first: CollectionName,
+    /// What it ends with.
+    pub last: Vec<CollectionName>,
+}
+
 /// Stores artifacts.
 #[derive(Debug)]
 pub struct Storing<R> {
     runs: Vec<StoringRun>,
+    chain: Option<StoringChain>,
     items: Vec<Item>,
     /// What the opening registers; empty after it, and in one that was decoded.
     datasets: Mutex<Vec<DatasetRef>>,
@@ -119,7 +131,18 @@ pub struct Storing<R> {
 impl<R: Role> Storing<R> {
     /// Stores `items` for datasets of `runs`, of which `datasets` are new.
     pub fn new(runs: Vec<StoringRun>, items: Vec<Item>, datasets: Vec<DatasetRef>) -> Self {
-        Self { runs, items, datasets: Mutex::new(datasets), role: PhantomData }
+        Self { runs, chain: None, items, datasets: Mutex::new(datasets), role: PhantomData }
+    }
+
+    /// Extends a chain in the database transaction that commits.
+    #[must_use]
+    pub fn with_chain(self, chain: Option<StoringChain>) -> Self {
+        Self { chain, ..self }
+    }
+
+    /// The chain that a commit extends.
+    pub fn chain(&self) -> Option<&StoringChain> {
+        self.chain.as_ref()
     }
 
     /// The RUNs.
@@ -192,7 +215,11 @@ impl<R: Role> ArtifactTransaction for Storing<R> {
     }
 
     fn commit(&self, context: &mut CommitContext<'_>) -> Result<(), KindError> {
-        close::commit(self, context)
+        close::commit(self, context)?;
+        if let Some(StoringChain { name, first, last }) = self.chain.clone() {
+            context.extend_chain(name, first, last);
+        }
+        Ok(())
     }
 
     fn revert(&self, context: &mut RevertContext<'_>) -> Result<(), KindError> {

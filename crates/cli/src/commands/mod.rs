@@ -19,6 +19,8 @@ mod transfer;
 mod vacuum;
 mod workspace;
 
+pub(crate) use workspace::find as find_workspace;
+
 use camino::Utf8PathBuf;
 use clap::{Parser, Subcommand};
 

@@ -1,5 +1,7 @@
 //! Sorts the errors of the libraries: exit status, state, way on.
 
+mod external;
+
 use pantler_butler::transaction::KindError;
 use pantler_core::{DataIdError, TransactionName};
 use pantler_datastore::{Corruption, DatastoreError, StorageError};
@@ -451,6 +453,7 @@ fn workspace(error: &WorkspaceError) -> Sorted {
         }
         WorkspaceError::TakeOver(source) => take_over(source),
         WorkspaceError::Transition(source) => transition(source),
+        WorkspaceError::External(source) => external::external(source),
         WorkspaceError::Run(source) => run(source),
         WorkspaceError::Datastore(source) => datastore(source),
         WorkspaceError::Butler(source) => butler(source),

@@ -30,16 +30,17 @@ use pantler_butler::{
         IdScheme, IngestRequest, NewDataset, NoProgress, PutItem, PutRequest, RestoreContent,
         RestoreItem, StoreOptions, StoreProgress, StoreReport,
     },
-    storing::{IngestRole, Item, PutRole, RestoreRole, Role, Source, Storing},
+    storing::{IngestRole, Item, PutRole, RestoreRole, Role, Source, Storing, StoringChain},
     transaction::{Open, TransactionKind as _},
 };
 use pantler_core::{
     ArtifactKey, CollectionName, DataId, DatasetId, DatasetRef, DatasetType, DatasetTypeName,
     DirectUri, FileRecord, Location, TransactionName, WriteId,
+    changes::Change,
     transaction::{Closing, TransactionRow},
 };
 use pantler_datastore::{SourceRemoval, SourceState};
-use pantler_registry::{DatasetQuery, RegistryError};
+use pantler_registry::{DatasetQuery, RegistryError, Writer};
 use rayon::prelude::*;
 
 pub(crate) use self::opening::own_name;
@@ -337,6 +338,45 @@ impl DirectButler {
             }
             error => error,
         })
+    }
+
+    /// Stores what is not there yet, if `before` says in the opening that it may be; the
+    /// commit extends `chain`.
+    pub(crate) fn store_after<R: Role, E>(
+        &self,
+        work: &Work<'_>,
+        planned: Vec<Planned<'_>>,
+        before: impl FnOnce(&Writer) -> Result<(), E>,
+        chain: Option<StoringChain>,
+    ) -> Result<StoreReport, E>
+    where
+        E: From<ButlerError> + From<RegistryError> + From<StoreError>,
+    {
+        self.finish_unstoring(work)?;
+        let sorted = standing::sort(self, planned, &BTreeSet::new(), work.options.keep_going)?;
+        let report = StoreReport {
+            skipped: sorted.skipped,
+            repaired: sorted.lost.len(),
+            ids: sorted.ids,
+            ..StoreReport::default()
+        };
+        if !sorted.lost.is_empty() {
+            self.unstore_lost(work, &sorted.lost)?;
+        }
+        let mut to_store = sorted.to_store;
+        if to_store.is_empty() {
+            self.registry().write(|writer| {
+                before(writer)?;
+                let now = self.environment().clock.now();
+                let extend = chain.map(|StoringChain { name: chain, first, last }| {
+                    Change::ExtendChain { chain, first, last }
+                });
+                Ok::<_, E>(writer.apply(&Vec::from_iter(extend), now)?)
+            })?;
+            return Ok(report);
+        }
+        let open = opening::open_after::<R, E>(self, work.name, &mut to_store, before, chain)?;
+        Ok(self.write_and_commit(work, open, to_store, report)?)
     }
 
     /// Finishes what a killed call left of taking lost artifacts away.

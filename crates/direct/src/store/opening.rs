@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use pantler_butler::{
-    storing::{Item, ItemDataset, Role, Source, Storing, StoringRun},
+    storing::{Item, ItemDataset, Role, Source, Storing, StoringChain, StoringRun},
     transaction::{Open, TransactionKind as _},
 };
 use pantler_core::{
@@ -35,6 +35,26 @@ pub(super) fn open<R: Role>(
     let own = own_name(R::KIND, opening);
     butler.begin_with(name.unwrap_or(&own), opening, None, |writer| {
         describe(butler, writer, opening, planned)
+    })
+}
+
+/// As [`open`], after `before` has looked at the database and changed what must be there;
+/// the commit then extends `chain`.
+pub(super) fn open_after<R: Role, E>(
+    butler: &DirectButler,
+    name: Option<&TransactionName>,
+    planned: &mut [Planned<'_>],
+    before: impl FnOnce(&Writer) -> Result<(), E>,
+    chain: Option<StoringChain>,
+) -> Result<Open<Storing<R>>, E>
+where
+    E: From<ButlerError> + From<RegistryError> + From<StoreError>,
+{
+    let opening = butler.environment().new_opening();
+    let own = own_name(R::KIND, opening);
+    butler.begin_with(name.unwrap_or(&own), opening, None, |writer| {
+        before(writer)?;
+        Ok(describe::<R>(butler, writer, opening, planned)?.with_chain(chain))
     })
 }
 

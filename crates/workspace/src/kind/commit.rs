@@ -98,16 +98,16 @@ fn commit_locked(
 
 /// What the journal says is to be kept.
 #[derive(Default)]
-struct Harvest {
-    succeeded: usize,
-    failed: usize,
+pub(crate) struct Harvest {
+    pub(crate) succeeded: usize,
+    pub(crate) failed: usize,
     /// Outputs of quanta that succeeded; the record's dataset id is set later.
-    outputs: Vec<(DatasetIndex, FileRecord)>,
+    pub(crate) outputs: Vec<(DatasetIndex, FileRecord)>,
     /// What each finished quantum said, by position of its task.
-    logs: BTreeMap<usize, Vec<(DatasetIndex, LogSlice)>>,
+    pub(crate) logs: BTreeMap<usize, Vec<(DatasetIndex, LogSlice)>>,
 }
 
-fn harvest(graph: &QuantumGraph, journal: &JournalState) -> Harvest {
+pub(crate) fn harvest(graph: &QuantumGraph, journal: &JournalState) -> Harvest {
     let mut harvest = Harvest::default();
     let current = current_successes(graph, journal);
     for (position, (task, quanta)) in graph.tasks().enumerate() {
@@ -153,7 +153,7 @@ fn log_of(finish: &Finish) -> Option<LogSlice> {
     finish.log.filter(|slice| slice.len > 0)
 }
 
-fn record(
+pub(crate) fn record(
     key: &ArtifactKey,
     storage_class: StorageClass,
     offset: Option<u64>,
@@ -172,7 +172,7 @@ fn record(
     }
 }
 
-fn unfinished(graph: &QuantumGraph, harvest: &Harvest) -> String {
+pub(crate) fn unfinished(graph: &QuantumGraph, harvest: &Harvest) -> String {
     let total = graph.len();
     let waiting = total - harvest.succeeded - harvest.failed;
     format!(

@@ -15,19 +15,19 @@ use crate::layout;
 
 /// Slices of the runners' log files.
 #[derive(Debug)]
-pub(super) struct LogPack {
+pub(crate) struct LogPack {
     root: Utf8PathBuf,
     slices: Vec<LogSlice>,
     checksums: Arc<Mutex<Vec<Checksum>>>,
 }
 
 impl LogPack {
-    pub(super) fn new(root: &Utf8Path, slices: Vec<LogSlice>) -> Self {
+    pub(crate) fn new(root: &Utf8Path, slices: Vec<LogSlice>) -> Self {
         Self { root: root.to_owned(), slices, checksums: Arc::default() }
     }
 
     /// Reads all slices in order, and notes the checksum of each as it ends.
-    pub(super) fn reader(&self) -> impl Read + Send + use<> {
+    pub(crate) fn reader(&self) -> impl Read + Send + use<> {
         SliceReader {
             root: self.root.clone(),
             slices: self.slices.clone().into_iter(),
@@ -38,7 +38,7 @@ impl LogPack {
     }
 
     /// The checksums of the slices that were read to their end.
-    pub(super) fn checksums(&self) -> Vec<Checksum> {
+    pub(crate) fn checksums(&self) -> Vec<Checksum> {
         self.checksums.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -20,9 +20,9 @@
 //! the RUN's prefix that no record names, and the RUN if it holds nothing. A commit
 //! that fails takes its marker away again, so that the workspace can be run on.
 
-mod commit;
+pub(crate) mod commit;
 mod format;
-mod log_pack;
+pub(crate) mod log_pack;
 
 use std::collections::BTreeSet;
 

@@ -8,7 +8,9 @@ use camino::Utf8Path;
 use pantler_butler::transaction::TransactionKind as _;
 use pantler_core::CollectionName;
 use pantler_graph::QuantumGraph;
-use pantler_workspace::{WorkspaceClient, WorkspaceError, WorkspaceTransaction};
+use pantler_workspace::{
+    WorkspaceClient, WorkspaceError, WorkspaceTransaction, external::ExternalWorkspace,
+};
 
 use crate::{
     close::transaction_name,
@@ -55,6 +57,10 @@ fn read(context: &Context, argument: &str) -> Result<QuantumGraph, CommandError>
             Ok(there) if !there.is_file() => Err(CommandError::failed(GraphError::NotAFile(path))),
             _ => read_file(&path),
         };
+    }
+    if ExternalWorkspace::is_at(&path) {
+        let workspace = ExternalWorkspace::open(&path, None)?;
+        return Ok(workspace.client().graph()?);
     }
     let name = CollectionName::new(argument).map_err(|source| {
         CommandError::usage(GraphError::NoName { file: argument.to_owned(), source })

@@ -1,9 +1,10 @@
-use pantler_core::{CollectionName, transaction::Closing};
+use pantler_core::transaction::Closing;
 
 use crate::{
     close::{ClosingArgs, DeadArgs, close_workspace},
     context::Context,
     error::CommandResult,
+    target::WorkspaceTarget,
 };
 
 /// End a workspace although it can be neither committed nor reverted
@@ -12,9 +13,9 @@ use crate::{
     after_help = "Again with the same outcome: succeeds and does nothing.\n\nExample:\n  pantler workspace abandon climate/20260102T030405.678Z"
 )]
 pub(crate) struct Args {
-    /// The workspace
-    #[arg(value_name = "NAME")]
-    name: CollectionName,
+    /// The workspace; or the folder of an external one
+    #[arg(value_name = "NAME|DIR")]
+    target: WorkspaceTarget,
 
     #[command(flatten)]
     closing: ClosingArgs,
@@ -24,6 +25,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
+    if let Some(root) = args.target.folder(context) {
+        return super::external::discard(context, &args.target, &root, Closing::Abandon);
+    }
     let options = args.closing.options(false);
-    close_workspace(context, &args.name, Closing::Abandon, options, &args.dead)
+    close_workspace(context, &args.target.name()?, Closing::Abandon, options, &args.dead)
 }

@@ -1,11 +1,14 @@
-use pantler_core::{CollectionName, Restriction, TaskLabel};
-use pantler_workspace::{BuildRequest, WorkspaceError, build, explain};
+use pantler_core::{Restriction, TaskLabel};
+use pantler_workspace::{
+    BuildRequest, WorkspaceClient, WorkspaceError, build, explain, external::ExternalWorkspace,
+};
 
 use crate::{
     arguments::{Assignment, texts},
     context::Context,
     error::{CommandResult, Next, Status},
     table::{Table, count},
+    target::{ParentArgs, WorkspaceTarget, open_parent},
 };
 
 /// Find out what there is to do: build the quantum graph of a workspace
@@ -14,9 +17,12 @@ use crate::{
     after_help = "Examples:\n  pantler workspace build climate/trial\n  pantler workspace build climate/trial --task daily --where \"city = 'oslo' AND month IN (1..6)\"\n  pantler workspace build climate/trial --explain daily city=oslo month=13"
 )]
 pub(crate) struct Args {
-    /// The workspace
-    #[arg(value_name = "NAME")]
-    name: CollectionName,
+    /// The workspace; or the folder of an external one
+    #[arg(value_name = "NAME|DIR")]
+    name: WorkspaceTarget,
+
+    #[command(flatten)]
+    parent: ParentArgs,
 
     /// Build the quanta of this task only; again for more tasks
     #[arg(long = "task", value_name = "LABEL")]
@@ -35,10 +41,30 @@ pub(crate) struct Args {
     values: Vec<Assignment>,
 }
 
+enum Target {
+    Internal(WorkspaceClient),
+    External(ExternalWorkspace),
+}
+
+impl Target {
+    fn client(&self) -> &WorkspaceClient {
+        match self {
+            Self::Internal(client) => client,
+            Self::External(workspace) => workspace.client(),
+        }
+    }
+}
+
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let name = &args.name;
-    let client = super::find(context, name)?;
-    let butler = context.open()?;
+    let (target, butler) = if let Some(root) = name.folder(context) {
+        let workspace = name.external(context, &root, Some(&args.parent))?;
+        let parent = open_parent(context, &workspace, true)?;
+        (Target::External(workspace), parent)
+    } else {
+        let client = name.client_with(context, Some(&args.parent))?;
+        (Target::Internal(client), context.open()?)
+    };
     let restriction = match &args.restriction {
         None => Restriction::default(),
         Some(text) => Restriction::parse(text, butler.universe()).map_err(WorkspaceError::from)?,
@@ -46,11 +72,17 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let request = BuildRequest { tasks: args.tasks.iter().cloned().collect(), restriction };
     let output = context.output();
     if let Some(task) = &args.explain {
-        let explained = explain(&butler, &client, &request, task, &texts(&args.values)?)?;
+        let client = target.client();
+        let explained = explain(&butler, client, &request, task, &texts(&args.values)?)?;
         output.say(&explained.to_string());
         return Ok(Status::Done);
     }
-    let built = build(&butler, &client, &request)?;
+    let built = match &target {
+        Target::Internal(client) => build(&butler, client, &request)?,
+        Target::External(workspace) => {
+            workspace.build(&butler, &request).map_err(|error| name.error(context, error))?
+        }
+    };
     let quanta = count(built.graph.len(), "quantum");
     output.say(&if built.before {
         format!("{name} has a graph already: {quanta}")

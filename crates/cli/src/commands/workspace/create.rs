@@ -1,3 +1,4 @@
+use camino::Utf8PathBuf;
 use pantler_core::CollectionName;
 use pantler_graph::Choices;
 use pantler_workspace::{WorkspaceRequest, create, split_selection};
@@ -12,7 +13,8 @@ use crate::{
 /// Open a workspace: a new RUN, to be filled by a pipeline
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  pantler workspace create climate/trial --pipeline pipeline.yaml -i climate/raw --chain climate"
+    after_help = "Examples:\n  pantler workspace create climate/trial --pipeline pipeline.yaml -i climate/raw --chain climate\n  \
+                  pantler workspace create climate/trial --pipeline pipeline.yaml -i climate/raw --external ../trial"
 )]
 pub(crate) struct Args {
     /// The name of the workspace and of the RUN that it makes
@@ -33,6 +35,15 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     choices: ChoiceArgs,
+
+    /// Make an external workspace: in this folder of its own, which is missing or empty
+    #[arg(long, value_name = "DIR")]
+    external: Option<Utf8PathBuf>,
+
+    /// With --external: a file or folder beside the pipeline that commands need; again for more
+    /// [default: all of the pipeline's folder, if that is little]
+    #[arg(long, value_name = "PATH", requires = "external")]
+    include: Vec<Utf8PathBuf>,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
@@ -48,6 +59,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         choices,
         project: None,
     };
+    if let Some(folder) = &args.external {
+        return super::external::make(context, &butler, &request, folder, &args.include);
+    }
     let client = create(&butler, butler.environment().new_opening(), &request)?;
     let name = &args.name;
     let next = Next::command(format_args!("workspace build {name}")).text(context.located());

@@ -2,7 +2,10 @@ mod abandon;
 mod accept;
 mod build;
 mod commit;
+mod convert;
 mod create;
+mod export;
+mod external;
 mod list;
 mod poison;
 mod reopen;
@@ -10,6 +13,7 @@ mod reset;
 mod revert;
 mod run;
 mod status;
+mod transfer_inputs;
 mod vacuum;
 
 use pantler_core::CollectionName;
@@ -37,6 +41,9 @@ pub(crate) enum Workspace {
     Reopen(reopen::Args),
     List(list::Args),
     Vacuum(vacuum::Args),
+    TransferInputs(transfer_inputs::Args),
+    Convert(convert::Args),
+    Export(export::Args),
 }
 
 impl Workspace {
@@ -55,13 +62,19 @@ impl Workspace {
             Self::Reopen(args) => reopen::run(context, args),
             Self::List(args) => list::run(context, args),
             Self::Vacuum(args) => vacuum::run(context, args),
+            Self::TransferInputs(args) => transfer_inputs::run(context, args),
+            Self::Convert(args) => convert::run(context, args),
+            Self::Export(args) => export::run(context, args),
         }
     }
 }
 
 /// Finds an open workspace from its root. Only if there is no root that can be used is
 /// the database asked, which then makes one.
-fn find(context: &Context, name: &CollectionName) -> Result<WorkspaceClient, CommandError> {
+pub(crate) fn find(
+    context: &Context,
+    name: &CollectionName,
+) -> Result<WorkspaceClient, CommandError> {
     use pantler_butler::transaction::TransactionKind as _;
     let repository = context.repository()?;
     if let Some(client) = WorkspaceClient::find(repository, name)? {

@@ -19,6 +19,6 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
-    let client = super::find(context, &args.transition.name)?;
+    let client = args.transition.name.client(context)?;
     transitions::run(context, &args.transition, false, Transition::Poison, &client)
 }

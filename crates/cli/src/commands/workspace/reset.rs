@@ -23,6 +23,6 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
-    let client = super::find(context, &args.transition.name)?;
+    let client = args.transition.name.client(context)?;
     transitions::run(context, &args.transition, args.failed, Transition::Reset, &client)
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use pantler_core::{CollectionName, QuantumId, TaskLabel};
+use pantler_core::{QuantumId, TaskLabel};
 use pantler_exec::{Beside, RunSummary, RunnerState, Selection};
 
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     progress::Progress,
     summary,
     table::count,
+    target::{ParentArgs, WorkspaceTarget},
     time,
     transitions::expression,
 };
@@ -24,9 +25,9 @@ use crate::{
     after_help = "Examples:\n  pantler workspace run climate/trial -j 4\n  pantler workspace run climate/trial --task monthly --wait 600\n  pantler workspace run climate/trial --expr '..summary@{city=oslo}'"
 )]
 pub(crate) struct Args {
-    /// The workspace
-    #[arg(value_name = "NAME")]
-    name: CollectionName,
+    /// The workspace; or the folder of an external one
+    #[arg(value_name = "NAME|DIR")]
+    name: WorkspaceTarget,
 
     /// Run these quanta only
     #[arg(value_name = "QUANTUM")]
@@ -52,12 +53,15 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     jobs: JobsArgs,
+
+    #[command(flatten)]
+    parent: ParentArgs,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let name = &args.name;
-    let client = super::find(context, name)?;
-    let graph = client.graph()?;
+    let client = name.client_with(context, Some(&args.parent))?;
+    let graph = client.graph().map_err(|error| name.error(context, error))?;
     let next =
         |verb: &str| Next::command(format_args!("workspace {verb} {name}")).text(context.located());
     let interrupts = Interrupts::watch(format!("stopped\nnext: {}", next("run")))?;
@@ -73,7 +77,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let options = execution.options(interrupts.stop());
     let result = client.run_beside(&graph, &options, &beside, &mut progress);
     drop(progress);
-    let summary = result?;
+    let summary = result.map_err(|error| name.error(context, error))?;
     summary::print(context.output(), &summary, client.root());
     let wall = time::human(summary.wall);
     let (status, text) = if summary.stopped {

@@ -1,4 +1,3 @@
-use pantler_core::CollectionName;
 use pantler_direct::SystemClock;
 use pantler_exec::{Failure, RunnerInfo, RunnerState, TaskStatus};
 use pantler_graph::QuantumView;
@@ -10,6 +9,7 @@ use crate::{
     error::{CommandError, CommandResult, Next, Status},
     json, summary,
     table::{Table, count},
+    target::WorkspaceTarget,
     time,
     transitions::expression,
 };
@@ -23,9 +23,9 @@ use crate::{
                   process, host, since, last_heartbeat, state}, where state is live, silent, ended, dead or taken over. With --expr: {name,\n\
                   expression, quanta}; quanta is an array of {quantum, task, data_id, status}")]
 pub(crate) struct Args {
-    /// The workspace
-    #[arg(value_name = "NAME")]
-    name: CollectionName,
+    /// The workspace; or the folder of an external one
+    #[arg(value_name = "NAME|DIR")]
+    name: WorkspaceTarget,
 
     /// List the quanta that an expression means, such as `blocked` or `daily@{city=oslo}..`
     #[arg(long, value_name = "EXPR")]
@@ -38,7 +38,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let name = &args.name;
-    let client = super::find(context, name)?;
+    let client = name.client(context)?;
     if let Some(text) = &args.expr {
         return list(context, args, &client, text);
     }
@@ -54,7 +54,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let output = context.output();
     if args.json {
         let root = client.root().as_str();
-        let mut value = json::status(name.as_str(), root, status.as_ref(), &failures, &accepted);
+        let mut value = json::status(
+            client.transaction().run.as_str(),
+            root,
+            status.as_ref(),
+            &failures,
+            &accepted,
+        );
         value["runners"] = runners.iter().map(json_of).collect();
         output.json(&value)?;
         return Ok(Status::Done);
@@ -112,7 +118,9 @@ fn list(context: &Context, args: &Args, client: &WorkspaceClient, text: &str) ->
             })
         };
         let quanta: Vec<_> = views.map(quantum).collect();
-        output.json(&json!({"name": args.name, "expression": text, "quanta": quanta}))?;
+        output.json(
+            &json!({"name": client.transaction().run, "expression": text, "quanta": quanta}),
+        )?;
         return Ok(Status::Done);
     }
     let mut table = Table::new(["quantum", "task", "data ID", "status"]);

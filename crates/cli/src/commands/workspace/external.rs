@@ -1,0 +1,134 @@
+//! Creating and closing external workspaces.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use pantler_butler::request::TransferMode;
+use pantler_core::transaction::Closing;
+use pantler_direct::DirectButler;
+use pantler_workspace::{
+    WorkspaceRequest,
+    external::{CommitExternal, Committed, ExternalRequest, ExternalWorkspace, create},
+};
+
+use crate::{
+    close::ClosingArgs,
+    context::Context,
+    error::{CommandError, CommandResult, Next, Status, quoted},
+    storing::watched,
+    table::{bytes, count},
+    target::{ParentArgs, WorkspaceTarget, only_external, open_parent},
+};
+
+/// How an external workspace is committed.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct CommitArgs {
+    /// Of an external workspace: copy, hardlink, or move its artifacts to its parent
+    #[arg(long, value_name = "MODE")]
+    transfer: Option<TransferMode>,
+
+    #[command(flatten)]
+    parent: ParentArgs,
+
+    /// Commit an external workspace to a repository that is not its parent
+    #[arg(long)]
+    force_repository: bool,
+}
+
+impl CommitArgs {
+    /// Refuses what says nothing about a workspace inside of a repository.
+    pub(super) fn expect_none(&self) -> Result<(), CommandError> {
+        self.parent.expect_none()?;
+        match (self.transfer, self.force_repository) {
+            (None, false) => Ok(()),
+            (Some(_), _) => Err(only_external("--transfer")),
+            (None, true) => Err(only_external("--force-repository")),
+        }
+    }
+}
+
+/// Makes one.
+pub(super) fn make(
+    context: &Context,
+    butler: &DirectButler,
+    request: &WorkspaceRequest,
+    folder: &Utf8Path,
+    include: &[Utf8PathBuf],
+) -> CommandResult {
+    let root = context.absolute(folder);
+    let include = include.iter().map(|path| context.absolute(path)).collect();
+    let request = ExternalRequest { workspace: request, root, include };
+    let made = create(butler, butler.environment().new_opening(), &request)?;
+    let folder = quoted(folder.as_str());
+    let next = Next::command(format_args!("workspace build {folder}")).text(None);
+    let (run, root) = (&request.workspace.run, made.root());
+    context.output().say(&format!("opened the external workspace {run} in {root}\nnext: {next}"));
+    Ok(Status::Done)
+}
+
+/// Commits one to its parent.
+pub(super) fn commit(
+    context: &Context,
+    target: &WorkspaceTarget,
+    root: &Utf8Path,
+    partial: bool,
+    args: &CommitArgs,
+    closing: ClosingArgs,
+) -> CommandResult {
+    let finished = ExternalWorkspace::finish_commit(root);
+    if finished.map_err(|error| target.error(context, error))? {
+        context.output().say(&format!("workspace {target} was closed before; removed the rest"));
+        return Ok(Status::Done);
+    }
+    let workspace = target.external(context, root, Some(&args.parent))?;
+    let parent = open_parent(context, &workspace, false)?;
+    let request = CommitExternal {
+        mode: args.transfer.unwrap_or(TransferMode::Copy),
+        partial,
+        any_repository: args.force_repository,
+        options: pantler_butler::request::StoreOptions {
+            take_over: closing.options(false).take_over,
+            keep_going: false,
+        },
+    };
+    context.locate_at(parent.root());
+    let committed = watched(context, "commit", |lines| workspace.commit(&parent, request, lines))?;
+    let committed = committed.map_err(|error| target.error(context, error))?;
+    context.output().say(&match committed {
+        Committed::Before => format!("workspace {target} was committed before; nothing to do"),
+        Committed::Now { run, report } => format!(
+            "committed {run} to {}: {} ({}){}",
+            parent.root(),
+            count(report.stored + report.skipped, "dataset"),
+            bytes(report.bytes),
+            if report.resumed { ", finishing what was begun" } else { "" }
+        ),
+    });
+    Ok(Status::Done)
+}
+
+/// Removes one.
+pub(super) fn discard(
+    context: &Context,
+    target: &WorkspaceTarget,
+    root: &Utf8Path,
+    closing: Closing,
+) -> CommandResult {
+    let finished = ExternalWorkspace::finish_commit(root);
+    if finished.map_err(|error| target.error(context, error))? {
+        context.output().say(&format!("workspace {target} was closed before; removed the rest"));
+        return Ok(Status::Done);
+    }
+    let workspace = target.external(context, root, None)?;
+    let parent = if workspace.expect_parent().is_ok() {
+        Some(open_parent(context, &workspace, true)?)
+    } else {
+        let parent = workspace.parent();
+        context.output().note(&format!(
+            "{parent} is not there, and was not asked whether a commit of {target} is open"
+        ));
+        None
+    };
+    let discarded = workspace.discard(parent.as_ref());
+    discarded.map_err(|error| target.error(context, error))?;
+    context.output().say(&format!("workspace {target} {}", closing.outcome()));
+    Ok(Status::Done)
+}

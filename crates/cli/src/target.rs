@@ -1,0 +1,175 @@
+//! A workspace as it is given: by its name, or by the folder of an external one.
+
+use std::{fmt, str::FromStr};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use pantler_core::{CollectionName, NameError};
+use pantler_direct::{DirectButler, standalone::is_repository};
+use pantler_registry::OpenOptions;
+use pantler_workspace::{
+    WorkspaceClient, WorkspaceError,
+    external::{ExternalError, ExternalWorkspace},
+    open_butler,
+};
+
+use crate::{
+    commands::find_workspace,
+    context::Context,
+    error::{CommandError, Next, Status, quoted},
+};
+
+/// A workspace, by its name or its folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WorkspaceTarget(String);
+
+/// Where the parent of an external workspace is.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ParentArgs {
+    /// Where the parent of an external workspace is [default: where it was]
+    #[arg(long, value_name = "REPO")]
+    parent: Option<Utf8PathBuf>,
+}
+
+impl ParentArgs {
+    /// Refuses a parent for a workspace that has none.
+    pub(crate) fn expect_none(&self) -> Result<(), CommandError> {
+        match self.parent {
+            None => Ok(()),
+            Some(_) => Err(only_external("--parent")),
+        }
+    }
+}
+
+/// An argument that says nothing about a workspace inside of a repository.
+pub(crate) fn only_external(argument: &str) -> CommandError {
+    CommandError::usage(format!(
+        "{argument} is for external workspaces, which are named by their folder"
+    ))
+}
+
+impl FromStr for WorkspaceTarget {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        if !is_path(text) && !Utf8Path::new(text).is_dir() {
+            CollectionName::new(text)?;
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+fn is_path(text: &str) -> bool {
+    text.starts_with('/') || text == "." || text.starts_with("./") || text.starts_with("..")
+}
+
+impl fmt::Display for WorkspaceTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&quoted(&self.0))
+    }
+}
+
+impl WorkspaceTarget {
+    /// As it was given.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The folder, if it names one that is or was an external workspace, or cannot be a name.
+    pub(crate) fn folder(&self, context: &Context) -> Option<Utf8PathBuf> {
+        let path = context.absolute(Utf8Path::new(&self.0));
+        let is_folder = is_path(&self.0)
+            || ExternalWorkspace::is_at(&path)
+            || CollectionName::new(&self.0).is_err();
+        is_folder.then_some(path)
+    }
+
+    /// The name.
+    pub(crate) fn name(&self) -> Result<CollectionName, CommandError> {
+        CollectionName::new(&self.0).map_err(CommandError::usage)
+    }
+
+    /// Opens the workspace without the database.
+    pub(crate) fn client(&self, context: &Context) -> Result<WorkspaceClient, CommandError> {
+        self.client_with(context, None)
+    }
+
+    /// The same, of one whose parent may be elsewhere now.
+    pub(crate) fn client_with(
+        &self,
+        context: &Context,
+        parent: Option<&ParentArgs>,
+    ) -> Result<WorkspaceClient, CommandError> {
+        if let Some(root) = self.folder(context) {
+            return Ok(self.external(context, &root, parent)?.into_client());
+        }
+        if let Some(parent) = parent {
+            parent.expect_none()?;
+        }
+        find_workspace(context, &self.name()?)
+    }
+
+    /// Opens the external workspace in a folder.
+    pub(crate) fn external(
+        &self,
+        context: &Context,
+        root: &Utf8Path,
+        parent: Option<&ParentArgs>,
+    ) -> Result<ExternalWorkspace, CommandError> {
+        let parent =
+            parent.and_then(|args| args.parent.as_ref()).map(|path| context.absolute(path));
+        ExternalWorkspace::open(root, parent.as_deref()).map_err(|error| self.error(context, error))
+    }
+
+    /// What an error means for this workspace.
+    pub(crate) fn error(&self, context: &Context, error: WorkspaceError) -> CommandError {
+        let Some(root) = self.folder(context) else { return error.into() };
+        let next = |verb: &str| Next::command(format_args!("workspace {verb} {self}"));
+        let open = |error: WorkspaceError, state: &str, next: Next| {
+            CommandError::new(Status::LeftOpen, error).state(state).next(next)
+        };
+        let is_refusal = matches!(&error, WorkspaceError::External(external)
+            if matches!(**external, ExternalError::IsRepository(_) | ExternalError::IsCommitted(_)));
+        if !is_refusal && ExternalWorkspace::is_closed(&root) {
+            let state = "what it made is where it was to go; some of its files are left";
+            return open(error, state, next("commit"));
+        }
+        if !is_refusal && is_repository(&root) {
+            let state = "it is a repository; some files that only a workspace needs are left";
+            return open(error, state, next("convert"));
+        }
+        match &error {
+            WorkspaceError::NotBuilt(_) => CommandError::from(error).next(next("build")),
+            WorkspaceError::Closing(_) => open(
+                error,
+                "nothing is lost; a conversion or commit that finds quanta unfinished lets it be run again",
+                Next::one_of([next("convert"), next("commit")]),
+            ),
+            WorkspaceError::OtherPipeline { .. } | WorkspaceError::InputsGrew { .. } => {
+                open(error, "the workspace is open and has no graph yet", next("revert"))
+            }
+            WorkspaceError::External(external) => match &**external {
+                ExternalError::IsRepository(root) => {
+                    let next = Next::command(format_args!("query datasets --repo {root}"));
+                    CommandError::from(error).next(next)
+                }
+                ExternalError::IsCommitted(_) => CommandError::from(error).next(next("commit")),
+                ExternalError::Unfinished { .. } => CommandError::new(Status::QuantaFailed, error)
+                    .state("the workspace is open; what succeeded is kept")
+                    .next(Next::one_of([next("run"), next("status")])),
+                _ => error.into(),
+            },
+            _ => error.into(),
+        }
+    }
+}
+
+/// Opens the parent of an external workspace.
+pub(crate) fn open_parent(
+    context: &Context,
+    workspace: &ExternalWorkspace,
+    read_only: bool,
+) -> Result<DirectButler, CommandError> {
+    workspace.expect_parent().map_err(WorkspaceError::from)?;
+    let options = OpenOptions { read_only, ..OpenOptions::default() };
+    Ok(open_butler(workspace.parent(), context.butler_environment(), &options)?)
+}

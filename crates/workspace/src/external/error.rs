@@ -1,0 +1,186 @@
+use camino::Utf8PathBuf;
+use pantler_core::{CollectionName, DatasetId};
+use pantler_direct::{CreateError, ReceiveError};
+use uuid::Uuid;
+
+/// An operation on an external workspace failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ExternalError {
+    /// The inputs of its graph are in its folder; more cannot be added.
+    #[error(
+        "the inputs of the workspace in {0} were transferred: nothing can be added to its graph"
+    )]
+    InputsTransferred(Utf8PathBuf),
+    /// The folder is none.
+    #[error("{0} is no external workspace: it has no external.json")]
+    NoWorkspace(Utf8PathBuf),
+    /// The folder is a repository now.
+    #[error("{0} is a repository, not a workspace")]
+    IsRepository(Utf8PathBuf),
+    /// What it made is in its parent, or was not wanted.
+    #[error("{0} was committed or reverted, and some of its files are left")]
+    IsCommitted(Utf8PathBuf),
+    /// The place is taken.
+    #[error(
+        "{path} is not empty (it holds {entry:?}), and what is made there needs a folder of its own"
+    )]
+    NotEmpty {
+        /// The folder.
+        path: Utf8PathBuf,
+        /// Something it holds.
+        entry: String,
+    },
+    /// There is one already.
+    #[error("{0} is an external workspace already")]
+    Exists(Utf8PathBuf),
+    /// The place is no folder.
+    #[error("{0} is not a folder")]
+    NotAFolder(Utf8PathBuf),
+    /// The place lies in a repository.
+    #[error(
+        "{path} lies in the repository {repository}: an external workspace needs a place of its own"
+    )]
+    InsideRepository {
+        /// The folder.
+        path: Utf8PathBuf,
+        /// The repository.
+        repository: Utf8PathBuf,
+    },
+    /// More than is copied unasked.
+    #[error("the pipeline's folder {folder} holds more than {files} files or {mebibytes} MiB")]
+    PipelineFolder {
+        /// The folder.
+        folder: Utf8PathBuf,
+        /// How many files are copied unasked.
+        files: usize,
+        /// How much.
+        mebibytes: u64,
+    },
+    /// A file that commands could not find again.
+    #[error("{path} is not below the pipeline's folder {folder}")]
+    OutsidePipelineFolder {
+        /// What was asked for.
+        path: Utf8PathBuf,
+        /// The folder.
+        folder: Utf8PathBuf,
+    },
+    /// A file of the workspace was made by a newer program.
+    #[error(
+        "{path} has format version {found}, this program knows {supported}: use a newer pantler"
+    )]
+    Version {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest version known.
+        supported: u32,
+    },
+    /// A file of the workspace is not what Pantler writes.
+    #[error("{path} is damaged: {reason}")]
+    Damaged {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file cannot be read or written.
+    #[error("cannot access {path}")]
+    Io {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The parent is not where it was.
+    #[error("the parent repository {parent} of {root} is not there")]
+    ParentGone {
+        /// The workspace.
+        root: Utf8PathBuf,
+        /// Where its parent was.
+        parent: Utf8PathBuf,
+    },
+    /// Another repository.
+    #[error(
+        "{given} is not the parent of {root}: it has the id {found}, and the parent {expected}"
+    )]
+    NotTheParent {
+        /// The workspace.
+        root: Utf8PathBuf,
+        /// The repository.
+        given: Utf8PathBuf,
+        /// Its id.
+        found: Uuid,
+        /// The parent's id.
+        expected: Uuid,
+    },
+    /// The dimensions differ.
+    #[error(
+        "{given} has the universe {theirs}, and {root} was made with {ours}, or another version of it"
+    )]
+    OtherUniverse {
+        /// The workspace.
+        root: Utf8PathBuf,
+        /// The repository.
+        given: Utf8PathBuf,
+        /// Its universe.
+        theirs: String,
+        /// The workspace's.
+        ours: String,
+    },
+    /// An input is not what the graph says.
+    #[error("the input {dataset} ({place}) is not what it was when the graph was built")]
+    InputChanged {
+        /// The dataset.
+        dataset: DatasetId,
+        /// Where it is read.
+        place: String,
+    },
+    /// Not all quanta succeeded.
+    #[error("workspace {name} is not finished: {what}")]
+    Unfinished {
+        /// The workspace.
+        name: CollectionName,
+        /// What is not.
+        what: String,
+    },
+    /// Artifacts vanished or changed.
+    #[error("{count} artifacts of {root} are missing or damaged: {first}")]
+    Incomplete {
+        /// The workspace.
+        root: Utf8PathBuf,
+        /// How many.
+        count: usize,
+        /// The first of them.
+        first: String,
+    },
+    /// A transfer into the parent is open.
+    #[error("transaction {transaction} in {parent} is open: it transfers {root}")]
+    TransferOpen {
+        /// The workspace.
+        root: Utf8PathBuf,
+        /// The parent.
+        parent: Utf8PathBuf,
+        /// The transaction.
+        transaction: String,
+    },
+    /// The repository could not be made.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// The parent did not take it.
+    #[error(transparent)]
+    Receive(Box<ReceiveError>),
+}
+
+impl From<ReceiveError> for ExternalError {
+    fn from(error: ReceiveError) -> Self {
+        Self::Receive(Box::new(error))
+    }
+}
+
+impl ExternalError {
+    pub(crate) fn io(path: impl Into<Utf8PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}

@@ -1,0 +1,172 @@
+//! An external workspace, opened from its root alone.
+
+use std::collections::HashMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use pantler_datastore::Datastore;
+use pantler_direct::{DirectButler, TransactionFile, standalone};
+use pantler_exec::RunnerLock;
+use pantler_graph::QuantumGraph;
+
+use super::{
+    ExternalError, InputPlaces, description::Description, description_file, done_file,
+    inputs::TransferredFile, inputs_file, rows::Rows, rows_file,
+};
+use crate::{
+    BuildRequest, Built, WorkspaceClient, WorkspaceError,
+    build::{Next, write},
+    client::{merged, read_parts},
+};
+
+/// A workspace in a folder of its own.
+#[derive(Debug)]
+pub struct ExternalWorkspace {
+    pub(super) root: Utf8PathBuf,
+    pub(super) description: Description,
+    pub(super) client: WorkspaceClient,
+    /// Where the parent is: as recorded, or as given.
+    pub(super) parent: Utf8PathBuf,
+}
+
+impl ExternalWorkspace {
+    /// Whether the folder `root` is, or was, an external workspace.
+    pub fn is_at(root: &Utf8Path) -> bool {
+        description_file(root).exists() || done_file(root).exists()
+    }
+
+    /// Whether the folder `root` was one, and is one no more: what it made stands in its
+    /// parent, or was not wanted, and what is left of it is to be removed.
+    pub fn is_closed(root: &Utf8Path) -> bool {
+        !description_file(root).exists() && done_file(root).exists()
+    }
+
+    /// Opens the workspace in the folder `root`, whose parent is at `parent`, if it is not
+    /// where it was when the workspace was created. Neither is asked anything.
+    ///
+    /// # Errors
+    /// [`ExternalError`] if it is none, is one no more, or its files cannot be read.
+    pub fn open(root: &Utf8Path, parent: Option<&Utf8Path>) -> Result<Self, WorkspaceError> {
+        let file = description_file(root);
+        if standalone::is_repository(root) {
+            return Err(ExternalError::IsRepository(root.to_owned()).into());
+        }
+        if Self::is_closed(root) {
+            return Err(ExternalError::IsCommitted(root.to_owned()).into());
+        }
+        if !file.exists() {
+            return Err(ExternalError::NoWorkspace(root.to_owned()).into());
+        }
+        let root = root.canonicalize_utf8().map_err(ExternalError::io(root))?;
+        let description = Description::read(&description_file(&root))?;
+        let transaction = TransactionFile::read(&root)?
+            .ok_or_else(|| ExternalError::NoWorkspace(root.clone()))?;
+        let parent = parent.map_or_else(|| description.parent.path.clone(), Utf8Path::to_owned);
+        let transferred = match TransferredFile::read(&root)? {
+            Some(file) => file.inputs.into_iter().map(|input| (input.id, input.key)).collect(),
+            None => HashMap::new(),
+        };
+        let client = WorkspaceClient::new(root.clone(), transaction, &root)?;
+        let inputs = super::inputs::storage(&root, client.datastore())?;
+        let places = InputPlaces {
+            root: root.clone(),
+            transferred,
+            storages: [inputs, client.datastore().clone()],
+            parent: parent.clone(),
+            parent_storage: Datastore::local(&parent, &description.parent.datastore)?,
+        };
+        let client = client.with_inputs(places);
+        Ok(Self { root, description, client, parent })
+    }
+
+    /// Its root.
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    /// Where its parent is.
+    pub fn parent(&self) -> &Utf8Path {
+        &self.parent
+    }
+
+    /// What runs and changes its quanta.
+    pub fn client(&self) -> &WorkspaceClient {
+        &self.client
+    }
+
+    /// The same, without the rest.
+    pub fn into_client(self) -> WorkspaceClient {
+        self.client
+    }
+
+    /// Refuses a parent that is not there, before it is opened.
+    ///
+    /// # Errors
+    /// [`ExternalError::ParentGone`].
+    pub fn expect_parent(&self) -> Result<(), ExternalError> {
+        if standalone::is_repository(&self.parent) {
+            return Ok(());
+        }
+        let (root, parent) = (self.root.clone(), self.parent.clone());
+        Err(ExternalError::ParentGone { root, parent })
+    }
+
+    /// Refuses another repository than the parent, unless `any` will do, and one with other
+    /// dimensions in any case.
+    pub(super) fn check_parent(
+        &self,
+        butler: &DirectButler,
+        any: bool,
+    ) -> Result<(), WorkspaceError> {
+        let (root, given) = (self.root.clone(), butler.root().to_owned());
+        let found = butler.registry().repository()?;
+        let expected = self.description.parent.repository;
+        if found != expected && !any {
+            return Err(ExternalError::NotTheParent { root, given, found, expected }.into());
+        }
+        if **butler.universe() != self.description.universe {
+            let theirs = butler.universe().name().to_string();
+            let ours = self.description.universe.name().to_string();
+            return Err(ExternalError::OtherUniverse { root, given, theirs, ours }.into());
+        }
+        Ok(())
+    }
+
+    /// Builds its graph from its parent, or the part of it that is asked for; see
+    /// [`crate::build`]. What is built is kept. Nothing is added when the inputs have been
+    /// transferred.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::NothingToDo`] if there are no quanta, with the reasons;
+    /// [`ExternalError::InputsTransferred`].
+    pub fn build(
+        &self,
+        butler: &DirectButler,
+        request: &BuildRequest,
+    ) -> Result<Built, WorkspaceError> {
+        let lock = RunnerLock::acquire(&self.root, &pantler_direct::this_process(), false)?;
+        let parts = read_parts(&self.root)?;
+        if request.is_covered(&parts)? {
+            let graph = merged(&self.root, parts)?;
+            return Ok(Built { graph, before: true, new: 0, pruned: Vec::new() });
+        }
+        if inputs_file(&self.root).exists() {
+            return Err(ExternalError::InputsTransferred(self.root.clone()).into());
+        }
+        self.check_parent(butler, false)?;
+        let next = Next::find(butler, &self.client, request, parts)?;
+        let built = next.written(|part, number, graph| {
+            let rows = Rows::of(butler, graph, &self.description)?;
+            let text = rows.to_json(&self.description.universe);
+            pantler_datastore::fs::replace(&rows_file(&self.root), text.as_bytes())?;
+            pantler_seam::step("external.rows.written");
+            write(part, &self.root, number)
+        })?;
+        drop(lock);
+        built.ok_or_else(|| WorkspaceError::ClosedMeanwhile(self.client.transaction().run.clone()))
+    }
+
+    /// The graph with its inputs where they are.
+    pub(super) fn graph(&self) -> Result<QuantumGraph, WorkspaceError> {
+        self.client.graph()
+    }
+}
