@@ -1282,7 +1282,7 @@ fn files_that_are_damaged_are_named_and_nothing_is_lost() {
         let mut damages = vec![whole[..whole.len() / 2].to_vec(), Vec::new()];
         if name == "journal/1.jsonl" {
             damages = vec![flipped];
-        } else if name.ends_with(".json") {
+        } else if Utf8Path::new(name).extension() == Some("json") {
             damages.push(newer.into_bytes());
         } else {
             damages.push(flipped);

@@ -7,11 +7,8 @@ use pantler_butler::request::{StoreOptions, StoreProgress, StoreReport, Transfer
 use pantler_core::{
     ArtifactKey, CollectionName, DatasetId, DatasetRef, FileRecord, TransactionName,
 };
-use pantler_direct::{
-    DirectButler, Receive, ReceiveError, Received, ReceivedArtifact, Slice, StoreError,
-};
+use pantler_direct::{DirectButler, Receive, Received, ReceivedArtifact, Slice};
 use pantler_exec::RunnerLock;
-use pantler_registry::RegistryError;
 
 use super::{
     ExternalError, ExternalWorkspace, cleanup,
@@ -151,37 +148,6 @@ fn artifacts(sealed: &Sealed) -> Vec<ReceivedArtifact> {
 fn slice(record: &FileRecord) -> Option<Slice> {
     let offset = record.offset?;
     Some(Slice { offset, size: record.size, checksum: record.checksum })
-}
-
-/// Whether nothing was changed in the parent because of what it has, or has no more.
-impl ExternalError {
-    /// The transaction that an error has left open in the parent.
-    pub fn left_open(&self) -> Option<&TransactionName> {
-        match self {
-            Self::Receive(error) => match &**error {
-                ReceiveError::Store(StoreError::LeftOpen { name, .. }) => Some(name),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
-    /// Whether the parent has other dimension records, or types, than the workspace.
-    pub fn is_conflict(&self) -> bool {
-        match self {
-            Self::Receive(error) => match &**error {
-                ReceiveError::RunTaken { .. }
-                | ReceiveError::InputsGone { .. }
-                | ReceiveError::CommittedOtherwise { .. } => true,
-                ReceiveError::Store(StoreError::Butler(error)) => matches!(
-                    error,
-                    pantler_direct::ButlerError::Registry(RegistryError::RecordConflict { .. })
-                ),
-                _ => false,
-            },
-            _ => false,
-        }
-    }
 }
 
 impl ExternalWorkspace {
