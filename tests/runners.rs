@@ -288,6 +288,42 @@ fn a_take_over_that_is_killed_is_done_by_the_same_call() {
 }
 
 #[test]
+fn two_that_take_over_the_same_runner_agree() {
+    let items = ["a", "b", "c", "d"];
+    let (project, name, _) = built(&items);
+    let gate = Gate::at(&project.path().join("gate"));
+    let first = stopped(&project, &name, &["-j1"]);
+    let others = [(); 2].map(|()| start(&project, &name, &["--take-over", "1", "-j1"]));
+    for other in others {
+        Ran::finish(other).expect(0);
+    }
+    gate.open(1);
+    assert_eq!(go_on(first).code(), Some(4));
+    assert_eq!(items.map(|item| times(&project, item)), [2, 1, 1, 1], "a was cut off");
+    commit(&project, &name, "10\n");
+}
+
+#[test]
+fn many_that_start_at_once_run_each_quantum_once() {
+    let items = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let (project, name, ids) = built(&items);
+    let part = |range: std::ops::Range<usize>| -> Vec<&str> {
+        items[range].iter().map(|item| ids[*item].as_str()).chain(["-j1"]).collect()
+    };
+    // Some overlap, some are for all.
+    let parts = [part(0..5), part(3..8), vec!["-j1"], part(2..6), vec!["-j2"]];
+    let children = parts.each_ref().map(|args| start(&project, &name, args));
+    for child in children {
+        Ran::finish(child).expect(0);
+    }
+    for item in items {
+        assert_eq!(times(&project, item), 1, "{item}");
+    }
+    assert_eq!(status(&project, &name)["complete"], true);
+    commit(&project, &name, "36\n");
+}
+
+#[test]
 fn a_commit_lets_nobody_start_and_waits_for_all() {
     let (project, name, ids) = built(&["a", "b", "c"]);
     project.write("slow", "");

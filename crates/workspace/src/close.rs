@@ -69,10 +69,8 @@ pub fn close_without(
             for runner in dead {
                 declare_dead(&root, *runner, &butler.environment().process, now)?;
             }
-            if wait_for_runners(&root, notice)? {
-                marked = Some(root.clone());
-            }
-            if marked.is_some() || !dead.is_empty() {
+            if let Some(made) = wait_for_runners(&root, notice)? {
+                marked = made.then(|| root.clone());
                 wait_for_its_end(butler, &row);
             }
         }
@@ -93,24 +91,27 @@ pub fn close_without(
 }
 
 /// Lets no new runner start, and waits until none is left, if there is any. Returns whether
-/// it has set the marker for that.
-fn wait_for_runners(root: &Utf8Path, notice: &mut dyn CloseNotice) -> Result<bool, WorkspaceError> {
+/// the marker is new; `None` if there was nobody to wait for.
+fn wait_for_runners(
+    root: &Utf8Path,
+    notice: &mut dyn CloseNotice,
+) -> Result<Option<bool>, WorkspaceError> {
     let process = this_process();
     let closer = match CloserLock::acquire(root, &process, false) {
         Err(LockError::Closer { holder, .. }) => {
             notice.waiting_for(&holder);
             match CloserLock::acquire(root, &process, true) {
                 // It has closed the workspace meanwhile.
-                Err(_) if !root.is_dir() => return Ok(false),
+                Err(_) if !root.is_dir() => return Ok(None),
                 lock => lock?,
             }
         }
-        Err(_) if !root.is_dir() => return Ok(false),
+        Err(_) if !root.is_dir() => return Ok(None),
         lock => lock?,
     };
     match RunnerLock::acquire(root, &process, false) {
         // Nobody runs anything: what comes next has a lock of its own.
-        Ok(_lock) if !is_anyone_left(root, &process) => Ok(false),
+        Ok(_lock) if !is_anyone_left(root, &process) => Ok(None),
         Ok(_) | Err(LockError::Locked { .. }) => {
             let made = set_marker(root)?;
             let waited =
@@ -119,7 +120,7 @@ fn wait_for_runners(root: &Utf8Path, notice: &mut dyn CloseNotice) -> Result<boo
                 drop(std::fs::remove_file(layout::closing_marker(root)));
             }
             drop(waited?);
-            Ok(made)
+            Ok(Some(made))
         }
         Err(error) => Err(error.into()),
     }
