@@ -21,6 +21,7 @@ mod fault_steps;
 mod graph_verbs;
 mod in_sync;
 mod layers;
+mod ledger;
 mod library;
 mod locks;
 mod main_job;

@@ -14,7 +14,10 @@ use pantler_exec::{
 };
 use pantler_graph::QuantumGraph;
 
-use crate::{WorkspaceError, WorkspaceTransaction, external::InputPlaces, layout};
+use crate::{
+    WorkspaceError, WorkspaceTransaction, external::InputPlaces, kind::Source, layout,
+    ledger::LedgerError,
+};
 
 /// An open workspace, as its root describes it (DMTN-249 §3.3.3).
 #[derive(Debug)]
@@ -158,7 +161,16 @@ impl WorkspaceClient {
     /// # Errors
     /// [`WorkspaceError::NotBuilt`] if there is none.
     pub fn graph(&self) -> Result<QuantumGraph, WorkspaceError> {
+        self.expect_graph()?;
         self.graph_if_built()?.ok_or_else(|| WorkspaceError::NotBuilt(self.transaction.run.clone()))
+    }
+
+    /// Refuses one that has no quanta and never will.
+    pub(crate) fn expect_graph(&self) -> Result<(), WorkspaceError> {
+        match self.transaction.source {
+            Source::Graph => Ok(()),
+            Source::Ledger => Err(LedgerError::IsALedger(self.transaction.run.clone()).into()),
+        }
     }
 
     /// What happened to its quanta so far.

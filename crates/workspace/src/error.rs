@@ -12,7 +12,7 @@ use pantler_exec::{
 use pantler_graph::{BuildError, GraphFileError, MergeError, PipelineError};
 use pantler_registry::RegistryError;
 
-use crate::{PipelineFileError, external::ExternalError};
+use crate::{PipelineFileError, external::ExternalError, ledger::LedgerError};
 
 /// An operation on a workspace failed.
 #[derive(Debug, thiserror::Error)]
@@ -149,6 +149,9 @@ pub enum WorkspaceError {
     /// An external workspace.
     #[error(transparent)]
     External(Box<ExternalError>),
+    /// The ledger of a workspace.
+    #[error(transparent)]
+    Ledger(Box<LedgerError>),
     /// Quanta could not be accepted, poisoned or reset.
     #[error(transparent)]
     Transition(#[from] TransitionError),
@@ -183,6 +186,12 @@ pub enum WorkspaceError {
 impl From<ExternalError> for WorkspaceError {
     fn from(error: ExternalError) -> Self {
         Self::External(Box::new(error))
+    }
+}
+
+impl From<LedgerError> for WorkspaceError {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(Box::new(error))
     }
 }
 

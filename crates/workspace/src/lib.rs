@@ -17,6 +17,7 @@
 //! | `butler.rs` | workspaces asked for through a repository's client |
 //! | `reader.rs` | an open workspace as a `LimitedButler` |
 //! | `kind/` | what committing, reverting and abandoning do |
+//! | `ledger/` | workspaces without a pipeline: a ledger says what was written |
 //! | `external/` | workspaces in folders of their own, standalone repositories |
 //! | `project/` | a folder with `project.yaml`: ingest, build, run, commit in one go |
 
@@ -29,6 +30,7 @@ mod error;
 pub mod external;
 pub mod kind;
 pub mod layout;
+pub mod ledger;
 mod list;
 mod pipeline_file;
 pub mod project;

@@ -1,6 +1,7 @@
 //! Sorts the errors of the libraries: exit status, state, way on.
 
 mod external;
+mod ledger;
 
 use pantler_butler::transaction::KindError;
 use pantler_core::{DataIdError, TransactionName};
@@ -13,7 +14,7 @@ use pantler_exec::{
     JournalError, LockError, RunError, TakeOverError, transitions::TransitionError,
 };
 use pantler_registry::RegistryError;
-use pantler_workspace::{WorkspaceError, project::ProjectError};
+use pantler_workspace::{WorkspaceError, ledger::LedgerError, project::ProjectError};
 
 use super::{CommandError, Next, Status};
 use crate::{arguments::ValuesError, output::OutputError};
@@ -75,6 +76,7 @@ sorted_by! {
     RemoveError => remove,
     TransferError => transfer,
     WorkspaceError => workspace,
+    LedgerError => ledger::ledger,
     ProjectError => project,
     DatastoreError => datastore,
     StorageError => storage,
@@ -454,6 +456,7 @@ fn workspace(error: &WorkspaceError) -> Sorted {
         WorkspaceError::TakeOver(source) => take_over(source),
         WorkspaceError::Transition(source) => transition(source),
         WorkspaceError::External(source) => external::external(source),
+        WorkspaceError::Ledger(source) => ledger::ledger(source),
         WorkspaceError::Run(source) => run(source),
         WorkspaceError::Datastore(source) => datastore(source),
         WorkspaceError::Butler(source) => butler(source),

@@ -168,6 +168,7 @@ fn describe(
             inputs: inputs.clone(),
             input_runs,
             searched,
+            source: crate::kind::Source::Graph,
             pipeline_file: format!("pipeline/{file}"),
             pipeline_digest: read.digest(),
             pipeline: Some(pipeline_file::effective(read)),

@@ -4,16 +4,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use camino::Utf8Path;
 use pantler_butler::{
-    artifacts::{Found, NewArtifact},
+    artifacts::Found,
     transaction::{CommitContext, KindError},
 };
-use pantler_core::{ArtifactKey, DatasetRef, FileRecord, StorageClass, WriteId};
-use pantler_datastore::{RunPrefix, key};
+use pantler_core::{ArtifactKey, FileRecord, StorageClass};
 use pantler_exec::{Finish, JournalState, LogSlice, Standing, current_successes};
-use pantler_graph::{DatasetIndex, QuantumGraph, ResolvedTask};
+use pantler_graph::{DatasetIndex, QuantumGraph};
 
-use super::{WorkspaceTransaction, lock_out_others, log_pack::LogPack};
-use crate::{client, layout, provenance};
+use super::{
+    ManifestSource, Source, WorkspaceTransaction, graph_source::GraphSource,
+    ledger_source::LedgerSource, lock_out_others,
+};
+use crate::layout;
 
 type Unreadable = Box<dyn std::error::Error + Send + Sync>;
 
@@ -29,11 +31,8 @@ pub(super) fn commit(
         return Err(not_built());
     };
     let root = root.to_owned();
-    let result = if layout::has_graph(&root) {
-        commit_locked(transaction, &root, &recorded, context)
-    } else {
-        Err(not_built())
-    };
+    let result = source(transaction, &root)
+        .and_then(|source| commit_locked(transaction, source, &recorded, context));
     if result.is_err() {
         // While the lock is held: a runner that starts now sees a consistent root.
         drop(std::fs::remove_file(layout::closing_marker(&root)));
@@ -45,48 +44,41 @@ fn not_built() -> KindError {
     KindError::Unfinished("it has no quantum graph: build it, revert it or abandon it".to_owned())
 }
 
-fn commit_locked(
+/// What says which datasets there are to be.
+fn source(
     transaction: &WorkspaceTransaction,
     root: &Utf8Path,
+) -> Result<Box<dyn ManifestSource>, KindError> {
+    let unreadable = |e: Unreadable| KindError::Unreadable(format!("cannot read {root}"), e);
+    match transaction.source {
+        Source::Graph if !layout::has_graph(root) => Err(not_built()),
+        Source::Graph => Ok(Box::new(GraphSource::read(root).map_err(unreadable)?)),
+        Source::Ledger => {
+            let source = LedgerSource::read(root, &transaction.run);
+            Ok(Box::new(source.map_err(|e| unreadable(e.into()))?))
+        }
+    }
+}
+
+fn commit_locked(
+    transaction: &WorkspaceTransaction,
+    mut source: Box<dyn ManifestSource>,
     recorded: &BTreeSet<ArtifactKey>,
     context: &mut CommitContext<'_>,
 ) -> Result<(), KindError> {
-    let unreadable = |e: Unreadable| KindError::Unreadable(format!("cannot read {root}"), e);
-    let graph = client::read_graph(root).map_err(|e| unreadable(e.into()))?;
-    let journal =
-        JournalState::read(&layout::journal_dir(root)).map_err(|e| unreadable(e.into()))?;
-    let harvest = harvest(&graph, &journal);
-    if !context.facts().partial && harvest.succeeded < graph.len() {
-        return Err(KindError::Unfinished(unfinished(&graph, &harvest)));
+    if !context.facts().partial
+        && let Some(unfinished) = source.unfinished()
+    {
+        return Err(KindError::Unfinished(unfinished));
     }
-    clear_prefix(&harvest, recorded, context)?;
-    let logs = store_logs(root, &graph, &harvest.logs, context)?;
-    let stored: Vec<_> = harvest.outputs.into_iter().chain(logs).collect();
-    let (provenance, provenance_record) =
-        provenance::store(root, &graph, &journal, &stored, context)?;
+    clear_prefix(source.as_ref(), recorded, context)?;
+    source.store_history(context)?;
     context.artifacts().prune(context.facts().run_prefix)?;
 
-    let mut datasets = Vec::with_capacity(stored.len() + 1);
-    let mut records = Vec::with_capacity(stored.len() + 1);
-    for (index, mut record) in stored {
-        let node = graph.dataset(index);
-        record.dataset = node.id;
-        datasets.push(DatasetRef {
-            id: node.id,
-            dataset_type: node.dataset_type,
-            data_id: node.data_id,
-            run: transaction.run.clone(),
-        });
-        records.push(record);
+    for dataset_type in source.dataset_types() {
+        context.ensure_dataset_type(dataset_type);
     }
-    for task in graph.pipeline().tasks() {
-        for output in &task.outputs {
-            context.ensure_dataset_type(std::sync::Arc::clone(&output.dataset_type));
-        }
-    }
-    context.ensure_dataset_type(std::sync::Arc::clone(&provenance.dataset_type));
-    datasets.push(provenance);
-    records.push(provenance_record);
+    let (datasets, records) = source.datasets().unzip();
     context.insert_datasets(datasets);
     context.insert_records(records);
     if let Some(chain) = &transaction.chain {
@@ -181,19 +173,16 @@ pub(crate) fn unfinished(graph: &QuantumGraph, harvest: &Harvest) -> String {
     )
 }
 
-/// Deletes below the RUN's prefix what no successful quantum wrote (outputs that no
-/// finish line names, log packs of a commit that was killed), and checks that all
-/// the others are there with their size.
+/// Deletes below the RUN's prefix what was not promised (outputs that no finish line
+/// names, log packs of a commit that was killed), and checks that all that was is there
+/// with its size.
 fn clear_prefix(
-    harvest: &Harvest,
+    source: &dyn ManifestSource,
     recorded: &BTreeSet<ArtifactKey>,
     context: &CommitContext<'_>,
 ) -> Result<(), KindError> {
-    let mut missing: HashMap<&ArtifactKey, u64> = harvest
-        .outputs
-        .iter()
-        .filter_map(|(_, record)| Some((record.location.key()?, record.size)))
-        .collect();
+    let mut missing: HashMap<&ArtifactKey, u64> =
+        source.promised().map(|promised| (promised.key, promised.size)).collect();
     let mut leftovers = Vec::new();
     for found in context.artifacts().list(context.facts().run_prefix)? {
         match found {
@@ -221,45 +210,4 @@ fn clear_prefix(
     context.artifacts().unstore(&leftovers)?;
     pantler_seam::step("commit.leftovers.deleted");
     Ok(())
-}
-
-/// Writes what the quanta said as one artifact a task, shared by its log datasets.
-fn store_logs(
-    root: &Utf8Path,
-    graph: &QuantumGraph,
-    logs: &BTreeMap<usize, Vec<(DatasetIndex, LogSlice)>>,
-    context: &CommitContext<'_>,
-) -> Result<Vec<(DatasetIndex, FileRecord)>, KindError> {
-    if logs.is_empty() {
-        return Ok(Vec::new());
-    }
-    let facts = context.facts();
-    let prefix =
-        RunPrefix::parse(facts.run_prefix).map_err(|e| KindError::Invalid(e.to_string()))?;
-    let write = WriteId::of_opening(facts.opening, facts.attempt);
-    let tasks: Vec<&ResolvedTask> = graph.pipeline().tasks().iter().collect();
-    let mut packs = Vec::new();
-    let mut new = Vec::new();
-    for (position, slices) in logs {
-        let key = key::log_key(&prefix, &tasks[*position].label, &write, 0);
-        let pack = LogPack::new(root, slices.iter().map(|(_, slice)| *slice).collect());
-        new.push(NewArtifact { key: key.clone(), content: Box::new(pack.reader()) });
-        packs.push((key, pack, slices));
-    }
-    context.artifacts().store(new)?;
-    pantler_seam::step("commit.logs.stored");
-    let mut records = Vec::new();
-    for (key, pack, slices) in packs {
-        let checksums = pack.checksums();
-        if checksums.len() != slices.len() {
-            return Err(KindError::Invalid(format!("{key}: a log was not read in full")));
-        }
-        let mut offset = 0;
-        for ((index, slice), checksum) in slices.iter().zip(checksums) {
-            let record = record(&key, StorageClass::Bytes, Some(offset), slice.len, checksum);
-            records.push((*index, record));
-            offset += slice.len;
-        }
-    }
-    Ok(records)
 }

@@ -1,4 +1,5 @@
-//! The kind `workspace`: outputs of a quantum graph become a RUN.
+//! The kind `workspace`: what a [`ManifestSource`] promises becomes a RUN: the outputs of a
+//! quantum graph, or the datasets of a ledger.
 //!
 //! | step | effect | a kill after it leaves |
 //! | --- | --- | --- |
@@ -22,7 +23,10 @@
 
 pub(crate) mod commit;
 mod format;
+mod graph_source;
+mod ledger_source;
 pub(crate) mod log_pack;
+mod manifest_source;
 
 use std::collections::BTreeSet;
 
@@ -39,6 +43,18 @@ use pantler_exec::CloserLock;
 
 use crate::layout;
 
+pub use manifest_source::{ManifestSource, Promised};
+
+/// What says which datasets a workspace makes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Source {
+    /// A quantum graph, and the journal of those that ran it.
+    #[default]
+    Graph,
+    /// A ledger that those who write datasets append to ([`crate::ledger`]).
+    Ledger,
+}
+
 /// An internal workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkspaceTransaction {
@@ -53,6 +69,8 @@ pub struct WorkspaceTransaction {
     /// The RUNs and TAGGED collections that `inputs` stood for when it was opened, in
     /// search order.
     pub searched: Vec<CollectionName>,
+    /// What says which datasets it makes. A ledger has no pipeline.
+    pub source: Source,
     /// The pipeline's file when it was created; relative to the repository if that lies
     /// below the pipeline's folder.
     pub pipeline_file: String,
@@ -60,8 +78,8 @@ pub struct WorkspaceTransaction {
     pub pipeline_digest: Checksum,
     /// The project that it belongs to, if one made it.
     pub project: Option<String>,
-    /// The content of `pipeline.json`, where the workspace is being opened; it is not read
-    /// back with the rest.
+    /// The content of `pipeline.json` or `ledger.json`, where the workspace is being opened;
+    /// it is not read back with the rest.
     pub pipeline: Option<Vec<u8>>,
 }
 

@@ -8,6 +8,7 @@ mod export;
 mod external;
 mod list;
 mod poison;
+mod put;
 mod reopen;
 mod reset;
 mod revert;
@@ -31,6 +32,7 @@ pub(crate) enum Workspace {
     Create(create::Args),
     Build(build::Args),
     Run(run::Args),
+    Put(put::Args),
     Status(status::Args),
     Accept(accept::Args),
     Poison(poison::Args),
@@ -52,6 +54,7 @@ impl Workspace {
             Self::Create(args) => create::run(context, args),
             Self::Build(args) => build::run(context, args),
             Self::Run(args) => run::run(context, args),
+            Self::Put(args) => put::run(context, args),
             Self::Status(args) => status::run(context, args),
             Self::Accept(args) => accept::run(context, args),
             Self::Poison(args) => poison::run(context, args),
