@@ -91,9 +91,7 @@ pub(crate) fn find_inputs(
     inputs: &[CollectionName],
 ) -> Result<(Vec<CollectionName>, Vec<CollectionName>), WorkspaceError> {
     butler.registry().read(|reader| {
-        if reader.collection(run)?.is_some()
-            && reader.transaction(&name_of(run))?.is_none()
-        {
+        if reader.collection(run)?.is_some() && reader.transaction(&name_of(run))?.is_none() {
             return Err(WorkspaceError::RunExists(run.clone()));
         }
         if let Some(chain) = chain {
@@ -143,11 +141,9 @@ pub(crate) fn begin(
             finish(&name, &root)?;
             Ok(WorkspaceClient::new(root, file, butler.root())?)
         }
-        Ok(Begun::Joined(row)) => Err(WorkspaceError::NameInUse {
-            name: run,
-            owner: row.owner,
-            process: row.process,
-        }),
+        Ok(Begun::Joined(row)) => {
+            Err(WorkspaceError::NameInUse { name: run, owner: row.owner, process: row.process })
+        }
         Err(ButlerError::NameInUse { owner, process, .. }) => {
             Err(WorkspaceError::NameInUse { name: run, owner, process })
         }

@@ -101,8 +101,7 @@ impl LedgerTypes {
     }
 
     fn decode(content: &[u8], path: Utf8PathBuf) -> Result<Self, LedgerError> {
-        let damaged =
-            |reason: String| LedgerError::Damaged { path: path.clone(), line: 1, reason };
+        let damaged = |reason: String| LedgerError::Damaged { path: path.clone(), line: 1, reason };
         let VersionOnly { version } =
             serde_json::from_slice(content).map_err(|e| damaged(e.to_string()))?;
         if version != VERSION {

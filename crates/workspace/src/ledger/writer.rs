@@ -192,11 +192,14 @@ impl LedgerWriter {
     /// # Errors
     /// [`LedgerError`]; everything that was written counts all the same.
     pub fn finish(mut self) -> Result<(), LedgerError> {
-        self.segment.append("ledger.seal", &[EventV1::Sealed])?;
-        self.segment.flush("ledger.seal.flush")?;
+        let sealed = self
+            .segment
+            .append("ledger.seal", &[EventV1::Sealed])
+            .and_then(|()| self.segment.flush("ledger.seal.flush"));
+        // Nobody waits for it, whatever its lines are like.
         self.journal.seal()?;
         step("ledger.finished");
-        Ok(())
+        sealed
     }
 
     fn expect_type(&self, dataset_type: &DatasetType) -> Result<(), LedgerError> {
