@@ -367,6 +367,26 @@ fn a_workspace_is_built_from_the_pipeline_that_it_keeps() {
 }
 
 #[test]
+fn a_ledger_is_written_on_and_committed() {
+    let project = repository(&specimen("ledger-v1"));
+    let name = the_workspace(&project);
+    let status = project.pantler(&["workspace", "status", &name, "--json"]).expect(0).json();
+    let counts = ["done", "begun", "writers"].map(|key| status["ledger"][key].as_u64().unwrap());
+    assert_eq!(counts, [1, 1, 2], "{status}");
+    project.write("more", "more\n");
+    let more = project.path().join("more");
+    let put = ["workspace", "put", &name, more.as_str(), "readings", "city=oslo", "month=2"];
+    project.pantler(&put).expect(0);
+    // The one that was cut off was on another machine: only a person can know that it is dead.
+    let dead = ["workspace", "commit", &name, "--take-over", "--assume-dead", "2"];
+    project.pantler(&dead).expect(0);
+    let query = ["query", "datasets", "readings", "--collections", "notes", "--json"];
+    let found = project.pantler(&query).expect(0).json();
+    assert_eq!(found.as_array().unwrap().len(), 2, "{found}");
+    project.check();
+}
+
+#[test]
 fn a_half_run_workspace_is_run_on_and_committed() {
     let project = repository(&specimen("internal-v1"));
     let name = the_workspace(&project);
