@@ -14,6 +14,7 @@ mod closing;
 mod crash;
 mod curate;
 mod damage;
+mod development;
 mod disk_full;
 mod doors;
 mod external;

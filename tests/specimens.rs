@@ -367,6 +367,19 @@ fn a_workspace_is_built_from_the_pipeline_that_it_keeps() {
 }
 
 #[test]
+fn a_workspace_in_development_mode_is_built_from_its_new_pipeline() {
+    let project = repository(&specimen("development-v1"));
+    let name = the_workspace(&project);
+    let status = project.pantler(&["workspace", "status", &name, "--json"]).expect(0).json();
+    assert_eq!((&status["development"], &status["built"]), (&true.into(), &false.into()));
+    project.pantler(&["workspace", "build", &name]).expect(0);
+    let graph = project.pantler(&["graph", "show", &name, "--json"]).expect(0).json();
+    assert_eq!(graph["quanta"], 7, "{graph}");
+    project.pantler(&["workspace", "revert", &name, "--take-over"]).expect(0);
+    project.check();
+}
+
+#[test]
 fn a_ledger_is_written_on_and_committed() {
     let project = repository(&specimen("ledger-v1"));
     let name = the_workspace(&project);

@@ -12,7 +12,7 @@ use pantler_exec::{
 use pantler_graph::{BuildError, GraphFileError, MergeError, PipelineError};
 use pantler_registry::RegistryError;
 
-use crate::{PipelineFileError, external::ExternalError, ledger::LedgerError};
+use crate::{DevelopmentError, PipelineFileError, external::ExternalError, ledger::LedgerError};
 
 /// An operation on a workspace failed.
 #[derive(Debug, thiserror::Error)]
@@ -149,6 +149,9 @@ pub enum WorkspaceError {
     /// An external workspace.
     #[error(transparent)]
     External(Box<ExternalError>),
+    /// Development mode.
+    #[error(transparent)]
+    Development(#[from] DevelopmentError),
     /// The ledger of a workspace.
     #[error(transparent)]
     Ledger(Box<LedgerError>),

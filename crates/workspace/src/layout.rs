@@ -4,6 +4,7 @@
 //! <repository>/workspaces/<name>/<opening id>/
 //!   transaction.json        what a client needs without the database (written by `pantler-direct`)
 //!   pipeline.json           the pipeline as it was at the creation: create-only (`pipeline_file.rs`)
+//!   development.json        in development mode: perhaps with another pipeline (`development.rs`)
 //!   ledger.json             instead of a pipeline: what writers of a ledger need to know (`ledger/`)
 //!   ledger.lock             held by the one writer of a ledger that says what is done
 //!   ledger/<writer>.jsonl   what was written, one segment a writer
@@ -42,6 +43,11 @@ pub fn graph_files(root: &Utf8Path) -> Vec<Utf8PathBuf> {
 /// Whether a quantum graph has been built.
 pub fn has_graph(root: &Utf8Path) -> bool {
     graph_file(root, 1).exists()
+}
+
+/// Says that a workspace is in development mode, and its pipeline if that was replaced.
+pub fn development_file(root: &Utf8Path) -> Utf8PathBuf {
+    root.join("development.json")
 }
 
 /// What writers of a ledger need to know.

@@ -13,6 +13,7 @@
 //! | `transitions.rs` | accept, poison, reset of quanta |
 //! | `close.rs` | commit, revert, abandon of a workspace by name |
 //! | `provenance.rs` | what happened, stored by a commit and found again; quanta by expression |
+//! | `development.rs` | development mode: another pipeline, no provenance |
 //! | `list.rs` | open workspaces |
 //! | `butler.rs` | workspaces asked for through a repository's client |
 //! | `reader.rs` | an open workspace as a `LimitedButler` |
@@ -26,6 +27,7 @@ mod butler;
 mod client;
 mod close;
 mod create;
+mod development;
 mod error;
 pub mod external;
 pub mod kind;
@@ -43,6 +45,7 @@ pub use butler::Workspaces;
 pub use client::{RunOptions, WorkspaceClient};
 pub use close::{CloseNotice, close, close_without, reopen};
 pub use create::{WorkspaceRequest, create, open_butler};
+pub use development::{DevelopmentError, Replaced};
 pub use error::WorkspaceError;
 pub use kind::WorkspaceTransaction;
 pub use list::{WorkspaceInfo, list};

@@ -17,13 +17,15 @@ use super::{
     log_pack::LogPack,
     manifest_source::{ManifestSource, Promised},
 };
-use crate::{client, layout, provenance};
+use crate::{client, development::Development, layout, provenance};
 
 pub(super) struct GraphSource {
     root: Utf8PathBuf,
     graph: QuantumGraph,
     journal: JournalState,
     harvest: Harvest,
+    /// In development mode nothing is said about how things were made.
+    is_development: bool,
     provenance: Option<(DatasetRef, FileRecord)>,
 }
 
@@ -33,7 +35,9 @@ impl GraphSource {
         let graph = client::read_graph(root)?;
         let journal = JournalState::read(&layout::journal_dir(root))?;
         let harvest = harvest(&graph, &journal);
-        Ok(Self { root: root.to_owned(), graph, journal, harvest, provenance: None })
+        let is_development = Development::read(root)?.is_some();
+        let (root, provenance) = (root.to_owned(), None);
+        Ok(Self { root, graph, journal, harvest, is_development, provenance })
     }
 }
 
@@ -51,10 +55,13 @@ impl ManifestSource for GraphSource {
     }
 
     fn store_history(&mut self, context: &CommitContext<'_>) -> Result<(), KindError> {
-        let Self { root, graph, journal, harvest, provenance } = self;
+        let Self { root, graph, journal, harvest, is_development, provenance } = self;
         let logs = store_logs(root, graph, &harvest.logs, context)?;
         harvest.outputs.extend(logs);
-        *provenance = Some(provenance::store(root, graph, journal, &harvest.outputs, context)?);
+        if !*is_development {
+            let stored = &harvest.outputs;
+            *provenance = Some(provenance::store(root, graph, journal, stored, context)?);
+        }
         Ok(())
     }
 

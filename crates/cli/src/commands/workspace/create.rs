@@ -35,6 +35,10 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["pipeline", "external", "ChoiceArgs"])]
     ledger: bool,
 
+    /// Begin in development mode, as `pantler workspace dev` enters it
+    #[arg(long, conflicts_with_all = ["external", "ledger"])]
+    dev: bool,
+
     /// Input collections, in search order
     #[arg(short, long, value_name = "COLLECTION", required_unless_present = "ledger", value_delimiter = ',', num_args = 1..)]
     input: Vec<CollectionName>,
@@ -75,6 +79,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         return super::external::make(context, &butler, &request, folder, &args.include);
     }
     let client = create(&butler, butler.environment().new_opening(), &request)?;
+    if args.dev {
+        client.enter_development()?;
+    }
     let next = Next::command(format_args!("workspace build {name}")).text(context.located());
     context
         .output()

@@ -17,9 +17,10 @@ use crate::{
 /// Say where the quanta of a workspace stand
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  pantler workspace status climate/trial\n\n\
-                  JSON: {name, root, built, complete, tasks, failures, accepted}; tasks is an array of {task, total, built,\n\
+                  JSON: {name, root, built, complete, tasks, failures, accepted, development, runners}; tasks is an array of {task, total, built,\n\
                   started, succeeded, accepted, failed, poisoned, blocked}, where succeeded counts accepted and failed counts\n\
-                  poisoned ones; failures and accepted of {task, data_id, quantum, attempt, reason}; runners of {runner,\n\
+                  poisoned ones; failures and accepted of {task, data_id, quantum, attempt, reason}; development says whether the workspace is in that mode;\n\
+                  runners of {runner,\n\
                   process, host, since, last_heartbeat, state}, where state is live, silent, ended, dead or taken over. Of a ledger:\n\
                   {name, root, ledger, runners}, where ledger is {done, bytes, begun, writers}. With --expr: {name,\n\
                   expression, quanta}; quanta is an array of {quantum, task, data_id, status}")]
@@ -41,7 +42,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let name = &args.name;
     let client = name.client(context)?;
     if client.transaction().source == Source::Ledger && args.expr.is_none() {
-        return say_ledger(context, args, client);
+        return say_ledger(context, args, &client);
     }
     if let Some(text) = &args.expr {
         return list(context, args, &client, text);
@@ -56,6 +57,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     };
     let runners = client.runners(&SystemClock)?;
     let output = context.output();
+    let development = client.is_development()?;
     if args.json {
         let root = client.root().as_str();
         let mut value = json::status(
@@ -65,12 +67,16 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
             &failures,
             &accepted,
         );
+        value["development"] = development.into();
         value["runners"] = runners.iter().map(json_of).collect();
         output.json(&value)?;
         return Ok(Status::Done);
     }
     let next =
         |verb: &str| Next::command(format_args!("workspace {verb} {name}")).text(context.located());
+    if development {
+        output.line("in development mode: no provenance is stored")?;
+    }
     let Some(status) = status else {
         output.line(&format!("{name} has no quantum graph yet\nnext: {}", next("build")))?;
         return Ok(Status::Done);
@@ -107,7 +113,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
 }
 
 /// Says how much is in a ledger.
-fn say_ledger(context: &Context, args: &Args, client: WorkspaceClient) -> CommandResult {
+fn say_ledger(context: &Context, args: &Args, client: &WorkspaceClient) -> CommandResult {
     let workspace = super::put::open(context, &client.transaction().run)?;
     let counts = workspace.counts()?;
     let runners = client.runners(&SystemClock)?;
