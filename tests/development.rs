@@ -195,6 +195,23 @@ fn a_replacement_that_is_killed_is_done_by_the_same_call() {
 }
 
 #[test]
+fn a_damaged_note_is_named_and_a_revert_needs_none() {
+    let (project, name) = complete();
+    verb(&project, "dev", &name, &[]).expect(0);
+    let status = verb(&project, "status", &name, &["--json"]).expect(0).json();
+    let note = format!("{}/development.json", status["root"].as_str().unwrap());
+    for (text, says) in [
+        ("{\"version\": 1, \"pipe", "development.json is damaged: "),
+        ("{\"version\": 9}", "development.json has version 9, but this program reads version 1"),
+    ] {
+        std::fs::write(&note, text).unwrap();
+        let ran = verb(&project, "run", &name, &[]).expect(1);
+        assert!(ran.stderr.contains(says), "{}", ran.stderr);
+    }
+    verb(&project, "revert", &name, &[]).expect(0);
+}
+
+#[test]
 fn entering_the_mode_is_done_or_not_when_killed() {
     let (project, name) = complete();
     let mut command = project.program().command(&["workspace", "dev", &name, "--repo"]);
