@@ -194,7 +194,7 @@ impl Next {
         let whole =
             match base {
                 None => None,
-                Some(base) => Some(QuantumGraph::merge_two(base, &part).map_err(|source| {
+                Some(base) => Some(QuantumGraph::merge_two(&base, &part).map_err(|source| {
                     WorkspaceError::GraphParts { root: root.to_owned(), source }
                 })?),
             };

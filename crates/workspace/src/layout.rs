@@ -33,7 +33,7 @@ pub fn graph_file(root: &Utf8Path, part: u32) -> Utf8PathBuf {
 /// The parts of the quantum graph that there are, in the order in which they were built.
 pub fn graph_files(root: &Utf8Path) -> Vec<Utf8PathBuf> {
     // Each was made when those before it were there.
-    (1..).map(|part| graph_file(root, part)).take_while(|path| path.exists()).collect()
+    (1..=u32::MAX).map(|part| graph_file(root, part)).take_while(|path| path.exists()).collect()
 }
 
 /// Whether a quantum graph has been built.

@@ -155,7 +155,8 @@ fn first(names: &[String]) -> String {
 #[must_use = "an open transaction stays open until it is committed, reverted or abandoned"]
 #[derive(Debug)]
 pub struct Open<T> {
-    row: TransactionRow,
+    // Errors carry a handle back: it is to be small.
+    row: Box<TransactionRow>,
     run: Option<RunId>,
     transaction: T,
 }
@@ -164,7 +165,7 @@ impl<T> Open<T> {
     /// Made by a butler that has just opened or taken over the transaction: its row as it
     /// is now, and the RUN that it locks, if it locks one.
     pub fn new(row: TransactionRow, run: Option<RunId>, transaction: T) -> Self {
-        Self { row, run, transaction }
+        Self { row: Box::new(row), run, transaction }
     }
 
     /// Its name.
@@ -194,7 +195,7 @@ impl<T> Open<T> {
 
     /// The same handle after its holder claimed another attempt.
     pub fn at(self, row: TransactionRow) -> Self {
-        Self { row, ..self }
+        Self { row: Box::new(row), ..self }
     }
 
     /// What was opened.
