@@ -42,8 +42,8 @@ pub(crate) struct Args {
 }
 
 enum Target {
-    Internal(WorkspaceClient),
-    External(ExternalWorkspace),
+    Internal(Box<WorkspaceClient>),
+    External(Box<ExternalWorkspace>),
 }
 
 impl Target {
@@ -60,10 +60,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let (target, butler) = if let Some(root) = name.folder(context) {
         let workspace = name.external(context, &root, Some(&args.parent))?;
         let parent = open_parent(context, &workspace, true)?;
-        (Target::External(workspace), parent)
+        (Target::External(Box::new(workspace)), parent)
     } else {
         let client = name.client_with(context, Some(&args.parent))?;
-        (Target::Internal(client), context.open()?)
+        (Target::Internal(Box::new(client)), context.open()?)
     };
     let restriction = match &args.restriction {
         None => Restriction::default(),
