@@ -37,14 +37,7 @@ pub(crate) struct Args {
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let Args { target, partial, closing, dead, external } = args;
     if let Some(root) = target.folder(context) {
-        return super::external::commit(
-            context,
-            target,
-            &root,
-            *partial,
-            external,
-            closing.clone(),
-        );
+        return super::external::commit(context, target, &root, *partial, external, closing);
     }
     external.expect_none()?;
     close_workspace(context, &target.name()?, Closing::Commit, closing.options(*partial), dead)
