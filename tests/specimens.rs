@@ -223,7 +223,7 @@ fn an_external_workspace_is_converted_or_goes_on_into_its_parent() {
     verb("commit", &root, &["--parent", repo.as_str(), "--take-over"]).expect(0);
     assert!(!root.exists());
     assert_eq!(ids(query(&open, None)), converted);
-    assert_eq!(converted.len(), 4 + 14);
+    assert_eq!(converted.len(), 4 + 14 + 1);
 }
 
 #[test]
@@ -364,6 +364,24 @@ fn a_workspace_is_built_from_the_pipeline_that_it_keeps() {
         assert_eq!(graph["quanta"], 6, "{graph}");
         project.pantler(&["workspace", "revert", "specimen/kept", "--take-over"]).expect(0);
     }
+}
+
+#[test]
+fn a_workspace_whose_graph_was_built_in_parts_is_built_on_run_and_committed() {
+    let project = repository(&specimen("parts-v2"));
+    let name = the_workspace(&project);
+    let tasks = |project: &Project| {
+        let shown = project.pantler(&["graph", "show", &name, "--json"]).expect(0).json();
+        let tasks = shown["tasks"].as_array().unwrap().clone();
+        tasks.iter().map(|task| task["quanta"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(tasks(&project), [3, 1, 0]);
+    let built = project.pantler(&["workspace", "build", &name]).expect(0);
+    assert!(built.text().contains(": 7 quanta"), "{built:?}");
+    assert_eq!(tasks(&project), [4, 2, 1]);
+    project.pantler(&["workspace", "run", &name]).expect(0);
+    project.pantler(&["workspace", "commit", &name, "--take-over"]).expect(0);
+    assert_eq!(datasets(&project, &["daily", "--collections", &name]).len(), 4);
 }
 
 #[test]
