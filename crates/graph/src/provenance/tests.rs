@@ -101,7 +101,7 @@ impl ExecutionRecords for Records<'_> {
     }
 }
 
-fn file(graph: &QuantumGraph, say: bool) -> Vec<u8> {
+pub(crate) fn file(graph: &QuantumGraph, say: bool) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     write_provenance(graph, &mut Records { graph, say }, &mut bytes).unwrap();
     bytes.into_inner()
