@@ -76,6 +76,7 @@ fn workspace(folder: &Utf8Path) -> Result<(DirectButler, WorkspaceClient, Quantu
         pipeline,
         choices: pantler::graph::Choices::default(),
         project: None,
+        shard_by: Vec::new(),
     };
     let opened = workspace::create(&butler, butler.environment().new_opening(), &request)?;
     let graph = workspace::build(&butler, &opened, &workspace::BuildRequest::default())?.graph;

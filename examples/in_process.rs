@@ -83,6 +83,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             pipeline,
             choices: Choices::default(),
             project: None,
+            shard_by: Vec::new(),
         },
     )?;
     let graph = workspace::build(&butler, &opened, &workspace::BuildRequest::default())?.graph;

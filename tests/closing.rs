@@ -169,6 +169,7 @@ fn what_a_living_process_holds_is_closed_only_when_taken_over() {
         pipeline: project.path().join("pipeline.yaml"),
         choices: Choices::default(),
         project: None,
+        shard_by: Vec::new(),
     };
     drop(create(&butler, butler.environment().new_opening(), &request).unwrap());
     for noun in ["workspace", "transaction"] {

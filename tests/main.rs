@@ -34,6 +34,7 @@ mod reading;
 mod runners;
 mod scale;
 mod scenes;
+mod shards;
 mod sharing;
 mod specimens;
 mod store_verbs;

@@ -20,6 +20,7 @@ mod current;
 mod environment;
 mod execution;
 mod failure;
+mod frozen;
 mod heartbeat;
 pub mod journal;
 pub mod layout;
@@ -46,11 +47,12 @@ pub use current::{Success, current_successes};
 pub use environment::Environment;
 pub use execution::{dataset_states, execution_statuses};
 pub use failure::FailureReason;
+pub use frozen::frozen_markers;
 pub use journal::{
     Finish, JournalError, JournalState, JournalWriter, LogSlice, Outcome, QuantumHistory,
     SegmentHeader, SegmentInfo, Standing, StoredOutput, Verdict,
 };
-pub use lock::{CloserLock, LockError, RunnerLock};
+pub use lock::{CloserLock, FreezeLock, LockError, RunnerLock};
 pub use logs::{LogError, escape, log_tail, read_log};
 pub use observer::{NoObserver, ObservedQuantum, Observer, Waiting};
 pub use quantum_butler::QuantumButler;

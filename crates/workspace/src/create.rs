@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_butler::transaction::Kinds;
-use pantler_core::{CollectionName, CollectionType, DatasetTypeName, OpeningId, TransactionName};
+use pantler_core::{
+    CollectionName, CollectionType, DatasetTypeName, ElementName, OpeningId, TransactionName,
+};
 use pantler_direct::{Begun, ButlerError, DirectButler, Environment};
 use pantler_graph::{Choices, Pipeline, ResolvedPipeline};
 use pantler_registry::{LockKind, OpenOptions, Reader, RegistryError};
@@ -12,6 +14,7 @@ use pantler_registry::{LockKind, OpenOptions, Reader, RegistryError};
 use crate::{
     WorkspaceClient, WorkspaceError, WorkspaceTransaction,
     pipeline_file::{self, read_pipeline},
+    shard,
 };
 
 /// What a workspace is for.
@@ -29,6 +32,9 @@ pub struct WorkspaceRequest {
     pub choices: Choices,
     /// The project that it belongs to.
     pub project: Option<String>,
+    /// The dimensions whose data IDs are shards, which can be committed one by one; none
+    /// for a workspace that is committed as a whole.
+    pub shard_by: Vec<ElementName>,
 }
 
 /// Opens a repository with a butler that can close workspaces.
@@ -56,7 +62,9 @@ pub fn create(
     request: &WorkspaceRequest,
 ) -> Result<WorkspaceClient, WorkspaceError> {
     let pipeline = read_pipeline(&request.pipeline, &request.choices)?;
-    check_provenance(butler, &resolve(butler, &pipeline)?)?;
+    let resolved = resolve(butler, &pipeline)?;
+    check_provenance(butler, &resolved)?;
+    let shard_by = shard::sharding(&resolved, &request.shard_by)?;
     let (searched, input_runs) = butler.registry().read(|reader| {
         if reader.collection(&request.run)?.is_some()
             && reader.transaction(&name_of(&request.run))?.is_none()
@@ -96,6 +104,8 @@ pub fn create(
         pipeline_file: portable(butler.root(), &request.pipeline)?,
         pipeline_digest: pipeline.digest(),
         project: request.project.clone(),
+        shard_by,
+        committed: BTreeSet::new(),
         pipeline: Some(effective.clone()),
     };
     let name = name_of(&request.run);

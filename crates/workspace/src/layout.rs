@@ -5,6 +5,8 @@
 //!   transaction.json        what a client needs without the database (written by `pantler-direct`)
 //!   pipeline.json           the pipeline as it was at the creation: create-only (`pipeline_file.rs`)
 //!   graph-<n>.qg            the predicted quantum graph, part by part: immutable, create-only (`build.rs`)
+//!   frozen/<shard>.json     made by the commit of a shard: nothing of it changes any more (`shard/`)
+//!   freeze.lock             held while a shard is frozen, or a part of the graph of a workspace with shards written
 //!   closing                 made by a closer: nobody runs anything here any more (`kind/`)
 //!   runner.lock             held by the processes that run quanta (`pantler-exec`)
 //!   closer.lock             held by the one process that closes it or changes quanta (`pantler-exec`)
@@ -18,7 +20,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-pub use pantler_exec::layout::{closing_marker, journal_dir, logs_dir, scratch_dir};
+pub use pantler_exec::layout::{closing_marker, frozen_dir, journal_dir, logs_dir, scratch_dir};
 
 /// The effective pipeline.
 pub fn pipeline_file(root: &Utf8Path) -> Utf8PathBuf {

@@ -13,6 +13,7 @@
 //! | `transitions.rs` | accept, poison, reset of quanta |
 //! | `close.rs` | commit, revert, abandon of a workspace by name |
 //! | `provenance.rs` | what happened, stored by a commit and found again; quanta by expression |
+//! | `shard/` | shards: what they are, how they are frozen and committed one by one |
 //! | `list.rs` | open workspaces |
 //! | `butler.rs` | workspaces asked for through a repository's client |
 //! | `reader.rs` | an open workspace as a `LimitedButler` |
@@ -34,6 +35,7 @@ mod pipeline_file;
 pub mod project;
 pub mod provenance;
 mod reader;
+pub mod shard;
 mod transitions;
 
 pub use build::{BuildRequest, Built, build, explain, plan};
@@ -47,4 +49,5 @@ pub use list::{WorkspaceInfo, list};
 pub use pipeline_file::{PipelineFileError, split_selection};
 pub use provenance::{RunProvenances, SelectError, open_provenance};
 pub use reader::WorkspaceReader;
+pub use shard::{Shard, ShardCommitted, ShardStatus, commit_shard, committed_shards};
 pub use transitions::Transitioned;

@@ -22,7 +22,7 @@ use std::fmt;
 
 use pantler_core::{
     ArtifactKey, DatasetId, OpeningId, RunId, TransactionName,
-    transaction::{RunLocks, TransactionRow},
+    transaction::{Closing, RunLocks, TransactionRow},
 };
 
 pub use context::{Claim, CloseContext, ClosingFacts, CommitContext, OpenContext, RevertContext};
@@ -61,6 +61,20 @@ pub trait ArtifactTransaction: fmt::Debug + Send + Sync {
     /// Whether `commit` may delete artifacts, and so must claim first.
     fn commit_deletes(&self) -> bool {
         false
+    }
+
+    /// Whether parts of what it is for have been entered, so that datasets of its RUN have
+    /// datastore records although it is open.
+    fn has_entered(&self) -> bool {
+        false
+    }
+
+    /// Refuses a closing that is out of the question, before anything is claimed.
+    ///
+    /// # Errors
+    /// [`KindError`]; nothing has changed then.
+    fn expect_closing(&self, _closing: Closing) -> Result<(), KindError> {
+        Ok(())
     }
 
     /// The datasets and artifacts that belong to it while it is open, as far as its

@@ -15,7 +15,7 @@ use pantler_exec::{
 use pantler_registry::RegistryError;
 use pantler_workspace::{WorkspaceError, project::ProjectError};
 
-use super::{CommandError, Next, Status};
+use super::{CommandError, Next, Status, quoted};
 use crate::{arguments::ValuesError, output::OutputError};
 
 /// What an error means for the program.
@@ -436,6 +436,29 @@ fn workspace(error: &WorkspaceError) -> Sorted {
                 Next::plain("put the pipeline back as it was"),
                 Next::command(format_args!("workspace revert {name}")),
             ])),
+        },
+        WorkspaceError::TaskNotSharded { .. } | WorkspaceError::ShardBy { .. } => unchanged.then(
+            Next::plain("take dimensions that all tasks have, or a workspace without --shard-by"),
+        ),
+        WorkspaceError::NoShards(name) | WorkspaceError::NotAShard { name, .. } => {
+            unchanged.then(Next::command(format_args!("workspace status {name}")))
+        }
+        WorkspaceError::EmptyShard { name, shard } => unchanged
+            .then(Next::command(format_args!("workspace build {name} --shard {}", quoted(&shard.to_string())))),
+        WorkspaceError::Frozen { name, shard } => unchanged.then(Next::one_of([
+            Next::command(format_args!("workspace status {name}")),
+            Next::command(format_args!("workspace commit {name} --shard {}", quoted(&shard.to_string()))),
+        ])),
+        WorkspaceError::ShardRuns { runner, .. } => unchanged.then(Next::plain(format!(
+            "the same command again when it has ended; or, if it is dead, with --assume-dead {runner}"
+        ))),
+        WorkspaceError::ShardsCommitted { name, .. } => Sorted {
+            status: Status::LeftOpen,
+            state: format!("workspace {name} is open; what is committed stays"),
+            next: Some(Next::one_of(
+                ["commit", "abandon"]
+                    .map(|verb| Next::command(format_args!("workspace {verb} {name}"))),
+            )),
         },
         WorkspaceError::ReservedType(_) => {
             unchanged.then(Next::plain("give the dataset type another name in the pipeline"))

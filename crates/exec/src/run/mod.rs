@@ -17,6 +17,7 @@ mod window;
 mod worker;
 
 use std::{
+    collections::BTreeSet,
     num::NonZeroUsize,
     sync::{
         Mutex,
@@ -46,6 +47,7 @@ use crate::{
     Clock, Counts, Environment, JournalError, JournalState, JournalWriter, Observer, RunSummary,
     RunnerLock, Selection, StopFlag, TaskCounts, TaskRegistry,
     command::Children,
+    frozen::frozen_markers,
     heartbeat, layout,
     logs::LogWriter,
     plan::Plan,
@@ -85,6 +87,8 @@ pub struct RunRequest<'a> {
     pub process: &'a Process,
     /// How to go along with other runners.
     pub beside: &'a Beside,
+    /// The markers of frozen shards that `selection` was made with.
+    pub frozen: &'a BTreeSet<String>,
 }
 
 /// Runs the quanta asked for that have not succeeded yet, as far as they can.
@@ -100,7 +104,7 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     let since = Instant::now();
     let RunRequest { graph, lock, datastore, opening, run_prefix, tasks, environment, .. } =
         request;
-    let RunRequest { selection, jobs, stop, observer, clock, process, beside, .. } = request;
+    let RunRequest { selection, jobs, stop, observer, clock, process, beside, frozen, .. } = request;
     let root = lock.root();
     refuse_closing(root)?;
     let asked = selection.of(graph)?;
@@ -134,6 +138,7 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
         .map_err(&failed)?;
     let runner = journal.runner();
     let journal = refuse_closing_after(root, journal)?;
+    let journal = refuse_frozen_after(root, journal, frozen)?;
     let lines = |state: &JournalState| -> u64 {
         let others = state.read_so_far().iter().filter(|segment| segment.runner != runner);
         others.map(|segment| segment.lines).sum()
@@ -327,6 +332,23 @@ fn refuse_closing_after(
             Err(closing)
         }
     }
+}
+
+/// One that freezes a shard and has not seen the header of `journal` has made its marker
+/// before.
+fn refuse_frozen_after(
+    root: &Utf8Path,
+    journal: JournalWriter,
+    known: &BTreeSet<String>,
+) -> Result<JournalWriter, RunError> {
+    let path = layout::frozen_dir(root);
+    let now = frozen_markers(root)
+        .map_err(|source| RunError::Io { action: "look for", path, source })?;
+    if now.is_subset(known) {
+        return Ok(journal);
+    }
+    journal.seal().map_err(journal_failed(root))?;
+    Err(RunError::Frozen { root: root.to_owned() })
 }
 
 /// Reads what the journal says about these quanta, or all.

@@ -1,13 +1,16 @@
 //! What committing a workspace does to storage, and the rows that it collects.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use camino::Utf8Path;
 use pantler_butler::{
     artifacts::{Found, NewArtifact},
     transaction::{CommitContext, KindError},
 };
-use pantler_core::{ArtifactKey, DatasetRef, FileRecord, StorageClass, WriteId};
+use pantler_core::{ArtifactKey, DatasetId, DatasetRef, FileRecord, StorageClass, WriteId};
 use pantler_datastore::{RunPrefix, key};
 use pantler_exec::{Finish, JournalState, LogSlice, Standing, current_successes};
 use pantler_graph::{DatasetIndex, QuantumGraph, ResolvedTask};
@@ -48,24 +51,63 @@ fn not_built() -> KindError {
 fn commit_locked(
     transaction: &WorkspaceTransaction,
     root: &Utf8Path,
-    recorded: &BTreeSet<ArtifactKey>,
+    recorded: &[FileRecord],
     context: &mut CommitContext<'_>,
 ) -> Result<(), KindError> {
     let unreadable = |e: Unreadable| KindError::Unreadable(format!("cannot read {root}"), e);
     let graph = client::read_graph(root).map_err(|e| unreadable(e.into()))?;
     let journal =
         JournalState::read(&layout::journal_dir(root)).map_err(|e| unreadable(e.into()))?;
-    let harvest = harvest(&graph, &journal);
-    if !context.facts().partial && harvest.succeeded < graph.len() {
-        return Err(KindError::Unfinished(unfinished(&graph, &harvest)));
+    let is_open: Vec<bool> =
+        graph.quanta().map(|quantum| !transaction.has_committed(&graph, quantum)).collect();
+    let harvest = harvest_of(&graph, &journal, &is_open);
+    let total = is_open.iter().filter(|is_open| **is_open).count();
+    if !context.facts().partial && harvest.succeeded < total {
+        return Err(KindError::Unfinished(unfinished(total, &harvest)));
     }
-    clear_prefix(&harvest, recorded, context)?;
+    clear_prefix(&harvest, &super::keys_of(recorded), context)?;
     let logs = store_logs(root, &graph, &harvest.logs, context)?;
-    let stored: Vec<_> = harvest.outputs.into_iter().chain(logs).collect();
+    let mut stored: Vec<_> = harvest.outputs.into_iter().chain(logs).collect();
+    let new = stored.len();
+    stored.extend(entered_before(&graph, &is_open, recorded));
     let (provenance, provenance_record) =
         provenance::store(root, &graph, &journal, &stored, context)?;
     context.artifacts().prune(context.facts().run_prefix)?;
+    stored.truncate(new);
+    context.ensure_dataset_type(Arc::clone(&provenance.dataset_type));
+    enter(transaction, &graph, stored, Some((provenance, provenance_record)), context);
+    Ok(())
+}
 
+/// The outputs and logs of quanta of committed shards.
+fn entered_before(
+    graph: &QuantumGraph,
+    is_open: &[bool],
+    recorded: &[FileRecord],
+) -> Vec<(DatasetIndex, FileRecord)> {
+    if recorded.is_empty() {
+        return Vec::new();
+    }
+    let recorded: HashMap<DatasetId, &FileRecord> =
+        recorded.iter().map(|record| (record.dataset, record)).collect();
+    let committed = graph.quanta().filter(|quantum| !is_open[quantum.get()]);
+    let outputs = committed.flat_map(|quantum| graph.quantum(quantum).outputs);
+    outputs
+        .filter_map(|output| {
+            let record = recorded.get(&graph.dataset(output).id)?;
+            Some((output, (*record).clone()))
+        })
+        .collect()
+}
+
+/// Collects the rows of what is stored, and those of the chain.
+pub(crate) fn enter(
+    transaction: &WorkspaceTransaction,
+    graph: &QuantumGraph,
+    stored: Vec<(DatasetIndex, FileRecord)>,
+    more: Option<(DatasetRef, FileRecord)>,
+    context: &mut CommitContext<'_>,
+) {
     let mut datasets = Vec::with_capacity(stored.len() + 1);
     let mut records = Vec::with_capacity(stored.len() + 1);
     for (index, mut record) in stored {
@@ -81,19 +123,19 @@ fn commit_locked(
     }
     for task in graph.pipeline().tasks() {
         for output in &task.outputs {
-            context.ensure_dataset_type(std::sync::Arc::clone(&output.dataset_type));
+            context.ensure_dataset_type(Arc::clone(&output.dataset_type));
         }
     }
-    context.ensure_dataset_type(std::sync::Arc::clone(&provenance.dataset_type));
-    datasets.push(provenance);
-    records.push(provenance_record);
+    if let Some((dataset, record)) = more {
+        datasets.push(dataset);
+        records.push(record);
+    }
     context.insert_datasets(datasets);
     context.insert_records(records);
     if let Some(chain) = &transaction.chain {
         let inputs = transaction.inputs.iter().filter(|input| *input != chain).cloned().collect();
         context.extend_chain(chain.clone(), transaction.run.clone(), inputs);
     }
-    Ok(())
 }
 
 /// What the journal says is to be kept.
@@ -108,10 +150,19 @@ pub(crate) struct Harvest {
 }
 
 pub(crate) fn harvest(graph: &QuantumGraph, journal: &JournalState) -> Harvest {
+    harvest_of(graph, journal, &vec![true; graph.len()])
+}
+
+/// What the journal says is to be kept of these quanta, by position.
+pub(crate) fn harvest_of(
+    graph: &QuantumGraph,
+    journal: &JournalState,
+    meant: &[bool],
+) -> Harvest {
     let mut harvest = Harvest::default();
     let current = current_successes(graph, journal);
     for (position, (task, quanta)) in graph.tasks().enumerate() {
-        for index in quanta {
+        for index in quanta.filter(|index| meant[index.get()]) {
             let Some(history) = journal.quantum(graph.quantum_id(index)) else { continue };
             let view = graph.quantum(index);
             let finish = match (history.standing(), current[index.get()]) {
@@ -161,7 +212,7 @@ pub(crate) fn record(
     checksum: pantler_core::Checksum,
 ) -> FileRecord {
     FileRecord {
-        dataset: pantler_core::DatasetId::from_uuid(uuid::Uuid::nil()),
+        dataset: DatasetId::from_uuid(uuid::Uuid::nil()),
         component: Box::default(),
         location: key.clone().into(),
         offset,
@@ -172,8 +223,7 @@ pub(crate) fn record(
     }
 }
 
-pub(crate) fn unfinished(graph: &QuantumGraph, harvest: &Harvest) -> String {
-    let total = graph.len();
+pub(crate) fn unfinished(total: usize, harvest: &Harvest) -> String {
     let waiting = total - harvest.succeeded - harvest.failed;
     format!(
         "{} of {total} quanta succeeded, {} failed and {waiting} did not run",
@@ -224,7 +274,7 @@ fn clear_prefix(
 }
 
 /// Writes what the quanta said as one artifact a task, shared by its log datasets.
-fn store_logs(
+pub(crate) fn store_logs(
     root: &Utf8Path,
     graph: &QuantumGraph,
     logs: &BTreeMap<usize, Vec<(DatasetIndex, LogSlice)>>,

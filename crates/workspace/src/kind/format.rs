@@ -1,13 +1,18 @@
 //! A workspace transaction as it stands in the database and in
-//! `transaction.json`, version 1.
+//! `transaction.json`: version 1, or version 2 for one with shards.
+
+use std::collections::BTreeSet;
 
 use pantler_butler::transaction::{DecodeError, TransactionKind as _};
-use pantler_core::{Checksum, CollectionName};
+use pantler_core::{Checksum, CollectionName, ElementName};
 use serde::{Deserialize, Serialize};
 
 use super::WorkspaceTransaction;
+use crate::Shard;
 
-const VERSION: u32 = 1;
+/// Without shards: what older programs read.
+const WHOLE: u32 = 1;
+const SHARDED: u32 = 2;
 
 #[derive(Deserialize)]
 struct VersionOnly {
@@ -29,6 +34,14 @@ struct DataV1 {
     project: Option<String>,
 }
 
+#[derive(Serialize, Deserialize)]
+struct DataV2 {
+    #[serde(flatten)]
+    common: DataV1,
+    shard_by: Vec<ElementName>,
+    committed: BTreeSet<Shard>,
+}
+
 pub(super) fn data(workspace: &WorkspaceTransaction) -> String {
     let WorkspaceTransaction {
         run,
@@ -39,11 +52,13 @@ pub(super) fn data(workspace: &WorkspaceTransaction) -> String {
         pipeline_file,
         pipeline_digest,
         project,
+        shard_by,
+        committed,
         pipeline: _,
     } = workspace.clone();
     let searched = (searched != input_runs).then_some(searched);
     let data = DataV1 {
-        version: VERSION,
+        version: if shard_by.is_empty() { WHOLE } else { SHARDED },
         run,
         chain,
         inputs,
@@ -53,17 +68,27 @@ pub(super) fn data(workspace: &WorkspaceTransaction) -> String {
         pipeline_digest,
         project,
     };
-    serde_json::to_string(&data).expect("names serialize")
+    let text = if shard_by.is_empty() {
+        serde_json::to_string(&data)
+    } else {
+        serde_json::to_string(&DataV2 { common: data, shard_by, committed })
+    };
+    text.expect("names serialize")
 }
 
 pub(super) fn decode(data: &str) -> Result<WorkspaceTransaction, DecodeError> {
     let kind = WorkspaceTransaction::KIND;
     let damaged = |e: serde_json::Error| DecodeError::Damaged { kind, reason: e.to_string() };
     let VersionOnly { version } = serde_json::from_str(data).map_err(damaged)?;
-    if version != VERSION {
-        return Err(DecodeError::Version { kind, found: version, supported: VERSION });
-    }
-    let data: DataV1 = serde_json::from_str(data).map_err(damaged)?;
+    let (data, shard_by, committed) = match version {
+        WHOLE => (serde_json::from_str(data).map_err(damaged)?, Vec::new(), BTreeSet::new()),
+        SHARDED => {
+            let read: DataV2 = serde_json::from_str(data).map_err(damaged)?;
+            (read.common, read.shard_by, read.committed)
+        }
+        found => return Err(DecodeError::Version { kind, found, supported: SHARDED }),
+    };
+    let data: DataV1 = data;
     Ok(WorkspaceTransaction {
         run: data.run,
         chain: data.chain,
@@ -73,6 +98,8 @@ pub(super) fn decode(data: &str) -> Result<WorkspaceTransaction, DecodeError> {
         pipeline_file: data.pipeline_file,
         pipeline_digest: data.pipeline_digest,
         project: data.project,
+        shard_by,
+        committed,
         pipeline: None,
     })
 }

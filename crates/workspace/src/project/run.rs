@@ -331,6 +331,7 @@ fn open_workspace(butler: &DirectButler, job: &Job) -> Result<WorkspaceClient, P
             pipeline: job.pipeline.clone(),
             choices: job.choices.clone(),
             project: Some(job.key()),
+            shard_by: Vec::new(),
         };
         match create(butler, opening, &request) {
             Err(WorkspaceError::RunExists(_) | WorkspaceError::NameInUse { .. })

@@ -7,6 +7,7 @@ use crate::{
     arguments::{Assignment, texts},
     context::Context,
     error::{CommandResult, Next, Status},
+    shard::ShardValues,
     table::{Table, count},
     target::{ParentArgs, WorkspaceTarget, open_parent},
 };
@@ -31,6 +32,10 @@ pub(crate) struct Args {
     /// Build quanta of these data IDs only, such as "visit > 10 AND band IN ('g', 'r')"
     #[arg(long = "where", value_name = "EXPRESSION")]
     restriction: Option<String>,
+
+    /// Build this shard only, such as city=oslo,month=3
+    #[arg(long, value_name = "KEY=VALUE,…")]
+    shard: Option<ShardValues>,
 
     /// Build nothing; say why there is a quantum of this task for a data ID, or not
     #[arg(long, value_name = "LABEL")]
@@ -68,6 +73,14 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let restriction = match &args.restriction {
         None => Restriction::default(),
         Some(text) => Restriction::parse(text, butler.universe()).map_err(WorkspaceError::from)?,
+    };
+    let restriction = match &args.shard {
+        None => restriction,
+        Some(values) => {
+            let shard = values.shard(target.client(), butler.universe())?;
+            let values = shard.values().map(|(name, value)| (name.clone(), value.clone()));
+            Restriction::of_values(values).and(restriction)
+        }
     };
     let request = BuildRequest { tasks: args.tasks.iter().cloned().collect(), restriction };
     let output = context.output();

@@ -1,5 +1,5 @@
 use camino::Utf8PathBuf;
-use pantler_core::CollectionName;
+use pantler_core::{CollectionName, ElementName};
 use pantler_graph::Choices;
 use pantler_workspace::{WorkspaceRequest, create, split_selection};
 
@@ -36,6 +36,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     choices: ChoiceArgs,
 
+    /// Make shards of the data IDs of these dimensions, which can be built, run and committed
+    /// one by one; every task must have them
+    #[arg(long, value_name = "DIMENSION", value_delimiter = ',', conflicts_with = "external")]
+    shard_by: Vec<ElementName>,
+
     /// Make an external workspace: in this folder of its own, which is missing or empty
     #[arg(long, value_name = "DIR")]
     external: Option<Utf8PathBuf>,
@@ -58,6 +63,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         pipeline: canonical(&pipeline)?,
         choices,
         project: None,
+        shard_by: args.shard_by.clone(),
     };
     if let Some(folder) = &args.external {
         return super::external::make(context, &butler, &request, folder, &args.include);
