@@ -21,6 +21,7 @@ mod environment;
 mod execution;
 mod failure;
 mod heartbeat;
+mod identity;
 pub mod journal;
 pub mod layout;
 mod lock;
@@ -46,6 +47,7 @@ pub use current::{Success, current_successes};
 pub use environment::Environment;
 pub use execution::{dataset_states, execution_statuses};
 pub use failure::FailureReason;
+pub use identity::{TaskIdentity, task_identities};
 pub use journal::{
     Finish, JournalError, JournalState, JournalWriter, LogSlice, Outcome, QuantumHistory,
     SegmentHeader, SegmentInfo, Standing, StoredOutput, Verdict,

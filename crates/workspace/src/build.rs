@@ -26,7 +26,7 @@ use pantler_registry::{DatasetQuery, RegistryError};
 
 use crate::{
     WorkspaceClient, WorkspaceError, WorkspaceTransaction, client, create::resolve, layout,
-    pipeline_file::of_workspace,
+    pipeline_file::of_workspace, reuse, reuse::Reusable,
 };
 
 /// What building did.
@@ -40,6 +40,8 @@ pub struct Built {
     pub new: usize,
     /// What was not built, and why.
     pub pruned: Vec<Pruned>,
+    /// What may be taken over, where the workspace is to reuse something.
+    pub reusable: Option<Reusable>,
 }
 
 /// What is to be built; by default everything.
@@ -115,11 +117,12 @@ pub fn build(
     loop {
         let parts = client::read_parts(workspace.root())?;
         if request.is_covered(&parts)? {
+            let reusable = reuse::prepare(butler, workspace)?;
             let graph = client::merged(workspace.root(), parts)?;
-            return Ok(Built { graph, before: true, new: 0, pruned: Vec::new() });
+            return Ok(Built { graph, before: true, new: 0, pruned: Vec::new(), reusable });
         }
         if let Some(built) = build_next(butler, workspace, request, parts)? {
-            return Ok(built);
+            return Ok(Built { reusable: reuse::prepare(butler, workspace)?, ..built });
         }
     }
 }
@@ -131,8 +134,18 @@ fn build_next(
     request: &BuildRequest,
     parts: Vec<QuantumGraph>,
 ) -> Result<Option<Built>, WorkspaceError> {
+    let root = workspace.root();
+    let lock = enter(workspace)?;
+    let next = Next::find(butler, workspace, request, parts)?;
+    let built = next.written(|part, number, _| write(part, root, number))?;
+    drop(lock);
+    Ok(built)
+}
+
+/// Keeps closers off while something is written into the root: as a runner, so that a closer
+/// that has begun lets nobody in, and one that begins now waits.
+pub(crate) fn enter(workspace: &WorkspaceClient) -> Result<RunnerLock, WorkspaceError> {
     let (root, run) = (workspace.root(), &workspace.transaction().run);
-    // As a runner: a closer that has begun lets nobody in, and one that begins now waits.
     let lock = RunnerLock::share(root, &this_process())?;
     if TransactionFile::read(root)?.is_none_or(|f| f.opening != workspace.file().opening) {
         return Err(WorkspaceError::ClosedMeanwhile(run.clone()));
@@ -140,10 +153,7 @@ fn build_next(
     if layout::closing_marker(root).exists() {
         return Err(WorkspaceError::Closing(run.clone()));
     }
-    let next = Next::find(butler, workspace, request, parts)?;
-    let built = next.written(|part, number, _| write(part, root, number))?;
-    drop(lock);
-    Ok(built)
+    Ok(lock)
 }
 
 /// What building would add.
@@ -219,7 +229,7 @@ impl Next {
             }
         };
         let new = graph.len() - before;
-        Ok(Some(Built { graph, before: !is_new, new, pruned }))
+        Ok(Some(Built { graph, before: !is_new, new, pruned, reusable: None }))
     }
 }
 

@@ -14,7 +14,7 @@ use pantler_exec::{
 };
 use pantler_graph::QuantumGraph;
 
-use crate::{WorkspaceError, WorkspaceTransaction, external::InputPlaces, layout};
+use crate::{WorkspaceError, WorkspaceTransaction, external::InputPlaces, layout, reuse};
 
 /// An open workspace, as its root describes it (DMTN-249 §3.3.3).
 #[derive(Debug)]
@@ -254,6 +254,7 @@ impl WorkspaceClient {
             return Err(WorkspaceError::ClosedMeanwhile(self.transaction.run.clone()));
         }
         let prefix = run_prefix(&self.file.run, self.file.run_id);
+        let reuse = reuse::read(self)?;
         let clock = ClockView(options.clock);
         let request = RunRequest {
             graph,
@@ -269,6 +270,7 @@ impl WorkspaceClient {
             clock: &clock,
             process: &process,
             beside,
+            reuse: reuse.as_ref(),
             observer,
         };
         match pantler_exec::run(request) {

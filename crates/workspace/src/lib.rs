@@ -34,6 +34,7 @@ mod pipeline_file;
 pub mod project;
 pub mod provenance;
 mod reader;
+mod reuse;
 mod transitions;
 
 pub use build::{BuildRequest, Built, build, explain, plan};
@@ -47,4 +48,5 @@ pub use list::{WorkspaceInfo, list};
 pub use pipeline_file::{PipelineFileError, split_selection};
 pub use provenance::{RunProvenances, SelectError, open_provenance};
 pub use reader::WorkspaceReader;
+pub use reuse::{Reusable, UnusableRun};
 pub use transitions::Transitioned;

@@ -215,7 +215,18 @@ mod tests {
     fn finish(runner: u32, attempt: u32, outcome: Outcome) -> Finish {
         let (started, ended) = (Tai::from_nanos(1), Tai::from_nanos(2));
         let (log, made_from) = (None, crate::journal::MadeFrom::Own);
-        Finish { runner, attempt, outcome, started, ended, exit: None, log, made_from }
+        Finish {
+            runner,
+            attempt,
+            outcome,
+            started,
+            ended,
+            exit: None,
+            log,
+            made_from,
+            taken_over: None,
+            task_changed: false,
+        }
     }
 
     fn success(name: &str) -> Outcome {

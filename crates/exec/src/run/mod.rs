@@ -12,6 +12,7 @@ mod flush;
 mod message;
 mod others;
 mod resume;
+mod reuse;
 mod scheduler;
 mod window;
 mod worker;
@@ -29,7 +30,7 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_core::{OpeningId, transaction::Process};
 use pantler_datastore::{Datastore, RunPrefix};
-use pantler_graph::{QuantumGraph, QuantumIndex};
+use pantler_graph::{QuantumGraph, QuantumIndex, ReuseTable};
 
 pub use self::{beside::Beside, error::RunError};
 use self::{
@@ -46,7 +47,9 @@ use crate::{
     Clock, Counts, Environment, JournalError, JournalState, JournalWriter, Observer, RunSummary,
     RunnerLock, Selection, StopFlag, TaskCounts, TaskRegistry,
     command::Children,
-    heartbeat, layout,
+    heartbeat,
+    identity::task_identities,
+    layout,
     logs::LogWriter,
     plan::Plan,
     queue::{Place, Queue, Standing},
@@ -85,6 +88,8 @@ pub struct RunRequest<'a> {
     pub process: &'a Process,
     /// How to go along with other runners.
     pub beside: &'a Beside,
+    /// What may be taken over instead of running it.
+    pub reuse: Option<&'a ReuseTable>,
 }
 
 /// Runs the quanta asked for that have not succeeded yet, as far as they can.
@@ -100,7 +105,7 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     let since = Instant::now();
     let RunRequest { graph, lock, datastore, opening, run_prefix, tasks, environment, .. } =
         request;
-    let RunRequest { selection, jobs, stop, observer, clock, process, beside, .. } = request;
+    let RunRequest { selection, jobs, stop, observer, clock, process, beside, reuse, .. } = request;
     let root = lock.root();
     refuse_closing(root)?;
     let asked = selection.of(graph)?;
@@ -124,14 +129,19 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     if queue.ready() == 0 && (alone || !queue.is_waiting()) {
         observer.on_start(&counts(&plan, &queue));
         let (failures, unmade) = (Vec::new(), Vec::new());
-        let ran = Ran { queue, failures, elsewhere: 0, unmade, stopped: false };
+        let ran = Ran { queue, failures, elsewhere: 0, unmade, stopped: false, taken_over: 0 };
         return Ok(summary(&plan, ran, None, resumed.vanished, since.elapsed()));
     }
     drop(queue);
 
     sweep(root, &dir, &state, process);
-    let journal = JournalWriter::create(&dir, opening, process, clock.now(), Some(selection))
-        .map_err(&failed)?;
+    let mut identities = task_identities(graph.pipeline(), &environment.pipeline_dir);
+    let tasks_are =
+        identities.iter().map(|(label, task)| (label.clone(), task.fingerprint())).collect();
+    let started = clock.now();
+    let journal =
+        JournalWriter::create_for(&dir, opening, process, started, Some(selection), &tasks_are)
+            .map_err(&failed)?;
     let runner = journal.runner();
     let journal = refuse_closing_after(root, journal)?;
     let lines = |state: &JournalState| -> u64 {
@@ -149,6 +159,7 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     drop(state);
     let root = absolute(root)?;
     let (sender, messages) = mpsc::channel();
+    let identities = plan.tasks().iter().map(|task| identities.remove(&task.task.label)).collect();
     let context = RunContext {
         log: Mutex::new(LogWriter::new(&root, runner)),
         root,
@@ -164,6 +175,8 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
         scratches: AtomicU32::new(0),
         stopping: AtomicBool::new(false),
         messages: sender.clone(),
+        identities,
+        reuse,
     };
     let Resumed { finished, attempts, made, vanished } = resumed;
     let mut company = Company::new(others, meant, beside.wait);
@@ -192,6 +205,7 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
         flush,
         messages,
         failures: Vec::new(),
+        taken_over: 0,
     };
     let ran = drive(scheduler, sender, flush_receiver)?;
     heartbeat::end(&layout::journal_dir(context.root()), runner);
@@ -389,9 +403,9 @@ fn summary(
     vanished: usize,
     wall: Duration,
 ) -> RunSummary {
-    let Ran { queue, failures, elsewhere, unmade, stopped } = ran;
+    let Ran { queue, failures, elsewhere, unmade, stopped, taken_over } = ran;
     let tasks = counts(plan, &queue);
-    RunSummary { runner, tasks, failures, vanished, elsewhere, unmade, stopped, wall }
+    RunSummary { runner, tasks, failures, vanished, taken_over, elsewhere, unmade, stopped, wall }
 }
 
 #[cfg(test)]

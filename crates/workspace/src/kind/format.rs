@@ -26,6 +26,8 @@ struct DataV1 {
     searched: Option<Vec<CollectionName>>,
     pipeline_file: String,
     pipeline_digest: Checksum,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    reuse: Vec<CollectionName>,
     project: Option<String>,
 }
 
@@ -38,6 +40,7 @@ pub(super) fn data(workspace: &WorkspaceTransaction) -> String {
         searched,
         pipeline_file,
         pipeline_digest,
+        reuse,
         project,
         pipeline: _,
     } = workspace.clone();
@@ -51,6 +54,7 @@ pub(super) fn data(workspace: &WorkspaceTransaction) -> String {
         searched,
         pipeline_file,
         pipeline_digest,
+        reuse,
         project,
     };
     serde_json::to_string(&data).expect("names serialize")
@@ -72,6 +76,7 @@ pub(super) fn decode(data: &str) -> Result<WorkspaceTransaction, DecodeError> {
         input_runs: data.input_runs,
         pipeline_file: data.pipeline_file,
         pipeline_digest: data.pipeline_digest,
+        reuse: data.reuse,
         project: data.project,
         pipeline: None,
     })

@@ -124,6 +124,7 @@ impl Fixture {
             observer,
             clock: &Ticks::default(),
             process: &process(),
+            reuse: None,
         }))
     }
 
