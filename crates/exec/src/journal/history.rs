@@ -108,6 +108,11 @@ impl QuantumHistory {
         matches!(self.verdict(), Some((_, Verdict::Poisoned)))
     }
 
+    /// Whether somebody has ever accepted, poisoned or reset it.
+    pub fn was_decided(&self) -> bool {
+        self.rare.is_some()
+    }
+
     /// The number that the next verdict on the last attempt gets.
     pub fn next_verdict(&self) -> u32 {
         self.verdict().map_or(1, |(number, _)| number.saturating_add(1))

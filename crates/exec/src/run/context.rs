@@ -47,6 +47,8 @@ pub(crate) struct RunContext<'a> {
     pub(super) messages: Sender<Message>,
     /// What each task is, by its number, where that can be said.
     pub(super) identities: Vec<Option<TaskIdentity>>,
+    /// The quanta that are not taken over in any case.
+    pub(super) decided: Vec<bool>,
     /// What may be taken over.
     pub(super) reuse: Option<&'a ReuseTable>,
 }

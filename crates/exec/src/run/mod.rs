@@ -158,6 +158,7 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     let failed_elsewhere = failed_elsewhere(&plan, &state, &others, &meant);
     drop(state);
     let root = absolute(root)?;
+    let Resumed { finished, attempts, made, decided, vanished } = resumed;
     let (sender, messages) = mpsc::channel();
     let identities = plan.tasks().iter().map(|task| identities.remove(&task.task.label)).collect();
     let context = RunContext {
@@ -176,9 +177,9 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
         stopping: AtomicBool::new(false),
         messages: sender.clone(),
         identities,
+        decided,
         reuse,
     };
-    let Resumed { finished, attempts, made, vanished } = resumed;
     let mut company = Company::new(others, meant, beside.wait);
     let place = |q| company.place(&context, q);
     let plan = &context.plan;

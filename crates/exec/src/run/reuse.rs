@@ -32,7 +32,7 @@ pub(super) fn take_over(
     attempt: u32,
 ) -> Option<(TakenOver, Attempt)> {
     let candidates = context.reuse?.candidates(view.id);
-    if candidates.is_empty() {
+    if candidates.is_empty() || context.decided[q as usize] {
         return None;
     }
     let identity = context.identity(q)?;

@@ -31,7 +31,7 @@ pub enum ReuseFileError {
         found: u32,
     },
     /// It is not what was written.
-    #[error("it is damaged: {0}")]
+    #[error("it is damaged: {0}; remove it, and the next build writes it again")]
     Damaged(String),
 }
 

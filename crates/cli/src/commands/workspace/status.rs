@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  pantler workspace status climate/trial\n\n\
                   JSON: {name, root, built, complete, tasks, failures, accepted}; tasks is an array of {task, total, built,\n\
-                  started, succeeded, accepted, failed, poisoned, blocked}, where succeeded counts accepted and failed counts\n\
+                  started, succeeded, accepted, taken_over, failed, poisoned, blocked}, where succeeded counts accepted and taken over, and failed counts\n\
                   poisoned ones; failures and accepted of {task, data_id, quantum, attempt, reason}; runners of {runner,\n\
                   process, host, since, last_heartbeat, state}, where state is live, silent, ended, dead or taken over. With --expr: {name,\n\
                   expression, quanta}; quanta is an array of {quantum, task, data_id, status}")]
@@ -83,6 +83,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     output.table(&table, "no quanta")?;
     let sum = |part: fn(&TaskStatus) -> usize| status.tasks().iter().map(part).sum::<usize>();
     for (number, text) in [
+        (sum(|task| task.taken_over), "taken over from earlier RUNs"),
         (sum(|task| task.accepted), "counted as succeeded since accepted"),
         (sum(|task| task.poisoned), "counted as failed since poisoned"),
     ] {
