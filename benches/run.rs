@@ -75,6 +75,7 @@ fn workspace(folder: &Utf8Path) -> Result<(DirectButler, WorkspaceClient, Quantu
         inputs: Vec::new(),
         pipeline,
         choices: pantler::graph::Choices::default(),
+        reuse: Vec::new(),
         project: None,
         shard_by: Vec::new(),
     };

@@ -82,6 +82,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             inputs: vec![raw],
             pipeline,
             choices: Choices::default(),
+            reuse: Vec::new(),
             project: None,
             shard_by: Vec::new(),
         },

@@ -168,6 +168,7 @@ fn what_a_living_process_holds_is_closed_only_when_taken_over() {
         inputs: vec![collection("toy/raw")],
         pipeline: project.path().join("pipeline.yaml"),
         choices: Choices::default(),
+        reuse: Vec::new(),
         project: None,
         shard_by: Vec::new(),
     };

@@ -31,6 +31,7 @@ mod players;
 mod provenance;
 mod races;
 mod reading;
+mod reuse;
 mod runners;
 mod scale;
 mod scenes;

@@ -338,6 +338,25 @@ fn a_workspace_whose_quanta_were_accepted_poisoned_and_reset_is_run_on_and_commi
 }
 
 #[test]
+fn a_workspace_that_took_something_over_is_run_on_and_committed() {
+    let project = project_with(&specimen("reuse-v1"));
+    let name = the_workspace(&project);
+    let status = || project.pantler(&["workspace", "status", &name, "--json"]).expect(0).json();
+    let taken_over = |status: &serde_json::Value| -> Vec<u64> {
+        let tasks = status["tasks"].as_array().unwrap().iter();
+        tasks.map(|task| task["taken_over"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(taken_over(&status()), [4, 0, 0]);
+    project.pantler(&["workspace", "run", &name]).expect(0);
+    assert_eq!(taken_over(&status()), [4, 2, 1], "what its file says can be taken over still");
+    project.pantler(&["workspace", "commit", &name, "--take-over"]).expect(0);
+    let found =
+        project.pantler(&["query", "provenance", "quanta", "--collections", &name, "--json"]);
+    let quanta = found.expect(0).json()["quanta"].as_array().unwrap().clone();
+    assert!(quanta.iter().all(|quantum| quantum["taken_over"]["run"].is_string()), "{quanta:?}");
+}
+
+#[test]
 fn a_pipeline_of_several_files_is_read_and_run() {
     let project = project_with(&specimen("repository-v1"));
     let to = project.path().join("pipelines-v1");

@@ -22,6 +22,7 @@ mod execution;
 mod failure;
 mod frozen;
 mod heartbeat;
+mod identity;
 pub mod journal;
 pub mod layout;
 mod lock;
@@ -48,6 +49,7 @@ pub use environment::Environment;
 pub use execution::{dataset_states, execution_statuses};
 pub use failure::FailureReason;
 pub use frozen::frozen_markers;
+pub use identity::{TaskIdentity, task_identities};
 pub use journal::{
     Finish, JournalError, JournalState, JournalWriter, LogSlice, Outcome, QuantumHistory,
     SegmentHeader, SegmentInfo, Standing, StoredOutput, Verdict,

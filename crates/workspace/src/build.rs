@@ -30,6 +30,8 @@ use crate::{
     create::{name_of, resolve},
     layout,
     pipeline_file::of_workspace,
+    reuse,
+    reuse::Reusable,
     shard::Frozen,
 };
 
@@ -44,6 +46,8 @@ pub struct Built {
     pub new: usize,
     /// What was not built, and why.
     pub pruned: Vec<Pruned>,
+    /// What may be taken over, where the workspace is to reuse something.
+    pub reusable: Option<Reusable>,
 }
 
 /// What is to be built; by default everything.
@@ -119,11 +123,12 @@ pub fn build(
     loop {
         let parts = client::read_parts(workspace.root())?;
         if request.is_covered(&parts)? {
+            let reusable = reuse::prepare(butler, workspace)?;
             let graph = client::merged(workspace.root(), parts)?;
-            return Ok(Built { graph, before: true, new: 0, pruned: Vec::new() });
+            return Ok(Built { graph, before: true, new: 0, pruned: Vec::new(), reusable });
         }
         if let Some(built) = build_next(butler, workspace, request, parts)? {
-            return Ok(built);
+            return Ok(Built { reusable: reuse::prepare(butler, workspace)?, ..built });
         }
     }
 }
@@ -136,14 +141,7 @@ fn build_next(
     parts: Vec<QuantumGraph>,
 ) -> Result<Option<Built>, WorkspaceError> {
     let (root, run) = (workspace.root(), &workspace.transaction().run);
-    // As a runner: a closer that has begun lets nobody in, and one that begins now waits.
-    let lock = RunnerLock::share(root, &this_process())?;
-    if TransactionFile::read(root)?.is_none_or(|f| f.opening != workspace.file().opening) {
-        return Err(WorkspaceError::ClosedMeanwhile(run.clone()));
-    }
-    if layout::closing_marker(root).exists() {
-        return Err(WorkspaceError::Closing(run.clone()));
-    }
+    let lock = enter(workspace)?;
     let next = Next::find(butler, workspace, request, parts)?;
     let new_shards = next.new_shards.clone();
     let built = next.written(|part, number, _| {
@@ -165,6 +163,20 @@ fn build_next(
     })?;
     drop(lock);
     Ok(built)
+}
+
+/// Keeps closers off while something is written into the root: as a runner, so that a closer
+/// that has begun lets nobody in, and one that begins now waits.
+pub(crate) fn enter(workspace: &WorkspaceClient) -> Result<RunnerLock, WorkspaceError> {
+    let (root, run) = (workspace.root(), &workspace.transaction().run);
+    let lock = RunnerLock::share(root, &this_process())?;
+    if TransactionFile::read(root)?.is_none_or(|f| f.opening != workspace.file().opening) {
+        return Err(WorkspaceError::ClosedMeanwhile(run.clone()));
+    }
+    if layout::closing_marker(root).exists() {
+        return Err(WorkspaceError::Closing(run.clone()));
+    }
+    Ok(lock)
 }
 
 /// What building would add.
@@ -252,7 +264,7 @@ impl Next {
             }
         };
         let new = graph.len() - before;
-        Ok(Some(Built { graph, before: !is_new, new, pruned }))
+        Ok(Some(Built { graph, before: !is_new, new, pruned, reusable: None }))
     }
 }
 

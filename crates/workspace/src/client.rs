@@ -15,7 +15,7 @@ use pantler_exec::{
 use pantler_graph::QuantumGraph;
 
 use crate::{
-    WorkspaceError, WorkspaceTransaction, external::InputPlaces, layout, shard::Frozen,
+    WorkspaceError, WorkspaceTransaction, external::InputPlaces, layout, reuse, shard::Frozen,
 };
 
 /// An open workspace, as its root describes it (DMTN-249 §3.3.3).
@@ -256,6 +256,7 @@ impl WorkspaceClient {
             return Err(WorkspaceError::ClosedMeanwhile(self.transaction.run.clone()));
         }
         let prefix = run_prefix(&self.file.run, self.file.run_id);
+        let reuse = reuse::read(self)?;
         let clock = ClockView(options.clock);
         loop {
             let frozen = Frozen::read(&self.root)?;
@@ -278,6 +279,7 @@ impl WorkspaceClient {
                 beside,
                 observer: &mut *observer,
                 frozen: &frozen.markers,
+                reuse: reuse.as_ref(),
             };
             match pantler_exec::run(request) {
                 Err(RunError::Frozen { .. }) => {}

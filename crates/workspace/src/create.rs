@@ -30,6 +30,8 @@ pub struct WorkspaceRequest {
     pub pipeline: Utf8PathBuf,
     /// Which of its tasks are meant, with which values.
     pub choices: Choices,
+    /// The collections whose RUNs may have made already what it would make, in search order.
+    pub reuse: Vec<CollectionName>,
     /// The project that it belongs to.
     pub project: Option<String>,
     /// The dimensions whose data IDs are shards, which can be committed one by one; none
@@ -74,6 +76,8 @@ pub fn create(
         if let Some(chain) = &request.chain {
             check_chain(reader, chain, &request.inputs)?;
         }
+        // What they stand for is looked up when the graph is built.
+        reader.resolve(&request.reuse)?;
         let searched: Vec<CollectionName> =
             reader.resolve(&request.inputs)?.into_iter().map(|found| found.name).collect();
         let mut runs: Vec<CollectionName> = Vec::new();
@@ -103,6 +107,7 @@ pub fn create(
         searched,
         pipeline_file: portable(butler.root(), &request.pipeline)?,
         pipeline_digest: pipeline.digest(),
+        reuse: request.reuse.clone(),
         project: request.project.clone(),
         shard_by,
         committed: BTreeSet::new(),

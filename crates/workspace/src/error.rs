@@ -44,6 +44,14 @@ pub enum WorkspaceError {
         /// The RUN.
         run: CollectionName,
     },
+    /// What may be taken over is not known.
+    #[error("{path} cannot be used")]
+    ReuseFile {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What is wrong.
+        source: pantler_graph::ReuseFileError,
+    },
     /// The chain cannot get the RUN.
     #[error("{chain} cannot be the chain of this workspace: {reason}")]
     Chain {

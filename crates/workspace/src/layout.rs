@@ -7,6 +7,7 @@
 //!   graph-<n>.qg            the predicted quantum graph, part by part: immutable, create-only (`build.rs`)
 //!   frozen/<shard>.json     made by the commit of a shard: nothing of it changes any more (`shard/`)
 //!   freeze.lock             held while a shard is frozen, or a part of the graph of a workspace with shards written
+//!   reuse-<n>.jsonl.zst     what may be taken over for the quanta of a part: create-only (`reuse.rs`)
 //!   closing                 made by a closer: nobody runs anything here any more (`kind/`)
 //!   runner.lock             held by the processes that run quanta (`pantler-exec`)
 //!   closer.lock             held by the one process that closes it or changes quanta (`pantler-exec`)
@@ -30,6 +31,11 @@ pub fn pipeline_file(root: &Utf8Path) -> Utf8PathBuf {
 /// A part of the quantum graph; they count from 1.
 pub fn graph_file(root: &Utf8Path, part: u32) -> Utf8PathBuf {
     root.join(format!("graph-{part}.qg"))
+}
+
+/// What may be taken over for the quanta of a part of the graph.
+pub fn reuse_file(root: &Utf8Path, part: u32) -> Utf8PathBuf {
+    root.join(format!("reuse-{part}.jsonl.zst"))
 }
 
 /// The parts of the quantum graph that there are, in the order in which they were built.

@@ -35,6 +35,7 @@ mod pipeline_file;
 pub mod project;
 pub mod provenance;
 mod reader;
+mod reuse;
 pub mod shard;
 mod transitions;
 
@@ -49,5 +50,6 @@ pub use list::{WorkspaceInfo, list};
 pub use pipeline_file::{PipelineFileError, split_selection};
 pub use provenance::{RunProvenances, SelectError, open_provenance};
 pub use reader::WorkspaceReader;
+pub use reuse::{Reusable, UnusableRun};
 pub use shard::{Shard, ShardCommitted, ShardStatus, commit_shard, committed_shards};
 pub use transitions::Transitioned;

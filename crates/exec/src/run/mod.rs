@@ -12,6 +12,7 @@ mod flush;
 mod message;
 mod others;
 mod resume;
+mod reuse;
 mod scheduler;
 mod window;
 mod worker;
@@ -30,7 +31,7 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_core::{OpeningId, transaction::Process};
 use pantler_datastore::{Datastore, RunPrefix};
-use pantler_graph::{QuantumGraph, QuantumIndex};
+use pantler_graph::{QuantumGraph, QuantumIndex, ReuseTable};
 
 pub use self::{beside::Beside, error::RunError};
 use self::{
@@ -48,7 +49,9 @@ use crate::{
     RunnerLock, Selection, StopFlag, TaskCounts, TaskRegistry,
     command::Children,
     frozen::frozen_markers,
-    heartbeat, layout,
+    heartbeat,
+    identity::task_identities,
+    layout,
     logs::LogWriter,
     plan::Plan,
     queue::{Place, Queue, Standing},
@@ -89,6 +92,8 @@ pub struct RunRequest<'a> {
     pub beside: &'a Beside,
     /// The markers of frozen shards that `selection` was made with.
     pub frozen: &'a BTreeSet<String>,
+    /// What may be taken over instead of running it.
+    pub reuse: Option<&'a ReuseTable>,
 }
 
 /// Runs the quanta asked for that have not succeeded yet, as far as they can.
@@ -104,7 +109,8 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     let since = Instant::now();
     let RunRequest { graph, lock, datastore, opening, run_prefix, tasks, environment, .. } =
         request;
-    let RunRequest { selection, jobs, stop, observer, clock, process, beside, frozen, .. } = request;
+    let RunRequest { selection, jobs, stop, observer, clock, process, .. } = request;
+    let RunRequest { beside, frozen, reuse, .. } = request;
     let root = lock.root();
     refuse_closing(root)?;
     let asked = selection.of(graph)?;
@@ -128,14 +134,19 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     if queue.ready() == 0 && (alone || !queue.is_waiting()) {
         observer.on_start(&counts(&plan, &queue));
         let (failures, unmade) = (Vec::new(), Vec::new());
-        let ran = Ran { queue, failures, elsewhere: 0, unmade, stopped: false };
+        let ran = Ran { queue, failures, elsewhere: 0, unmade, stopped: false, taken_over: 0 };
         return Ok(summary(&plan, ran, None, resumed.vanished, since.elapsed()));
     }
     drop(queue);
 
     sweep(root, &dir, &state, process);
-    let journal = JournalWriter::create(&dir, opening, process, clock.now(), Some(selection))
-        .map_err(&failed)?;
+    let mut identities = task_identities(graph.pipeline(), &environment.pipeline_dir);
+    let tasks_are =
+        identities.iter().map(|(label, task)| (label.clone(), task.fingerprint())).collect();
+    let started = clock.now();
+    let journal =
+        JournalWriter::create_for(&dir, opening, process, started, Some(selection), &tasks_are)
+            .map_err(&failed)?;
     let runner = journal.runner();
     let journal = refuse_closing_after(root, journal)?;
     let journal = refuse_frozen_after(root, journal, frozen)?;
@@ -153,7 +164,9 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     let failed_elsewhere = failed_elsewhere(&plan, &state, &others, &meant);
     drop(state);
     let root = absolute(root)?;
+    let Resumed { finished, attempts, made, decided, vanished } = resumed;
     let (sender, messages) = mpsc::channel();
+    let identities = plan.tasks().iter().map(|task| identities.remove(&task.task.label)).collect();
     let context = RunContext {
         log: Mutex::new(LogWriter::new(&root, runner)),
         root,
@@ -169,8 +182,10 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
         scratches: AtomicU32::new(0),
         stopping: AtomicBool::new(false),
         messages: sender.clone(),
+        identities,
+        decided,
+        reuse,
     };
-    let Resumed { finished, attempts, made, vanished } = resumed;
     let mut company = Company::new(others, meant, beside.wait);
     let place = |q| company.place(&context, q);
     let plan = &context.plan;
@@ -197,6 +212,7 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
         flush,
         messages,
         failures: Vec::new(),
+        taken_over: 0,
     };
     let ran = drive(scheduler, sender, flush_receiver)?;
     heartbeat::end(&layout::journal_dir(context.root()), runner);
@@ -342,8 +358,8 @@ fn refuse_frozen_after(
     known: &BTreeSet<String>,
 ) -> Result<JournalWriter, RunError> {
     let path = layout::frozen_dir(root);
-    let now = frozen_markers(root)
-        .map_err(|source| RunError::Io { action: "look for", path, source })?;
+    let now =
+        frozen_markers(root).map_err(|source| RunError::Io { action: "look for", path, source })?;
     if now.is_subset(known) {
         return Ok(journal);
     }
@@ -411,9 +427,9 @@ fn summary(
     vanished: usize,
     wall: Duration,
 ) -> RunSummary {
-    let Ran { queue, failures, elsewhere, unmade, stopped } = ran;
+    let Ran { queue, failures, elsewhere, unmade, stopped, taken_over } = ran;
     let tasks = counts(plan, &queue);
-    RunSummary { runner, tasks, failures, vanished, elsewhere, unmade, stopped, wall }
+    RunSummary { runner, tasks, failures, vanished, taken_over, elsewhere, unmade, stopped, wall }
 }
 
 #[cfg(test)]

@@ -173,6 +173,8 @@ fn describe(
             searched,
             pipeline_file: format!("pipeline/{file}"),
             pipeline_digest: read.digest(),
+            // Where its quanta run, there is nothing to copy from.
+            reuse: Vec::new(),
             pipeline: Some(pipeline_file::effective(read)),
             project: project.clone(),
             shard_by: Vec::new(),

@@ -31,6 +31,8 @@ struct DataV1 {
     searched: Option<Vec<CollectionName>>,
     pipeline_file: String,
     pipeline_digest: Checksum,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    reuse: Vec<CollectionName>,
     project: Option<String>,
 }
 
@@ -51,6 +53,7 @@ pub(super) fn data(workspace: &WorkspaceTransaction) -> String {
         searched,
         pipeline_file,
         pipeline_digest,
+        reuse,
         project,
         shard_by,
         committed,
@@ -66,6 +69,7 @@ pub(super) fn data(workspace: &WorkspaceTransaction) -> String {
         searched,
         pipeline_file,
         pipeline_digest,
+        reuse,
         project,
     };
     let text = if shard_by.is_empty() {
@@ -97,6 +101,7 @@ pub(super) fn decode(data: &str) -> Result<WorkspaceTransaction, DecodeError> {
         input_runs: data.input_runs,
         pipeline_file: data.pipeline_file,
         pipeline_digest: data.pipeline_digest,
+        reuse: data.reuse,
         project: data.project,
         shard_by,
         committed,

@@ -62,6 +62,8 @@ pub struct WorkspaceTransaction {
     pub pipeline_file: String,
     /// What the pipeline does.
     pub pipeline_digest: Checksum,
+    /// The collections whose RUNs may have made what it would make, in search order.
+    pub reuse: Vec<CollectionName>,
     /// The project that it belongs to, if one made it.
     pub project: Option<String>,
     /// The dimensions whose data IDs are its shards; none for a workspace that is committed

@@ -8,6 +8,7 @@ use crate::{
     context::Context,
     error::{CommandResult, Next, Status},
     shard::ShardValues,
+    summary,
     table::{Table, count},
     target::{ParentArgs, WorkspaceTarget, open_parent},
 };
@@ -111,6 +112,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     output.say(&table.to_string());
     for pruned in built.pruned.iter().take(10) {
         output.say(&format!("left out: {pruned}"));
+    }
+    if let Some(reusable) = &built.reusable {
+        output.say(&summary::reusable(reusable));
     }
     let next = Next::command(format_args!("workspace run {name}")).text(context.located());
     output.say(&format!("next: {next}"));

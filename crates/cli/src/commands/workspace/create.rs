@@ -33,6 +33,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "CHAIN")]
     chain: Option<CollectionName>,
 
+    /// Take over what a RUN of this collection has made already from the same inputs with the
+    /// same tasks, instead of running it; again for more
+    #[arg(long, value_name = "COLLECTION", value_delimiter = ',', conflicts_with = "external")]
+    reuse: Vec<CollectionName>,
+
     #[command(flatten)]
     choices: ChoiceArgs,
 
@@ -62,6 +67,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         inputs: args.input.clone(),
         pipeline: canonical(&pipeline)?,
         choices,
+        reuse: args.reuse.clone(),
         project: None,
         shard_by: args.shard_by.clone(),
     };

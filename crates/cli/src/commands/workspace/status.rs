@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  pantler workspace status climate/trial\n\n\
                   JSON: {name, root, built, complete, tasks, failures, accepted}; tasks is an array of {task, total, built,\n\
-                  started, succeeded, accepted, failed, poisoned, blocked}, where succeeded counts accepted and failed counts\n\
+                  started, succeeded, accepted, taken_over, failed, poisoned, blocked}, where succeeded counts accepted and taken over, and failed counts\n\
                   poisoned ones; failures and accepted of {task, data_id, quantum, attempt, reason}; runners of {runner,\n\
                   process, host, since, last_heartbeat, state}, where state is live, silent, ended, dead or taken over. Of a workspace\n\
                   with shards: shards of {shard, total, succeeded, failed, state}, where state is open, frozen or committed.\n\
@@ -88,6 +88,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     output.table(&table, "no quanta")?;
     let sum = |part: fn(&TaskStatus) -> usize| status.tasks().iter().map(part).sum::<usize>();
     for (number, text) in [
+        (sum(|task| task.taken_over), "taken over from earlier RUNs"),
         (sum(|task| task.accepted), "counted as succeeded since accepted"),
         (sum(|task| task.poisoned), "counted as failed since poisoned"),
     ] {
@@ -148,16 +149,15 @@ fn shards_of(
 }
 
 fn say_shards(context: &Context, shards: &[ShardRow]) -> Result<(), CommandError> {
-    let mut table = Table::new(["shard", "quanta", "succeeded", "failed", "state"])
-        .numbers([1, 2, 3]);
+    let mut table =
+        Table::new(["shard", "quanta", "succeeded", "failed", "state"]).numbers([1, 2, 3]);
     for ShardRow { status, state } in shards {
         let numbers = [status.total, status.succeeded, status.failed];
         let [total, succeeded, failed] = numbers.map(|n| n.to_string());
         table.row([status.shard.to_string(), total, succeeded, failed, (*state).to_owned()]);
     }
     context.output().line("")?;
-    context.output().table(&table, "no shards")
-        .map_err(Into::into)
+    context.output().table(&table, "no shards").map_err(Into::into)
 }
 
 /// Says where each of the quanta stands that an expression means.

@@ -125,6 +125,7 @@ impl Fixture {
             clock: &Ticks::default(),
             process: &process(),
             frozen: &BTreeSet::new(),
+            reuse: None,
         }))
     }
 
