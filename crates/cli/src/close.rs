@@ -109,7 +109,10 @@ pub(crate) fn commit_shards(
         let done = commit_shard(&butler, run, &shard, options, &dead.dead, &mut notice)?;
         output.say(&match done {
             ShardCommitted::Now { datasets } => {
-                format!("shard {shard} of workspace {run} committed: {}", count(datasets, "dataset"))
+                format!(
+                    "shard {shard} of workspace {run} committed: {}",
+                    count(datasets, "dataset")
+                )
             }
             ShardCommitted::Before => {
                 format!("shard {shard} of workspace {run} was committed before; nothing to do")

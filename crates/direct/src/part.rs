@@ -87,9 +87,7 @@ impl DirectButler {
                 self.enter_part_rows(&claimed, &data, &changes)
             }
             Err(KindError::Superseded) => Err(CloseError::Superseded(name.clone())),
-            Err(_) if self.is_overtaken(row, attempt) => {
-                Err(CloseError::Superseded(name.clone()))
-            }
+            Err(_) if self.is_overtaken(row, attempt) => Err(CloseError::Superseded(name.clone())),
             Err(source) => {
                 let (name, workspace) = (name.clone(), transaction.is_workspace());
                 Err(CloseError::StillOpen { name, closing, workspace, source })
@@ -115,8 +113,7 @@ impl DirectButler {
         let now = self.environment().clock.now();
         let mut tries = 0;
         let source = loop {
-            let result =
-                self.registry().write(|writer| writer.enter_part(row, data, changes, now));
+            let result = self.registry().write(|writer| writer.enter_part(row, data, changes, now));
             tries += 1;
             match result {
                 Ok(()) => {

@@ -14,9 +14,7 @@ use pantler_exec::{
 };
 use pantler_graph::QuantumGraph;
 
-use crate::{
-    WorkspaceError, WorkspaceTransaction, external::InputPlaces, layout, shard::Frozen,
-};
+use crate::{WorkspaceError, WorkspaceTransaction, external::InputPlaces, layout, shard::Frozen};
 
 /// An open workspace, as its root describes it (DMTN-249 §3.3.3).
 #[derive(Debug)]

@@ -11,8 +11,8 @@ use std::{
 
 use camino::Utf8Path;
 use pantler_core::{
-    CollectionName, CollectionType, DatasetId, DatasetRef, DatasetType,
-    DimensionRecord, FileRecord, Location, OpeningId, WriteId,
+    CollectionName, CollectionType, DatasetId, DatasetRef, DatasetType, DimensionRecord,
+    FileRecord, Location, OpeningId, WriteId,
     changes::{Change, Changes},
 };
 

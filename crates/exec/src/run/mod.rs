@@ -104,7 +104,8 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     let since = Instant::now();
     let RunRequest { graph, lock, datastore, opening, run_prefix, tasks, environment, .. } =
         request;
-    let RunRequest { selection, jobs, stop, observer, clock, process, beside, frozen, .. } = request;
+    let RunRequest { selection, jobs, stop, observer, clock, process, beside, frozen, .. } =
+        request;
     let root = lock.root();
     refuse_closing(root)?;
     let asked = selection.of(graph)?;
@@ -342,8 +343,8 @@ fn refuse_frozen_after(
     known: &BTreeSet<String>,
 ) -> Result<JournalWriter, RunError> {
     let path = layout::frozen_dir(root);
-    let now = frozen_markers(root)
-        .map_err(|source| RunError::Io { action: "look for", path, source })?;
+    let now =
+        frozen_markers(root).map_err(|source| RunError::Io { action: "look for", path, source })?;
     if now.is_subset(known) {
         return Ok(journal);
     }

@@ -154,11 +154,7 @@ pub(crate) fn harvest(graph: &QuantumGraph, journal: &JournalState) -> Harvest {
 }
 
 /// What the journal says is to be kept of these quanta, by position.
-pub(crate) fn harvest_of(
-    graph: &QuantumGraph,
-    journal: &JournalState,
-    meant: &[bool],
-) -> Harvest {
+pub(crate) fn harvest_of(graph: &QuantumGraph, journal: &JournalState, meant: &[bool]) -> Harvest {
     let mut harvest = Harvest::default();
     let current = current_successes(graph, journal);
     for (position, (task, quanta)) in graph.tasks().enumerate() {

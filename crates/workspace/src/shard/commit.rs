@@ -14,9 +14,7 @@ use pantler_core::{
 use pantler_direct::{
     ButlerError, CloseError, CloseOptions, DirectButler, TransactionFile, this_process,
 };
-use pantler_exec::{
-    CloserLock, JournalState, LockError, RunnerState, declare_dead, runners,
-};
+use pantler_exec::{CloserLock, JournalState, LockError, RunnerState, declare_dead, runners};
 use pantler_graph::QuantumGraph;
 
 use super::{Shard, frozen};

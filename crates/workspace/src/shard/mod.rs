@@ -47,11 +47,11 @@ use pantler_core::{DataId, ElementName, KeyValue};
 use pantler_graph::{QuantumGraph, QuantumIndex, ResolvedPipeline};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::frozen::Frozen;
 pub use self::{
     commit::{ShardCommitted, commit_shard, committed_shards},
     select::ShardStatus,
 };
-pub(crate) use self::frozen::Frozen;
 use crate::{WorkspaceError, WorkspaceTransaction};
 
 /// One shard: a value for each sharding dimension.
@@ -114,10 +114,10 @@ pub(crate) fn sharding(
         return Ok(Vec::new());
     }
     let names: Vec<&str> = shard_by.iter().map(ElementName::as_str).collect();
-    let group = pipeline.universe().group(&names).map_err(|source| WorkspaceError::ShardBy {
-        shard_by: names.join(", "),
-        source,
-    })?;
+    let group = pipeline
+        .universe()
+        .group(&names)
+        .map_err(|source| WorkspaceError::ShardBy { shard_by: names.join(", "), source })?;
     let required = group.required();
     let lacks = |dimensions: &[ElementName]| required.iter().any(|name| !dimensions.contains(name));
     match pipeline.tasks().iter().find(|task| lacks(task.dimensions.required())) {

@@ -148,16 +148,15 @@ fn shards_of(
 }
 
 fn say_shards(context: &Context, shards: &[ShardRow]) -> Result<(), CommandError> {
-    let mut table = Table::new(["shard", "quanta", "succeeded", "failed", "state"])
-        .numbers([1, 2, 3]);
+    let mut table =
+        Table::new(["shard", "quanta", "succeeded", "failed", "state"]).numbers([1, 2, 3]);
     for ShardRow { status, state } in shards {
         let numbers = [status.total, status.succeeded, status.failed];
         let [total, succeeded, failed] = numbers.map(|n| n.to_string());
         table.row([status.shard.to_string(), total, succeeded, failed, (*state).to_owned()]);
     }
     context.output().line("")?;
-    context.output().table(&table, "no shards")
-        .map_err(Into::into)
+    context.output().table(&table, "no shards").map_err(Into::into)
 }
 
 /// Says where each of the quanta stands that an expression means.
