@@ -111,3 +111,135 @@ fn shards_are_committed_one_by_one_into_one_run() {
         assert!(found.contains(&format!("\"{item}\"")), "{found}");
     }
 }
+
+#[test]
+fn what_is_no_shard_is_refused() {
+    let project = ingested(&["a", "b"], COPY);
+    let refused = create(&project, &["--shard-by", "nothing"]).expect(1);
+    assert!(refused.stderr.contains("cannot shard by nothing"), "{}", refused.stderr);
+    let total = PIPELINE.replacen(
+        "dimensions: [item]\n    inputs: {copy",
+        "dimensions: []\n    inputs: {copy",
+        1,
+    );
+    let total = total.replace("{copy: {type: copy}}", "{copy: {type: copy, multiple: true}}");
+    project.write("pipeline.yaml", total);
+    let refused = create(&project, &["--shard-by", "item"]).expect(1);
+    assert!(refused.stderr.contains("task `again` has the dimensions"), "{}", refused.stderr);
+    project.write("pipeline.yaml", PIPELINE);
+    let outside = project.path().join("outside");
+    create(&project, &["--shard-by", "item", "--external", outside.as_str()]).expect(2);
+    create(&project, &["--shard-by", "item"]).expect(0);
+    build_and_run(&project, "item=a");
+    for step in ["build", "run", "commit"] {
+        let refused = verb(&project, step, &["--shard", "month=1"]).expect(1);
+        assert!(refused.stderr.contains("is a data ID of {item}"), "{}", refused.stderr);
+    }
+    for step in ["run", "commit"] {
+        let refused = verb(&project, step, &["--shard", "item=b"]).expect(1);
+        assert!(refused.stderr.contains("has no quanta of shard item=b"), "{}", refused.stderr);
+    }
+    verb(&project, "commit", &["--shard", "item"]).expect(2);
+    verb(&project, "revert", &[]).expect(0);
+    create(&project, &[]).expect(0);
+    let refused = verb(&project, "commit", &["--shard", "item=a"]).expect(1);
+    assert!(refused.stderr.contains("has no shards"), "{}", refused.stderr);
+    verb(&project, "revert", &[]).expect(0);
+}
+
+#[test]
+fn a_committed_shard_stays_as_it_is() {
+    let project = sharded(&["a", "b"]);
+    build_and_run(&project, "item=a");
+    verb(&project, "commit", &["--shard", "item=a"]).expect(0);
+    verb(&project, "build", &["--shard", "item=b"]).expect(0);
+    let graph = project.pantler(&["graph", "export", NAME, "--format", "json"]).expect(0).json();
+    let of_a = |quantum: &&Value| quantum["data_id"]["item"] == "a";
+    let quantum = graph["quanta"].as_array().unwrap().iter().find(of_a).unwrap();
+    let quantum = quantum["id"].as_str().unwrap();
+    for step in ["run", "accept", "poison", "reset"] {
+        let refused = verb(&project, step, &[quantum]).expect(1);
+        assert!(
+            refused.stderr.contains("shard item=a of workspace toy/trial is frozen"),
+            "{}",
+            refused.stderr
+        );
+    }
+    let none = verb(&project, "reset", &["--task", "copy"]).expect(0).text();
+    assert!(none.starts_with("nothing to do"), "{none}");
+    let ran = verb(&project, "run", &[]).expect(0);
+    assert!(ran.stderr.contains("2 quanta") || !ran.text().is_empty(), "{}", ran.stderr);
+    assert_eq!(shards(&project), ["a 2/2 committed", "b 2/2 open"]);
+    let refused = verb(&project, "revert", &[]).expect(4);
+    assert!(refused.stderr.contains("cannot be reverted: 1 of its shards"), "{}", refused.stderr);
+    let refused = project.pantler(&["transaction", "revert", NAME]).expect(4);
+    assert!(refused.stderr.contains("cannot be reverted"), "{}", refused.stderr);
+    verb(&project, "abandon", &[]).expect(0);
+    assert_eq!(there(&project, "again"), 1);
+    let copies = project.picture().files.keys().filter(|file| file.contains("/again/")).count();
+    assert_eq!(copies, 1, "only what is not committed is dropped");
+}
+
+#[test]
+fn an_unfinished_shard_is_refused_and_runs_on() {
+    let project =
+        ingested(&["a", "b"], "test ! -e \"$1/broken.$4\" || exit 3\ncat \"$2\" > \"$3\"\n");
+    create(&project, &["--shard-by", "item"]).expect(0);
+    project.write("broken.a", "");
+    verb(&project, "build", &[]).expect(0);
+    verb(&project, "run", &["--shard", "item=a"]).expect(3);
+    let refused = verb(&project, "commit", &["--shard", "item=a"]).expect(3);
+    assert!(refused.stderr.contains("could not be committed"), "{}", refused.stderr);
+    assert_eq!(shards(&project), ["a 0/2 open", "b 0/2 open"]);
+    std::fs::remove_file(project.path().join("broken.a")).unwrap();
+    verb(&project, "run", &["--shard", "item=a"]).expect(0);
+    verb(&project, "commit", &["--shard", "item=a"]).expect(0);
+    let refused = verb(&project, "commit", &[]).expect(3);
+    assert!(refused.stderr.contains("could not be committed"), "{}", refused.stderr);
+    verb(&project, "commit", &["--partial"]).expect(0);
+    assert_eq!(there(&project, "again"), 1);
+}
+
+#[test]
+fn a_killed_commit_of_a_shard_is_done_by_the_same_call_or_a_whole_commit() {
+    let project = sharded(&["a", "b"]);
+    build_and_run(&project, "item=a");
+    build_and_run(&project, "item=b");
+    verb(&project, "commit", &["--shard", "item=a"]).expect(0);
+    let args = ["workspace", "commit", NAME, "--shard", "item=b"];
+    let copy = project.duplicate();
+    let log = copy.path().join("steps.log");
+    let mut command = copy.program().command(&args);
+    command.args(["--repo", copy.repo().as_str()]).env("PANTLER_CRASH_LOG", log.as_str());
+    Ran::of(command).expect(0);
+    verb(&copy, "commit", &[]).expect(0);
+    let text = std::fs::read_to_string(&log).unwrap();
+    let mut seen = std::collections::BTreeMap::<&str, u32>::new();
+    let mut steps = Vec::new();
+    for step in text.lines() {
+        let n = seen.entry(step).or_default();
+        *n += 1;
+        steps.push(format!("{step}:{n}"));
+    }
+    for named in
+        ["shard.locked", "shard.freeze", "shard.frozen", "part.storage.done", "part.rows.committed"]
+    {
+        assert!(seen.contains_key(named), "{named}: {steps:?}");
+    }
+    for step in steps {
+        let copy = project.duplicate();
+        let mut command = copy.program().command(&args);
+        command.args(["--repo", copy.repo().as_str()]).env("PANTLER_CRASH", &step);
+        let ran = Ran::of(command);
+        assert_eq!(ran.status.signal(), Some(9), "{step}: {}{}", ran.text(), ran.stderr);
+        copy.check();
+        let seen = there(&copy, "again");
+        assert_eq!(there(&copy, "copy_log"), seen, "{step}: whole or not at all");
+        let other = copy.duplicate();
+        copy.pantler(&args).expect(0);
+        verb(&copy, "commit", &[]).expect(0);
+        verb(&other, "commit", &[]).expect(0);
+        assert_eq!((there(&copy, "again"), there(&other, "again")), (2, 2), "{step}");
+    }
+    verb(&project, "abandon", &[]).expect(0);
+}

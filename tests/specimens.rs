@@ -704,3 +704,21 @@ fn each_code_of_a_check_has_a_damage_and_a_line_in_its_page() {
     assert_eq!(written, documented, "codes in the source, and in docs/check.md");
     assert_eq!(written, shown, "codes in the source, and in workspaces/broken");
 }
+
+#[test]
+fn a_workspace_with_a_committed_and_a_frozen_shard_is_committed() {
+    let project = repository(&specimen("shards-v2"));
+    let name = the_workspace(&project);
+    let status = project.pantler(&["workspace", "status", &name, "--json"]).expect(0).json();
+    let shards = status["shards"].as_array().unwrap().iter();
+    let states: Vec<_> = shards.map(|one| one["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["committed", "frozen"], "{status}");
+    let summaries = || datasets(&project, &["summary", "--collections", &name]).len();
+    assert_eq!(summaries(), 1);
+    let commit = ["workspace", "commit", &name, "--shard", "city=oslo", "--take-over"];
+    project.pantler(&commit).expect(0);
+    assert_eq!(summaries(), 2);
+    project.pantler(&["workspace", "commit", &name, "--take-over"]).expect(0);
+    assert_eq!(summaries(), 2);
+    project.check();
+}

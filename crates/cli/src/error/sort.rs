@@ -212,10 +212,8 @@ fn butler(error: &ButlerError) -> Sorted {
         ButlerError::NoTransaction(_) => {
             Sorted::unchanged().then(Next::command("transaction list"))
         }
-        ButlerError::NotARepository(root) => Sorted::unchanged().then(Next::plain(format!(
-            "pantler init {} --universe FILE",
-            super::quoted(root.as_str())
-        ))),
+        ButlerError::NotARepository(root) => Sorted::unchanged()
+            .then(Next::plain(format!("pantler init {} --universe FILE", quoted(root.as_str())))),
         _ => Sorted::unchanged(),
     }
 }

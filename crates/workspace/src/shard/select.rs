@@ -165,6 +165,7 @@ impl WorkspaceClient {
             TaskCounts { task: task.task.clone(), counts }
         });
         Ok(RunSummary {
+            taken_over: Default::default(),
             runner: None,
             tasks: tasks.collect(),
             failures: Vec::new(),

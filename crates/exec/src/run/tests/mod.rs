@@ -124,7 +124,7 @@ impl Fixture {
             observer,
             clock: &Ticks::default(),
             process: &process(),
-            frozen: &BTreeSet::new(),
+            frozen: &std::collections::BTreeSet::new(),
             reuse: None,
         }))
     }
