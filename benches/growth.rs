@@ -122,6 +122,8 @@ fn one(visits: i64, folder: &Utf8Path) -> Result<(), Fault> {
         pipeline,
         choices: pantler::graph::Choices::default(),
         project: None,
+        reuse: Vec::new(),
+        shard_by: Vec::new(),
     };
     let opened = workspace::create(&butler, butler.environment().new_opening(), &request)?;
     let graph = phase(|| {

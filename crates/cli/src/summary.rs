@@ -1,5 +1,7 @@
 //! What a run of quanta did, for people.
 
+use std::fmt::Write as _;
+
 use camino::Utf8Path;
 use pantler_exec::{Counts, Failure, RunSummary, log_tail};
 use pantler_workspace::{Reusable, UnusableRun};
@@ -51,7 +53,8 @@ pub(crate) fn reusable(found: &Reusable) -> String {
     let Reusable { quanta, unusable } = found;
     let mut text = format!("{} may be there already in earlier RUNs", count(*quanta, "quantum"));
     for UnusableRun { run, reason } in unusable {
-        text.push_str(&format!("\nnothing can be taken over from {run}: {reason}"));
+        write!(text, "\nnothing can be taken over from {run}: {reason}")
+            .expect("a string takes text");
     }
     text
 }

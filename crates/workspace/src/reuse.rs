@@ -66,7 +66,7 @@ pub(crate) fn prepare(
         for (number, part) in (1..).zip(client::read_parts(root)?) {
             if !layout::reuse_file(root, number).exists() {
                 unusable.clear();
-                let found = Lookup::new(butler, workspace, &part, collections)?;
+                let found = Lookup::find(butler, workspace, &part, collections)?;
                 unusable.extend(found.unusable);
                 write(root, number, &ReuseTable::new(found.entries))?;
             }
@@ -128,7 +128,7 @@ struct Found {
 }
 
 impl<'a> Lookup<'a> {
-    fn new(
+    fn find(
         butler: &DirectButler,
         workspace: &WorkspaceClient,
         graph: &'a QuantumGraph,
@@ -200,7 +200,8 @@ impl<'a> Lookup<'a> {
                 let view = self.graph.quantum(*own);
                 let Some(inputs) = self.inputs(reader, &view, &names, &quantum)? else { continue };
                 let names: Vec<&str> = there.outputs.iter().map(|(name, _)| &**name).collect();
-                let Some((outputs, log)) = outputs(reader, view.task, &names, &quantum, stored)?
+                let Some(Made { outputs, log }) =
+                    outputs(reader, view.task, &names, &quantum, stored)?
                 else {
                     continue;
                 };
@@ -275,6 +276,12 @@ fn was_made_by<R: Read + Seek>(
     Ok(last.end == AttemptEnd::Succeeded && !last.task_changed && task == Some(&fingerprint))
 }
 
+/// What a quantum made and said.
+struct Made {
+    outputs: Vec<ReusableArtifact>,
+    log: Option<ReusableArtifact>,
+}
+
 /// What a quantum made and said, in the order of the task here; `None` if not all that it made
 /// is stored.
 fn outputs<R: Read + Seek>(
@@ -283,7 +290,7 @@ fn outputs<R: Read + Seek>(
     names: &[&str],
     quantum: &ProvenanceQuantum,
     stored: &HashMap<DatasetId, FileRecord>,
-) -> Result<Option<(Vec<ReusableArtifact>, Option<ReusableArtifact>)>, GraphFileError> {
+) -> Result<Option<Made>, GraphFileError> {
     let (mut outputs, mut log) = (Vec::new(), None);
     for output in &task.outputs {
         let at = names.iter().position(|name| *name == output.name);
@@ -298,7 +305,7 @@ fn outputs<R: Read + Seek>(
             outputs.push(dataset);
         }
     }
-    Ok(Some((outputs, log)))
+    Ok(Some(Made { outputs, log }))
 }
 
 fn artifact<R: Read + Seek>(

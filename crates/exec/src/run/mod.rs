@@ -18,7 +18,7 @@ mod window;
 mod worker;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
     sync::{
         Mutex,
@@ -29,7 +29,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use pantler_core::{OpeningId, transaction::Process};
+use pantler_core::{OpeningId, TaskLabel, transaction::Process};
 use pantler_datastore::{Datastore, RunPrefix};
 use pantler_graph::{QuantumGraph, QuantumIndex, ReuseTable};
 
@@ -50,7 +50,7 @@ use crate::{
     command::Children,
     frozen::frozen_markers,
     heartbeat,
-    identity::task_identities,
+    identity::{TaskIdentity, task_identities},
     layout,
     logs::LogWriter,
     plan::Plan,
@@ -140,12 +140,12 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     drop(queue);
 
     sweep(root, &dir, &state, process);
-    let mut identities = task_identities(graph.pipeline(), &environment.pipeline_dir);
-    let tasks_are =
+    let identities = task_identities(graph.pipeline(), &environment.pipeline_dir);
+    let tasks_here =
         identities.iter().map(|(label, task)| (label.clone(), task.fingerprint())).collect();
-    let started = clock.now();
+    let now = clock.now();
     let journal =
-        JournalWriter::create_for(&dir, opening, process, started, Some(selection), &tasks_are)
+        JournalWriter::create_for(&dir, opening, process, now, Some(selection), &tasks_here)
             .map_err(&failed)?;
     let runner = journal.runner();
     let journal = refuse_closing_after(root, journal)?;
@@ -166,11 +166,9 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     let root = absolute(root)?;
     let Resumed { finished, attempts, made, decided, vanished } = resumed;
     let (sender, messages) = mpsc::channel();
-    let identities = plan.tasks().iter().map(|task| identities.remove(&task.task.label)).collect();
     let context = RunContext {
         log: Mutex::new(LogWriter::new(&root, runner)),
         root,
-        plan,
         datastore,
         run_prefix,
         opening,
@@ -182,7 +180,8 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
         scratches: AtomicU32::new(0),
         stopping: AtomicBool::new(false),
         messages: sender.clone(),
-        identities,
+        identities: by_number(&plan, identities),
+        plan,
         decided,
         reuse,
     };
@@ -217,6 +216,14 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     let ran = drive(scheduler, sender, flush_receiver)?;
     heartbeat::end(&layout::journal_dir(context.root()), runner);
     Ok(summary(&context.plan, ran, Some(runner), vanished, since.elapsed()))
+}
+
+/// What the tasks of a plan are.
+fn by_number(
+    plan: &Plan<'_>,
+    mut identities: BTreeMap<TaskLabel, TaskIdentity>,
+) -> Vec<Option<TaskIdentity>> {
+    plan.tasks().iter().map(|task| identities.remove(&task.task.label)).collect()
 }
 
 /// What a live runner has failed of what is its own: it does not try that again, and

@@ -165,7 +165,7 @@ impl WorkspaceClient {
             TaskCounts { task: task.task.clone(), counts }
         });
         Ok(RunSummary {
-            taken_over: Default::default(),
+            taken_over: 0,
             runner: None,
             tasks: tasks.collect(),
             failures: Vec::new(),
