@@ -153,6 +153,7 @@ fn state(path: &Utf8Path) -> Option<(u64, u64, Option<SystemTime>)> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "scripts of a test")]
 mod tests {
     use super::*;
 

@@ -116,7 +116,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
 /// The same command once more, as far as it goes on.
 fn again(args: &Args) -> Next {
     let what = quoted(args.what.as_str());
-    let reuse: String = args.reuse.iter().map(|name| format!(" --reuse {name}")).collect();
+    let reuse: String = args.reuse.iter().flat_map(|name| [" --reuse ", name.as_str()]).collect();
     let Some(output) = &args.output else {
         return Next::plain(format!("pantler run {what}{reuse}{}", args.choices.again()));
     };

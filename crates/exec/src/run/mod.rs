@@ -105,6 +105,7 @@ pub struct RunRequest<'a> {
 /// # Errors
 /// [`RunError`] if the run cannot begin, or cannot be journaled any more. What it
 /// had journaled stays true.
+#[expect(clippy::too_many_lines, reason = "each step takes what those before it found")]
 pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     let since = Instant::now();
     let RunRequest { graph, lock, datastore, opening, run_prefix, tasks, environment, .. } =
