@@ -212,11 +212,10 @@ fn wait_for_new_runners(
 /// Whether it is known that no row of the shard is in, and none will be.
 fn nothing_entered(error: &WorkspaceError) -> bool {
     match error {
-        WorkspaceError::Close(error) => {
-            matches!(error, CloseError::StillOpen { .. } | CloseError::Rows { .. })
-        }
-        WorkspaceError::ShardRuns { .. } => true,
-        _ => false,
+        // Another one is at work, perhaps on this shard.
+        WorkspaceError::Close(CloseError::Held { .. }) => false,
+        WorkspaceError::Close(error) => error.stays_open(),
+        _ => true,
     }
 }
 
