@@ -39,7 +39,8 @@ fn ingested(items: &[&str], copy: &str) -> Project {
 /// Makes the repository, with the numbers in the RUN `raw`.
 fn ingest(project: &Project) {
     let universe = project.path().join("universe.yaml");
-    let init = ["init", project.repo().as_str(), "--universe", universe.as_str()];
+    let repo = project.repo();
+    let init = ["init", repo.as_str(), "--universe", universe.as_str()];
     project.program().run(&init).expect(0);
     let pattern = format!("{}/data/{{item}}.txt", project.path());
     let ingest =
