@@ -193,11 +193,14 @@ fn join(quantum: &mut QuantumContext<'_>) -> Result<(), TaskError> {
     Ok(())
 }
 
+/// Title, labels of the axis from below, what is drawn, and what the lowest label stands for.
+type Panel = (&'static str, [&'static str; 6], fn(&Cost) -> f64, f64);
+
 /// Two panels, seconds and bytes, both axes logarithmic: what grows with the work is a
 /// straight line with the slope of the grey ones.
 fn svg(all: &[(f64, Vec<Cost>)]) -> String {
     const COLOURS: [&str; 3] = ["#1b6ca8", "#c0392b", "#2e8b57"];
-    let panels: [(&str, [&str; 6], fn(&Cost) -> f64, f64); 2] = [
+    let panels: [Panel; 2] = [
         ("seconds", ["1 ms", "10 ms", "0.1 s", "1 s", "10 s", "100 s"], |c| c.0, 1e-3),
         ("memory at most", ["1 MB", "10 MB", "100 MB", "1 GB", "10 GB", "100 GB"], |c| c.1, 1e6),
     ];

@@ -263,7 +263,7 @@ fn a_script_that_is_changed_while_it_runs_is_nobodys() {
     let runner = project.program().start(&["run", path.as_str(), "-j3"]);
     let started = || {
         let is_made = project.repo().join("pantler.yaml").exists();
-        let names = is_made.then(|| open_names(&project, "workspace")).unwrap_or_default();
+        let names = if is_made { open_names(&project, "workspace") } else { Vec::new() };
         names.first().is_some_and(|name| {
             let status = workspace(&project, "status", name, &["--json"]).json();
             status["tasks"][0]["started"] == 3

@@ -245,11 +245,11 @@ fn a_killed_commit_of_a_shard_is_done_by_the_same_call_or_a_whole_commit() {
     verb(&project, "abandon", &[]).expect(0);
 }
 
-/// As many shards as a night has exposures, by four processes at a time, each of which starts
-/// a process for each step.
+/// Four workers at a time, each of which starts
+/// a process for each step of each shard.
 #[test]
-fn two_hundred_shards_are_committed_four_at_a_time_while_others_query() {
-    const SHARDS: usize = 200;
+fn forty_shards_are_committed_four_at_a_time_while_others_query() {
+    const SHARDS: usize = 40;
     const AT_ONCE: usize = 4;
     let items: Vec<String> = (0..SHARDS).map(|n| format!("i{n:03}")).collect();
     let names: Vec<&str> = items.iter().map(String::as_str).collect();

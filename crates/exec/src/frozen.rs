@@ -18,9 +18,9 @@ pub fn frozen_markers(root: &Utf8Path) -> io::Result<BTreeSet<String>> {
     };
     let mut names = BTreeSet::new();
     for entry in entries {
-        let name = entry?.file_name().to_owned();
-        if name.ends_with(".json") {
-            names.insert(name);
+        let entry = entry?;
+        if entry.path().extension() == Some("json") {
+            names.insert(entry.file_name().to_owned());
         }
     }
     Ok(names)

@@ -407,7 +407,9 @@ fn workspace(error: &WorkspaceError) -> Sorted {
         WorkspaceError::RunExists(_) => unchanged.then(Next::plain(
             "take another name; with {time} in it, such as NAME/{time}, each run makes its own",
         )),
-        WorkspaceError::NameInUse { name, .. } => {
+        WorkspaceError::NameInUse { name, .. }
+        | WorkspaceError::NoShards(name)
+        | WorkspaceError::NotAShard { name, .. } => {
             unchanged.then(Next::command(format_args!("workspace status {name}")))
         }
         WorkspaceError::NotAWorkspace { name, .. } => {
@@ -438,9 +440,6 @@ fn workspace(error: &WorkspaceError) -> Sorted {
         WorkspaceError::TaskNotSharded { .. } | WorkspaceError::ShardBy { .. } => unchanged.then(
             Next::plain("take dimensions that all tasks have, or a workspace without --shard-by"),
         ),
-        WorkspaceError::NoShards(name) | WorkspaceError::NotAShard { name, .. } => {
-            unchanged.then(Next::command(format_args!("workspace status {name}")))
-        }
         WorkspaceError::EmptyShard { name, shard } => unchanged
             .then(Next::command(format_args!("workspace build {name} --shard {}", quoted(&shard.to_string())))),
         WorkspaceError::Frozen { name, shard } => unchanged.then(Next::one_of([

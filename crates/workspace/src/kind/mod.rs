@@ -196,17 +196,14 @@ fn keys_of(records: &[FileRecord]) -> BTreeSet<ArtifactKey> {
 /// Sets the marker of a closer; returns whether it was not there.
 pub(crate) fn set_marker(root: &camino::Utf8Path) -> Result<bool, StorageError> {
     let text = format!("closed by {}\n", pantler_direct::this_process());
-    match pantler_datastore::fs::write_new(&layout::closing_marker(root), text.as_bytes()) {
-        Ok(()) => {
-            pantler_seam::step("workspace.marker.set");
-            Ok(true)
-        }
-        Err(StorageError::AlreadyExists { .. }) => {
-            pantler_seam::step("workspace.marker.set");
-            Ok(false)
-        }
-        Err(error) => Err(error),
-    }
+    let is_new =
+        match pantler_datastore::fs::write_new(&layout::closing_marker(root), text.as_bytes()) {
+            Ok(()) => true,
+            Err(StorageError::AlreadyExists { .. }) => false,
+            Err(error) => return Err(error),
+        };
+    pantler_seam::step("workspace.marker.set");
+    Ok(is_new)
 }
 
 impl TransactionKind for WorkspaceTransaction {

@@ -157,7 +157,7 @@ fn say_shards(context: &Context, shards: &[ShardRow]) -> Result<(), CommandError
         table.row([status.shard.to_string(), total, succeeded, failed, (*state).to_owned()]);
     }
     context.output().line("")?;
-    context.output().table(&table, "no shards").map_err(Into::into)
+    context.output().table(&table, "no shards")
 }
 
 /// Says where each of the quanta stands that an expression means.
