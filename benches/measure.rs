@@ -22,7 +22,7 @@ const ROUNDS: usize = 7;
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) name: &'static str,
-    root: Utf8PathBuf,
+    pub(crate) root: Utf8PathBuf,
 }
 
 /// tmpfs, where there is one, and the disk.

@@ -172,7 +172,8 @@ struct Succeeded;
 impl ExecutionRecords for Succeeded {
     fn runners(&self) -> Vec<Runner> {
         let process = Process { host: "host".into(), boot_id: "boot".into(), pid: 1 };
-        vec![Runner { number: 1, process: Some(process), started: Some(Tai::from_nanos(0)) }]
+        let (process, started) = (Some(process), Some(Tai::from_nanos(0)));
+        vec![Runner { number: 1, process, started, tasks: std::collections::BTreeMap::new() }]
     }
 
     fn status(&self, _: QuantumIndex) -> ExecutionStatus {
@@ -188,6 +189,7 @@ impl ExecutionRecords for Succeeded {
             ended: Tai::from_nanos(nanos + 1_234_567),
             exit: Some(0),
             end: AttemptEnd::Succeeded,
+            task_changed: false,
         };
         QuantumExecution { attempts: vec![attempt], begun: 1, taken_over: None }
     }

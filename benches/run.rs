@@ -75,7 +75,9 @@ fn workspace(folder: &Utf8Path) -> Result<(DirectButler, WorkspaceClient, Quantu
         inputs: Vec::new(),
         pipeline,
         choices: pantler::graph::Choices::default(),
+        reuse: Vec::new(),
         project: None,
+        shard_by: Vec::new(),
     };
     let opened = workspace::create(&butler, butler.environment().new_opening(), &request)?;
     let graph = workspace::build(&butler, &opened, &workspace::BuildRequest::default())?.graph;

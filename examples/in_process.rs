@@ -82,7 +82,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             inputs: vec![raw],
             pipeline,
             choices: Choices::default(),
+            reuse: Vec::new(),
             project: None,
+            shard_by: Vec::new(),
         },
     )?;
     let graph = workspace::build(&butler, &opened, &workspace::BuildRequest::default())?.graph;

@@ -168,7 +168,9 @@ fn what_a_living_process_holds_is_closed_only_when_taken_over() {
         inputs: vec![collection("toy/raw")],
         pipeline: project.path().join("pipeline.yaml"),
         choices: Choices::default(),
+        reuse: Vec::new(),
         project: None,
+        shard_by: Vec::new(),
     };
     drop(create(&butler, butler.environment().new_opening(), &request).unwrap());
     for noun in ["workspace", "transaction"] {

@@ -223,7 +223,7 @@ fn an_external_workspace_is_converted_or_goes_on_into_its_parent() {
     verb("commit", &root, &["--parent", repo.as_str(), "--take-over"]).expect(0);
     assert!(!root.exists());
     assert_eq!(ids(query(&open, None)), converted);
-    assert_eq!(converted.len(), 4 + 14);
+    assert_eq!(converted.len(), 4 + 14 + 1);
 }
 
 #[test]
@@ -338,6 +338,25 @@ fn a_workspace_whose_quanta_were_accepted_poisoned_and_reset_is_run_on_and_commi
 }
 
 #[test]
+fn a_workspace_that_took_something_over_is_run_on_and_committed() {
+    let project = project_with(&specimen("reuse-v1"));
+    let name = the_workspace(&project);
+    let status = || project.pantler(&["workspace", "status", &name, "--json"]).expect(0).json();
+    let taken_over = |status: &serde_json::Value| -> Vec<u64> {
+        let tasks = status["tasks"].as_array().unwrap().iter();
+        tasks.map(|task| task["taken_over"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(taken_over(&status()), [4, 0, 0]);
+    project.pantler(&["workspace", "run", &name]).expect(0);
+    assert_eq!(taken_over(&status()), [4, 2, 1], "what its file says can be taken over still");
+    project.pantler(&["workspace", "commit", &name, "--take-over"]).expect(0);
+    let found =
+        project.pantler(&["query", "provenance", "quanta", "--collections", &name, "--json"]);
+    let quanta = found.expect(0).json()["quanta"].as_array().unwrap().clone();
+    assert!(quanta.iter().all(|quantum| quantum["taken_over"]["run"].is_string()), "{quanta:?}");
+}
+
+#[test]
 fn a_pipeline_of_several_files_is_read_and_run() {
     let project = project_with(&specimen("repository-v1"));
     let to = project.path().join("pipelines-v1");
@@ -401,6 +420,24 @@ fn a_ledger_is_written_on_and_committed() {
     let found = project.pantler(&query).expect(0).json();
     assert_eq!(found.as_array().unwrap().len(), 2, "{found}");
     project.check();
+}
+
+#[test]
+fn a_workspace_whose_graph_was_built_in_parts_is_built_on_run_and_committed() {
+    let project = repository(&specimen("parts-v2"));
+    let name = the_workspace(&project);
+    let tasks = |project: &Project| {
+        let shown = project.pantler(&["graph", "show", &name, "--json"]).expect(0).json();
+        let tasks = shown["tasks"].as_array().unwrap().clone();
+        tasks.iter().map(|task| task["quanta"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(tasks(&project), [3, 1, 0]);
+    let built = project.pantler(&["workspace", "build", &name]).expect(0);
+    assert!(built.text().contains(": 7 quanta"), "{built:?}");
+    assert_eq!(tasks(&project), [4, 2, 1]);
+    project.pantler(&["workspace", "run", &name]).expect(0);
+    project.pantler(&["workspace", "commit", &name, "--take-over"]).expect(0);
+    assert_eq!(datasets(&project, &["daily", "--collections", &name]).len(), 4);
 }
 
 #[test]
@@ -703,4 +740,22 @@ fn each_code_of_a_check_has_a_damage_and_a_line_in_its_page() {
     assert!(written.len() > 35, "{written:?}");
     assert_eq!(written, documented, "codes in the source, and in docs/check.md");
     assert_eq!(written, shown, "codes in the source, and in workspaces/broken");
+}
+
+#[test]
+fn a_workspace_with_a_committed_and_a_frozen_shard_is_committed() {
+    let project = repository(&specimen("shards-v2"));
+    let name = the_workspace(&project);
+    let status = project.pantler(&["workspace", "status", &name, "--json"]).expect(0).json();
+    let shards = status["shards"].as_array().unwrap().iter();
+    let states: Vec<_> = shards.map(|one| one["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["committed", "frozen"], "{status}");
+    let summaries = || datasets(&project, &["summary", "--collections", &name]).len();
+    assert_eq!(summaries(), 1);
+    let commit = ["workspace", "commit", &name, "--shard", "city=oslo", "--take-over"];
+    project.pantler(&commit).expect(0);
+    assert_eq!(summaries(), 2);
+    project.pantler(&["workspace", "commit", &name, "--take-over"]).expect(0);
+    assert_eq!(summaries(), 2);
+    project.check();
 }

@@ -92,7 +92,7 @@ impl Artifacts for Memory {
 pub(crate) struct Mine;
 
 impl Claim for Mine {
-    fn confirm(&self) -> Result<Vec<ArtifactKey>, KindError> {
+    fn confirm(&self) -> Result<Vec<pantler_core::FileRecord>, KindError> {
         Ok(Vec::new())
     }
 }

@@ -7,13 +7,17 @@ use pantler_core::{
 };
 use pantler_direct::{CloseError, CloseOptions, Closed, DirectButler};
 use pantler_workspace::{
-    CloseNotice, WorkspaceClient, WorkspaceError, WorkspaceTransaction, close_without, layout,
+    CloseNotice, ShardCommitted, WorkspaceClient, WorkspaceError, WorkspaceTransaction,
+    close_without, commit_shard, layout,
 };
 
 use crate::{
+    commands::find_workspace,
     context::Context,
     error::{CommandError, CommandResult, Next, Status},
     output::Output,
+    shard::{ShardValues, shards},
+    table::count,
 };
 
 /// How to close.
@@ -87,6 +91,35 @@ pub(crate) fn close_workspace(
     }
     let closed = close_workspace_of(context, &butler, run, closing, options, dead)?;
     Ok(say(context, "workspace", run.as_str(), closing, closed))
+}
+
+/// Commits shards of a workspace, one after the other.
+pub(crate) fn commit_shards(
+    context: &Context,
+    run: &CollectionName,
+    given: &[ShardValues],
+    options: CloseOptions,
+    dead: &DeadArgs,
+) -> CommandResult {
+    let client = find_workspace(context, run)?;
+    let butler = context.open()?;
+    let output = context.output();
+    for shard in shards(given, &client, butler.universe())? {
+        let mut notice = Waiting(output);
+        let done = commit_shard(&butler, run, &shard, options, &dead.dead, &mut notice)?;
+        output.say(&match done {
+            ShardCommitted::Now { datasets } => {
+                format!(
+                    "shard {shard} of workspace {run} committed: {}",
+                    count(datasets, "dataset")
+                )
+            }
+            ShardCommitted::Before => {
+                format!("shard {shard} of workspace {run} was committed before; nothing to do")
+            }
+        });
+    }
+    Ok(Status::Done)
 }
 
 /// The name of the transaction of a workspace.

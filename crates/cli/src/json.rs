@@ -139,6 +139,7 @@ pub(crate) fn status(
                 "started": task.started,
                 "succeeded": task.succeeded,
                 "accepted": task.accepted,
+                "taken_over": task.taken_over,
                 "failed": task.failed,
                 "poisoned": task.poisoned,
                 "blocked": task.blocked,

@@ -31,6 +31,7 @@ mod output;
 mod progress;
 mod removing;
 mod selection;
+mod shard;
 mod state;
 mod storing;
 mod summary;

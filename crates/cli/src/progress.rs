@@ -15,6 +15,7 @@ use pantler_workspace::project::{JobProgress, Notice};
 use crate::{
     interrupt::Phase,
     output::Output,
+    summary,
     table::{bytes, count},
     time,
 };
@@ -246,6 +247,7 @@ impl JobProgress for Progress {
                 let left_out: String = left_out.collect();
                 format!("{} in the graph{left_out}", count(graph.len(), "quantum"))
             }
+            Notice::Reusable(reusable) => summary::reusable(reusable),
             Notice::Committing => {
                 self.phase.after();
                 self.quanta.bar.finish_and_clear();

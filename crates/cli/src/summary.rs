@@ -1,7 +1,10 @@
 //! What a run of quanta did, for people.
 
+use std::fmt::Write as _;
+
 use camino::Utf8Path;
 use pantler_exec::{Counts, Failure, RunSummary, log_tail};
+use pantler_workspace::{Reusable, UnusableRun};
 
 use crate::{
     output::Output,
@@ -24,6 +27,10 @@ pub(crate) fn print(output: &Output, summary: &RunSummary, root: &Utf8Path) {
         let vanished = count(summary.vanished, "quantum");
         output.say(&format!("{vanished} ran again because outputs had vanished"));
     }
+    if summary.taken_over > 0 {
+        let taken_over = count(summary.taken_over, "quantum");
+        output.say(&format!("{taken_over} did not run: outputs of earlier RUNs were taken over"));
+    }
     if summary.elsewhere > 0 {
         let elsewhere = count(summary.elsewhere, "quantum");
         output.say(&format!("{elsewhere} of those before were run by other runners meanwhile"));
@@ -39,6 +46,17 @@ pub(crate) fn print(output: &Output, summary: &RunSummary, root: &Utf8Path) {
             failed - shown
         ));
     }
+}
+
+/// What a build found that may be taken over.
+pub(crate) fn reusable(found: &Reusable) -> String {
+    let Reusable { quanta, unusable } = found;
+    let mut text = format!("{} may be there already in earlier RUNs", count(*quanta, "quantum"));
+    for UnusableRun { run, reason } in unusable {
+        write!(text, "\nnothing can be taken over from {run}: {reason}")
+            .expect("a string takes text");
+    }
+    text
 }
 
 fn table(summary: &RunSummary) -> Table {
@@ -100,6 +118,7 @@ mod tests {
             tasks: vec![task("daily"), task("year")],
             failures: Vec::new(),
             vanished: 0,
+            taken_over: 0,
             elsewhere: 0,
             unmade: Vec::new(),
             stopped: false,

@@ -47,6 +47,13 @@ pub(crate) fn only_external(argument: &str) -> CommandError {
     ))
 }
 
+/// An argument that says nothing about an external workspace.
+pub(crate) fn only_internal(argument: &str) -> CommandError {
+    CommandError::usage(format!(
+        "{argument} is for workspaces inside of a repository: an external one is closed as a whole"
+    ))
+}
+
 impl FromStr for WorkspaceTarget {
     type Err = NameError;
 

@@ -16,7 +16,7 @@ use pantler_butler::transaction::{
     RevertContext, decide,
 };
 use pantler_core::{
-    ArtifactKey, CollectionName, OpeningId, RunId, TransactionName,
+    CollectionName, FileRecord, OpeningId, RunId, TransactionName,
     changes::Changes,
     transaction::{Closing, RunLocks, TransactionRow},
 };
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// How often the rows of a closing are tried before a serialization failure is reported.
-const ROW_TRIES: u32 = 8;
+pub(crate) const ROW_TRIES: u32 = 8;
 
 /// A closing of a handle that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -175,6 +175,11 @@ impl DirectButler {
         }
         let duty = decide(row.closing, closing, holds, transaction.commit_deletes())
             .map_err(|source| CloseError::Door { name: name.clone(), source })?;
+        let workspace = transaction.is_workspace();
+        transaction.expect_closing(closing).map_err(|source| {
+            let name = name.clone();
+            CloseError::StillOpen { name, closing, workspace, source }
+        })?;
         let locks = transaction.locks();
         let run = closing_run(&locks);
         let (attempt, run_id) = if duty.claim {
@@ -245,7 +250,7 @@ impl DirectButler {
 
     /// Claims the next attempt. After a revert began, the row goes on saying so:
     /// whatever closes it, nothing may become stored.
-    fn claim(
+    pub(crate) fn claim(
         &self,
         row: &TransactionRow,
         closing: Closing,
@@ -347,7 +352,7 @@ impl DirectButler {
     }
 
     /// Whether another process is known to have claimed or closed what `attempt` held.
-    fn is_overtaken(&self, row: &TransactionRow, attempt: u32) -> bool {
+    pub(crate) fn is_overtaken(&self, row: &TransactionRow, attempt: u32) -> bool {
         let now = self.registry().read(|reader| reader.opening(row.opening));
         now.is_ok_and(|now| now.is_none_or(|now| now.attempt != attempt))
     }
@@ -397,15 +402,15 @@ pub(crate) fn run_id(
 }
 
 /// The claim of a closing, as the database knows it.
-struct Holding<'a> {
-    butler: &'a DirectButler,
-    opening: OpeningId,
-    attempt: u32,
-    run: Option<&'a CollectionName>,
+pub(crate) struct Holding<'a> {
+    pub(crate) butler: &'a DirectButler,
+    pub(crate) opening: OpeningId,
+    pub(crate) attempt: u32,
+    pub(crate) run: Option<&'a CollectionName>,
 }
 
 impl Claim for Holding<'_> {
-    fn confirm(&self) -> Result<Vec<ArtifactKey>, KindError> {
+    fn confirm(&self) -> Result<Vec<FileRecord>, KindError> {
         let held = self.butler.registry().read(|reader| {
             let row = reader.opening(self.opening)?;
             if row.is_none_or(|row| row.attempt != self.attempt) {
@@ -416,11 +421,7 @@ impl Claim for Holding<'_> {
             Ok::<_, RegistryError>(Some(reader.datasets(&query)?))
         });
         let rows = held.map_err(|e| KindError::Database(e.into()))?.ok_or(KindError::Superseded)?;
-        Ok(rows
-            .into_iter()
-            .flat_map(|row| row.records)
-            .filter_map(|record| record.location.key().cloned())
-            .collect())
+        Ok(rows.into_iter().flat_map(|row| row.records).collect())
     }
 }
 

@@ -33,6 +33,7 @@ mod error;
 mod expand;
 mod index_file;
 mod open;
+mod part;
 mod receive;
 mod record_file;
 mod remove;

@@ -6,7 +6,10 @@
 //! enter in one database transaction, which is refused as a whole if anything is in the
 //! way; the chain enters with the datastore records.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use pantler_butler::{
     artifacts::Content,
@@ -52,6 +55,9 @@ pub struct ReceivedArtifact {
     pub checksum: Checksum,
     /// What it holds, each with its part of the artifact if that is not all of it.
     pub datasets: Vec<(DatasetRef, Option<Slice>)>,
+    /// Whether it tells how the others were made: where they are already, made elsewhere in
+    /// the same way, another one will do.
+    pub is_account: bool,
 }
 
 /// What comes here.
@@ -230,10 +236,15 @@ impl DirectButler {
                 Some((row.dataset.id, content))
             })
             .collect();
-        let other: Vec<DatasetId> = wanted()
-            .filter(|(id, content)| there.get(id) != Some(content))
-            .map(|(id, _)| id)
-            .collect();
+        let accounts = request.artifacts.iter().filter(|artifact| artifact.is_account);
+        let accounts: BTreeSet<DatasetId> =
+            accounts.flat_map(ReceivedArtifact::parts).map(|(id, _)| id).collect();
+        let same = |id: DatasetId, content: Content| match there.get(&id) {
+            Some(found) => accounts.contains(&id) || *found == content,
+            None => false,
+        };
+        let other: Vec<DatasetId> =
+            wanted().filter(|(id, content)| !same(*id, *content)).map(|(id, _)| id).collect();
         match other.first() {
             None => Ok(()),
             Some(first) => Err(ReceiveError::CommittedOtherwise {
@@ -292,7 +303,7 @@ fn planned<'a>(request: &Receive<'a>, mode: RecordMode) -> Vec<Planned<'a>> {
         planned
     };
     let artifact = |artifact: &'a ReceivedArtifact| {
-        let ReceivedArtifact { key, size, checksum, datasets } = artifact;
+        let ReceivedArtifact { key, size, checksum, datasets, .. } = artifact;
         let first = datasets.first()?;
         let storage_class = first.0.dataset_type.storage_class;
         let record = FileRecord {

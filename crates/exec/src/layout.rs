@@ -4,6 +4,8 @@
 //! <root>/
 //!   runner.lock            held (flock) by those that run quanta here, alone by whoever changes some
 //!   closer.lock            held (flock) by the one process that closes, accepts, poisons or resets
+//!   freeze.lock            held (flock) while a shard is frozen, or a part of the graph written
+//!   frozen/<shard>.json    made by a commit of a shard: nothing of it changes any more
 //!   closing                made by a closer: nobody runs anything here any more
 //!   journal/<runner>.jsonl one append-only segment per process that runs or changes quanta
 //!   journal/<runner>.alive when that runner gave its last sign of life
@@ -65,6 +67,16 @@ pub fn closer_lock_file(root: &Utf8Path) -> Utf8PathBuf {
 /// The lock of the processes that run quanta.
 pub fn lock_file(root: &Utf8Path) -> Utf8PathBuf {
     root.join("runner.lock")
+}
+
+/// The lock of one that freezes a shard, or adds to the graph.
+pub fn freeze_lock_file(root: &Utf8Path) -> Utf8PathBuf {
+    root.join("freeze.lock")
+}
+
+/// The markers of frozen shards.
+pub fn frozen_dir(root: &Utf8Path) -> Utf8PathBuf {
+    root.join("frozen")
 }
 
 /// The marker of a closer.

@@ -20,7 +20,9 @@ mod current;
 mod environment;
 mod execution;
 mod failure;
+mod frozen;
 mod heartbeat;
+mod identity;
 pub mod journal;
 pub mod layout;
 mod lock;
@@ -46,11 +48,13 @@ pub use current::{Success, current_successes};
 pub use environment::Environment;
 pub use execution::{dataset_states, execution_statuses};
 pub use failure::FailureReason;
+pub use frozen::frozen_markers;
+pub use identity::{TaskIdentity, task_identities};
 pub use journal::{
     Finish, JournalError, JournalState, JournalWriter, LogSlice, Outcome, QuantumHistory,
     SegmentHeader, SegmentInfo, Standing, StoredOutput, Verdict,
 };
-pub use lock::{CloserLock, LockError, RunnerLock};
+pub use lock::{CloserLock, FreezeLock, LockError, RunnerLock};
 pub use logs::{LogError, escape, log_tail, read_log};
 pub use observer::{NoObserver, ObservedQuantum, Observer, Waiting};
 pub use quantum_butler::QuantumButler;

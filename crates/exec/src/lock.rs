@@ -40,6 +40,15 @@ pub struct CloserLock {
     _file: Held,
 }
 
+/// A lock on `freeze.lock`, held alone and shortly: by whoever freezes a shard, and by
+/// whoever adds to the graph of a workspace with shards. So a part of the graph is there
+/// before a shard is frozen, or made in knowledge of that.
+#[derive(Debug)]
+#[must_use = "the lock is released when this is dropped"]
+pub struct FreezeLock {
+    _file: Held,
+}
+
 /// Why a lock was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
@@ -110,6 +119,20 @@ impl RunnerLock {
                 let holder = running(root, process).unwrap_or(last);
                 Err(LockError::Locked { root: root.to_owned(), holder })
             }
+        }
+    }
+}
+
+impl FreezeLock {
+    /// Waits for the lock of the workspace at `root`, for `process`.
+    ///
+    /// # Errors
+    /// [`LockError::Io`].
+    pub fn acquire(root: &Utf8Path, process: &Process) -> Result<Self, LockError> {
+        match Held::lock(&layout::freeze_lock_file(root), process, Wait::Alone)? {
+            Ok(file) => Ok(Self { _file: file }),
+            // Not said to one that waits.
+            Err(holder) => Err(LockError::Closer { root: root.to_owned(), holder }),
         }
     }
 }

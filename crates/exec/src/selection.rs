@@ -80,7 +80,7 @@ impl Selection {
     }
 
     /// The same as [`Self::of`], where what the graph does not have is passed over.
-    pub(crate) fn known(&self, graph: &QuantumGraph) -> Vec<bool> {
+    pub fn known(&self, graph: &QuantumGraph) -> Vec<bool> {
         let mut meant = vec![self.is_all(); graph.len()];
         for index in self.quanta.iter().filter_map(|quantum| graph.find(*quantum)) {
             meant[index.get()] = true;

@@ -63,6 +63,8 @@ pub struct TaskStatus {
     pub succeeded: usize,
     /// These of them failed and were accepted.
     pub accepted: usize,
+    /// Of these of them, outputs of other RUNs were taken over.
+    pub taken_over: usize,
     /// These failed, or succeeded and were poisoned.
     pub failed: usize,
     /// These of them succeeded and were poisoned.
@@ -154,6 +156,9 @@ impl WorkspaceStatus {
             for q in indices {
                 counts.add(quanta[q.get()]);
                 counts.accepted += usize::from(current[q.get()].is_some_and(Success::is_accepted));
+                let finish = current[q.get()].and_then(Success::finish);
+                counts.taken_over +=
+                    usize::from(finish.is_some_and(|finish| finish.taken_over.is_some()));
                 let poisoned = matches!(standing(q), Some(Standing::Poisoned { .. }));
                 counts.poisoned += usize::from(poisoned);
             }
@@ -188,6 +193,7 @@ impl TaskStatus {
             started: 0,
             succeeded: 0,
             accepted: 0,
+            taken_over: 0,
             failed: 0,
             poisoned: 0,
             blocked: 0,

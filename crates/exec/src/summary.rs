@@ -18,6 +18,8 @@ pub struct RunSummary {
     /// How many quanta had succeeded before but ran again, because their outputs
     /// were not there any more.
     pub vanished: usize,
+    /// How many of those that succeeded did not run: outputs of other RUNs were taken over.
+    pub taken_over: usize,
     /// How many of the skipped ones other runners have run while this one ran.
     pub elsewhere: usize,
     /// For which runners it has waited in vain.

@@ -3,7 +3,10 @@
 
 use std::io::{self, Cursor};
 
-use crate::{ExportFormat, GraphReader, QuantumGraph, export_graph};
+use crate::{
+    DatasetIndex, ExportFormat, GraphFileError, GraphReader, ProvenanceReader, QuantumGraph,
+    QuantumIndex, export_graph,
+};
 
 /// Reads `bytes` as a graph file, in full and quantum by quantum; says whether it is one.
 ///
@@ -33,6 +36,31 @@ pub fn graph_file(bytes: &[u8]) -> bool {
         }
     }
     true
+}
+
+/// How many quanta and datasets of a provenance file are read.
+const SOME: u32 = 256;
+
+/// Reads `bytes` as a provenance file, node by node; says whether it is one, as far as it
+/// was read.
+pub fn provenance_file(bytes: &[u8]) -> bool {
+    let Ok(mut reader) = ProvenanceReader::open(Cursor::new(bytes)) else { return false };
+    let counts = reader.counts();
+    let quanta = (0..counts.quanta.min(SOME)).map(QuantumIndex);
+    let read = quanta.map(|index| -> Result<(), GraphFileError> {
+        let quantum = reader.quantum(index)?;
+        reader.find(*quantum.id.as_uuid())?;
+        reader.execution(index)?;
+        reader.copy_log(index, &mut io::sink())
+    });
+    let whole = read.fold(true, |whole, read| whole & read.is_ok());
+    let datasets = (0..counts.datasets.min(SOME)).map(DatasetIndex);
+    let read = datasets.map(|index| -> Result<(), GraphFileError> {
+        let dataset = reader.dataset(index)?;
+        reader.find(*dataset.id.as_uuid())?;
+        reader.readers(index).map(drop)
+    });
+    read.fold(whole, |whole, read| whole & read.is_ok())
 }
 
 fn walk(graph: &QuantumGraph) {

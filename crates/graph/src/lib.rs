@@ -29,6 +29,7 @@ mod graph;
 mod merge;
 mod pipeline;
 mod provenance;
+mod reuse;
 #[cfg(test)]
 mod testing;
 mod values;
@@ -57,7 +58,8 @@ pub use pipeline::{
     Bindings, Choices, CommandTemplate, ConfigChoice, ConfigFile, ConfigValue, ContractError,
     ExpandError, Fault, FaultKind, GivenValue, InputDefinition, OutputDefinition, ParameterChoice,
     Pipeline, PipelineError, PipelineText, ReadFile, ResolvedInput, ResolvedOutput,
-    ResolvedPipeline, ResolvedTask, TaskBody, TaskDefinition, Template, TemplateError,
+    ResolvedPipeline, ResolvedTask, TaskBody, TaskDefinition, Template, TemplateError, named_files,
+    task_fingerprint,
 };
 pub use provenance::{
     Attempt, AttemptEnd, DescribedDataset, DescribedQuantum, ExecutionRecords, ProvenanceCounts,
@@ -65,3 +67,4 @@ pub use provenance::{
     ProvenanceSource, ProvenanceTask, ProvenanceType, ProvenanceView, QuantumExecution,
     RUN_PROVENANCE, RunNode, Runner, TakenOver, write_provenance,
 };
+pub use reuse::{Candidate, ReusableArtifact, ReuseFileError, ReuseTable, inputs_digest};

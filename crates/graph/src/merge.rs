@@ -51,8 +51,8 @@ impl QuantumGraph {
     ///
     /// # Errors
     /// [`MergeError`] if they do not belong together.
-    pub fn merge_two(base: Self, part: &Self) -> Result<Self, MergeError> {
-        Self::merged(&[&base, part])
+    pub fn merge_two(base: &Self, part: &Self) -> Result<Self, MergeError> {
+        Self::merged(&[base, part])
     }
 
     /// All quanta of graphs that were built one after the other, each with what it reads.
@@ -62,8 +62,8 @@ impl QuantumGraph {
     /// [`MergeError`] if they do not belong together.
     pub fn merge(mut parts: Vec<Self>) -> Result<Self, MergeError> {
         match parts.len() {
-            0 => return Err(MergeError::Nothing),
-            1 => return parts.pop().ok_or(MergeError::Nothing),
+            0 => Err(MergeError::Nothing),
+            1 => parts.pop().ok_or(MergeError::Nothing),
             _ => Self::merged(&parts.iter().collect::<Vec<_>>()),
         }
     }
@@ -75,7 +75,6 @@ impl QuantumGraph {
         let runs: Vec<CollectionName> = runs.into_iter().cloned().collect();
         let pipeline = parts[0].pipeline();
         let type_count = pipeline.dataset_types().len();
-        let overall = pipeline.overall_inputs().len();
 
         // The rows of each task and each overall input, and where those of each part went.
         let task_rows: Vec<Union> = (0..pipeline.tasks().len())
@@ -84,41 +83,7 @@ impl QuantumGraph {
                 Union::of(rows, &maps, &parts[0].tasks[t].columns)
             })
             .collect();
-        let mut inputs = Vec::with_capacity(overall);
-        let mut existing = Vec::new();
-        for (type_index, dataset_type) in pipeline.overall_inputs().iter().enumerate() {
-            let columns = &parts[0].types[type_index].columns;
-            let rows = parts.iter().map(|part| part.types[type_index].nodes.rows(&part.tasks));
-            let union = Union::of(rows, &maps, columns);
-            let mut datasets: Vec<Option<ExistingDataset>> = vec![None; union.rows.len()];
-            for (part, places) in parts.iter().zip(&union.places) {
-                let first = part.types[type_index].first as usize;
-                for (local, place) in places.iter().enumerate() {
-                    let own = &part.existing[first + local];
-                    match &datasets[*place as usize] {
-                        Some(before) if before.id == own.id => {}
-                        Some(before) => {
-                            let row = union.rows.row(*place as usize);
-                            let data_id = values.data_id(&dataset_type.dimensions, columns, row);
-                            return Err(MergeError::Inputs {
-                                dataset_type: dataset_type.name.clone(),
-                                data_id: Box::new(data_id),
-                                first: before.id,
-                                second: own.id,
-                            });
-                        }
-                        None => {
-                            let run = runs.binary_search(&part.runs[own.run as usize]);
-                            let run = run.map_or(0, narrow);
-                            datasets[*place as usize] =
-                                Some(ExistingDataset { run, ..own.clone() });
-                        }
-                    }
-                }
-            }
-            existing.extend(datasets.into_iter().flatten());
-            inputs.push(union);
-        }
+        let (inputs, existing) = inputs(parts, &values, &maps, &runs)?;
 
         let mut firsts = Vec::with_capacity(type_count);
         let mut next = 0_usize;
@@ -217,6 +182,51 @@ fn values(parts: &[&QuantumGraph]) -> (ValueTable, Vec<Vec<Vec<u32>>>) {
         values.columns.push(all.into_iter().cloned().collect());
     }
     (values, maps)
+}
+
+/// The overall inputs of all: the rows of each type, and all datasets.
+fn inputs(
+    parts: &[&QuantumGraph],
+    values: &ValueTable,
+    maps: &[Vec<Vec<u32>>],
+    runs: &[CollectionName],
+) -> Result<(Vec<Union>, Vec<ExistingDataset>), MergeError> {
+    let types = parts[0].pipeline().overall_inputs();
+    let mut inputs = Vec::with_capacity(types.len());
+    let mut existing = Vec::new();
+    for (type_index, dataset_type) in types.iter().enumerate() {
+        let columns = &parts[0].types[type_index].columns;
+        let rows = parts.iter().map(|part| part.types[type_index].nodes.rows(&part.tasks));
+        let union = Union::of(rows, maps, columns);
+        let mut datasets: Vec<Option<ExistingDataset>> = vec![None; union.rows.len()];
+        for (part, places) in parts.iter().zip(&union.places) {
+            let first = part.types[type_index].first as usize;
+            for (local, place) in places.iter().enumerate() {
+                let own = &part.existing[first + local];
+                match &datasets[*place as usize] {
+                    Some(before) if before.id == own.id => {}
+                    Some(before) => {
+                        let row = union.rows.row(*place as usize);
+                        let data_id = values.data_id(&dataset_type.dimensions, columns, row);
+                        return Err(MergeError::Inputs {
+                            dataset_type: dataset_type.name.clone(),
+                            data_id: Box::new(data_id),
+                            first: before.id,
+                            second: own.id,
+                        });
+                    }
+                    None => {
+                        let run = runs.binary_search(&part.runs[own.run as usize]);
+                        let run = run.map_or(0, narrow);
+                        datasets[*place as usize] = Some(ExistingDataset { run, ..own.clone() });
+                    }
+                }
+            }
+        }
+        existing.extend(datasets.into_iter().flatten());
+        inputs.push(union);
+    }
+    Ok((inputs, existing))
 }
 
 /// The distinct rows of all parts, sorted.

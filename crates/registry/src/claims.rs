@@ -4,6 +4,7 @@
 
 use pantler_core::{
     OpeningId, Tai, TransactionName,
+    changes::Change,
     transaction::{Closing, Process, RunLocks, TransactionRow},
 };
 
@@ -111,6 +112,53 @@ impl Writer {
         let opening_bytes = &opening.as_uuid().as_bytes()[..];
         match self.db().execute(sql, (closing.map(Closing::verb), opening_bytes, attempt))? {
             0 => Err(self.superseded(opening, attempt)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Enters a part of what a transaction is for and leaves it open: its claim ends, its
+    /// data are `data` from now on, and `process` holds it as before the claim. Its own locks
+    /// do not stand in the way of `changes`, and are there again afterwards.
+    ///
+    /// # Errors
+    /// [`RegistryError::Superseded`]; those of [`Self::apply`].
+    pub fn enter_part(
+        &self,
+        row: &TransactionRow,
+        data: &str,
+        changes: &[Change],
+        now: Tai,
+    ) -> Result<(), RegistryError> {
+        // First, since it confirms the attempt.
+        self.end_claim(row, data)?;
+        let held = self.run_locks(&row.name)?;
+        for sql in locks::DELETE {
+            self.db().execute(sql, [row.name.as_str()])?;
+        }
+        self.apply(changes, now)?;
+        self.insert_locks(&row.name, &held)
+    }
+
+    /// Ends the claim `row.attempt` of a transaction that stays open with `data`, held by
+    /// `row.process`.
+    ///
+    /// # Errors
+    /// [`RegistryError::Superseded`].
+    pub fn end_claim(&self, row: &TransactionRow, data: &str) -> Result<(), RegistryError> {
+        let sql = "UPDATE artifact_transaction
+            SET data = ?1, closing = NULL, host = ?2, boot_id = ?3, pid = ?4
+            WHERE opening_id = ?5 AND attempt = ?6 AND name = ?7";
+        let params = rusqlite::params![
+            data,
+            row.process.host,
+            row.process.boot_id,
+            row.process.pid,
+            &row.opening.as_uuid().as_bytes()[..],
+            row.attempt,
+            row.name.as_str(),
+        ];
+        match self.db().execute(sql, params)? {
+            0 => Err(self.superseded(row.opening, row.attempt)),
             _ => Ok(()),
         }
     }

@@ -11,22 +11,28 @@ use std::{
 };
 
 use camino::Utf8Path;
+use pantler_butler::transaction::TransactionKind as _;
 use pantler_core::{
     CollectionName, DataId, DatasetTypeName, DimensionRecord, ElementName, IdSeed, OpeningId,
     Restriction, Tai, TaskLabel, Universe,
 };
 use pantler_datastore::StorageError;
 use pantler_direct::{DirectButler, TransactionFile, this_process};
-use pantler_exec::RunnerLock;
+use pantler_exec::{FreezeLock, RunnerLock};
 use pantler_graph::{
     BuildScope, BuildSource, DatasetOrigin, Explanation, GraphMetadata, GraphScope, InputArtifact,
-    InputDataset, Pipeline, Pruned, QuantumGraph, ResolvedPipeline,
+    InputDataset, Pipeline, Pruned, QuantumGraph, QuantumIndex, ResolvedPipeline,
 };
 use pantler_registry::{DatasetQuery, RegistryError};
 
 use crate::{
-    WorkspaceClient, WorkspaceError, WorkspaceTransaction, client, create::resolve, layout,
+    Shard, WorkspaceClient, WorkspaceError, WorkspaceTransaction, client,
+    create::{name_of, resolve},
+    layout,
     pipeline_file::of_workspace,
+    reuse,
+    reuse::Reusable,
+    shard::Frozen,
 };
 
 /// What building did.
@@ -40,6 +46,8 @@ pub struct Built {
     pub new: usize,
     /// What was not built, and why.
     pub pruned: Vec<Pruned>,
+    /// What may be taken over, where the workspace is to reuse something.
+    pub reusable: Option<Reusable>,
 }
 
 /// What is to be built; by default everything.
@@ -116,11 +124,12 @@ pub fn build(
     loop {
         let parts = client::read_parts(workspace.root())?;
         if request.is_covered(&parts)? {
+            let reusable = reuse::prepare(butler, workspace)?;
             let graph = client::merged(workspace.root(), parts)?;
-            return Ok(Built { graph, before: true, new: 0, pruned: Vec::new() });
+            return Ok(Built { graph, before: true, new: 0, pruned: Vec::new(), reusable });
         }
         if let Some(built) = build_next(butler, workspace, request, parts)? {
-            return Ok(built);
+            return Ok(Built { reusable: reuse::prepare(butler, workspace)?, ..built });
         }
     }
 }
@@ -133,7 +142,34 @@ fn build_next(
     parts: Vec<QuantumGraph>,
 ) -> Result<Option<Built>, WorkspaceError> {
     let (root, run) = (workspace.root(), &workspace.transaction().run);
-    // As a runner: a closer that has begun lets nobody in, and one that begins now waits.
+    let lock = enter(workspace)?;
+    let next = Next::find(butler, workspace, request, parts)?;
+    let new_shards = next.new_shards.clone();
+    let built = next.written(|part, number, _| {
+        if workspace.transaction().shard_by.is_empty() {
+            return write(part, root, number);
+        }
+        // Under the lock with which shards are frozen: one that freezes now sees the part.
+        let _lock = FreezeLock::acquire(root, &this_process())?;
+        let frozen = Frozen::read(root)?;
+        // Of a root that was lost the database knows still.
+        let row = butler.transaction(&name_of(run))?;
+        let data = row.map(|row| WorkspaceTransaction::decode(&row.data, &[]));
+        let committed = data.and_then(Result::ok).map(|now| now.committed).unwrap_or_default();
+        let is_frozen = |shard: &&Shard| frozen.has(shard) || committed.contains(shard);
+        if let Some(shard) = new_shards.iter().find(is_frozen) {
+            return Err(WorkspaceError::Frozen { name: run.clone(), shard: shard.clone() });
+        }
+        write(part, root, number)
+    })?;
+    drop(lock);
+    Ok(built)
+}
+
+/// Keeps closers off while something is written into the root: as a runner, so that a closer
+/// that has begun lets nobody in, and one that begins now waits.
+pub(crate) fn enter(workspace: &WorkspaceClient) -> Result<RunnerLock, WorkspaceError> {
+    let (root, run) = (workspace.root(), &workspace.transaction().run);
     let lock = RunnerLock::share(root, &this_process())?;
     if TransactionFile::read(root)?.is_none_or(|f| f.opening != workspace.file().opening) {
         return Err(WorkspaceError::ClosedMeanwhile(run.clone()));
@@ -141,10 +177,7 @@ fn build_next(
     if layout::closing_marker(root).exists() {
         return Err(WorkspaceError::Closing(run.clone()));
     }
-    let next = Next::find(butler, workspace, request, parts)?;
-    let built = next.written(|part, number, _| write(part, root, number))?;
-    drop(lock);
-    Ok(built)
+    Ok(lock)
 }
 
 /// What building would add.
@@ -158,6 +191,8 @@ pub(crate) struct Next {
     /// The whole graph with it; `None` if the part is the whole.
     whole: Option<QuantumGraph>,
     pruned: Vec<Pruned>,
+    /// The shards that get quanta.
+    new_shards: BTreeSet<Shard>,
 }
 
 impl Next {
@@ -188,18 +223,28 @@ impl Next {
         let before = base.as_ref().map_or(0, QuantumGraph::len);
         if part.is_empty() {
             let whole = Some(base.ok_or_else(|| nothing_to_do(&part))?);
-            return Ok(Self { number, before, part: None, whole, pruned });
+            let new_shards = BTreeSet::new();
+            return Ok(Self { number, before, part: None, whole, pruned, new_shards });
         }
         check_noted(&part, transaction)?;
+        let is_new = |quantum: &QuantumIndex| {
+            base.as_ref().is_none_or(|base| base.find(part.quantum_id(*quantum)).is_none())
+        };
+        let new_shards = part
+            .quanta()
+            .filter(|_| !transaction.shard_by.is_empty())
+            .filter(is_new)
+            .filter_map(|quantum| transaction.shard_of(&part, quantum))
+            .collect();
         // The part is merged as it will be read.
         let whole =
             match base {
                 None => None,
-                Some(base) => Some(QuantumGraph::merge_two(base, &part).map_err(|source| {
+                Some(base) => Some(QuantumGraph::merge_two(&base, &part).map_err(|source| {
                     WorkspaceError::GraphParts { root: root.to_owned(), source }
                 })?),
             };
-        Ok(Self { number, before, part: Some(part), whole, pruned })
+        Ok(Self { number, before, part: Some(part), whole, pruned, new_shards })
     }
 
     /// Has it written, with its number and the whole graph at hand; `None` if that says that
@@ -208,7 +253,7 @@ impl Next {
         self,
         write: impl FnOnce(&QuantumGraph, u32, &QuantumGraph) -> Result<bool, WorkspaceError>,
     ) -> Result<Option<Built>, WorkspaceError> {
-        let Self { number, before, part, whole, pruned } = self;
+        let Self { number, before, part, whole, pruned, new_shards: _ } = self;
         let (graph, is_new) = match (part, whole) {
             (None, None) => return Ok(None),
             (None, Some(whole)) => (whole, false),
@@ -220,7 +265,7 @@ impl Next {
             }
         };
         let new = graph.len() - before;
-        Ok(Some(Built { graph, before: !is_new, new, pruned }))
+        Ok(Some(Built { graph, before: !is_new, new, pruned, reusable: None }))
     }
 }
 

@@ -16,7 +16,7 @@ use pantler_graph::QuantumGraph;
 
 use crate::{
     WorkspaceError, WorkspaceTransaction, development::Development, external::InputPlaces,
-    kind::Source, layout, ledger::LedgerError,
+    kind::Source, layout, ledger::LedgerError, reuse, shard::Frozen,
 };
 
 /// An open workspace, as its root describes it (DMTN-249 §3.3.3).
@@ -270,28 +270,38 @@ impl WorkspaceClient {
             return Err(WorkspaceError::ClosedMeanwhile(self.transaction.run.clone()));
         }
         let prefix = run_prefix(&self.file.run, self.file.run_id);
+        let reuse = reuse::read(self)?;
         let clock = ClockView(options.clock);
-        let request = RunRequest {
-            graph,
-            selection: options.selection,
-            lock: &lock,
-            datastore: &self.datastore,
-            opening: self.file.opening,
-            run_prefix: &prefix,
-            tasks: options.tasks,
-            environment: options.environment,
-            jobs: options.jobs,
-            stop: options.stop,
-            clock: &clock,
-            process: &process,
-            beside,
-            observer,
-        };
-        match pantler_exec::run(request) {
-            Err(RunError::Closing { .. }) => {
-                Err(WorkspaceError::Closing(self.transaction.run.clone()))
+        loop {
+            let frozen = Frozen::read(&self.root)?;
+            let Some(selection) = self.selectable(graph, &frozen, options.selection)? else {
+                return self.ran_nothing(graph);
+            };
+            let request = RunRequest {
+                graph,
+                selection: &selection,
+                lock: &lock,
+                datastore: &self.datastore,
+                opening: self.file.opening,
+                run_prefix: &prefix,
+                tasks: options.tasks,
+                environment: options.environment,
+                jobs: options.jobs,
+                stop: options.stop,
+                clock: &clock,
+                process: &process,
+                beside,
+                observer: &mut *observer,
+                frozen: &frozen.markers,
+                reuse: reuse.as_ref(),
+            };
+            match pantler_exec::run(request) {
+                Err(RunError::Frozen { .. }) => {}
+                Err(RunError::Closing { .. }) => {
+                    return Err(WorkspaceError::Closing(self.transaction.run.clone()));
+                }
+                result => return Ok(result?),
             }
-            result => Ok(result?),
         }
     }
 

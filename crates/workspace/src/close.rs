@@ -66,6 +66,7 @@ pub fn close_without(
     let mut marked = None;
     if let Some(row) = butler.transaction(&name)? {
         let root = butler.workspace_root(run, row.opening);
+        expect_revertible(run, &row, closing)?;
         if root.is_dir() && row.kind == WorkspaceTransaction::KIND {
             let now = butler.environment().clock.now();
             for runner in dead {
@@ -122,6 +123,23 @@ fn expect_ready(
         Source::Graph => Ok(()),
         Source::Ledger => ledger::expect_ready(butler, &transaction.run, root),
     }
+}
+
+/// Refuses to revert what is committed in part, before anything is done.
+fn expect_revertible(
+    run: &CollectionName,
+    row: &TransactionRow,
+    closing: Closing,
+) -> Result<(), WorkspaceError> {
+    if closing == Closing::Revert
+        && row.kind == WorkspaceTransaction::KIND
+        && let Ok(transaction) = WorkspaceTransaction::decode(&row.data, &[])
+        && !transaction.committed.is_empty()
+    {
+        let (name, committed) = (run.clone(), transaction.committed.len());
+        return Err(WorkspaceError::ShardsCommitted { name, committed });
+    }
+    Ok(())
 }
 
 /// Lets no new runner start, and waits until none is left, if there is any. Returns whether

@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_butler::transaction::Kinds;
-use pantler_core::{CollectionName, CollectionType, DatasetTypeName, OpeningId, TransactionName};
+use pantler_core::{
+    CollectionName, CollectionType, DatasetTypeName, ElementName, OpeningId, TransactionName,
+};
 use pantler_direct::{Begun, ButlerError, DirectButler, Environment};
 use pantler_graph::{Choices, Pipeline, ResolvedPipeline};
 use pantler_registry::{LockKind, OpenOptions, Reader, RegistryError};
@@ -13,6 +15,7 @@ use crate::{
     WorkspaceClient, WorkspaceError, WorkspaceTransaction,
     kind::Source,
     pipeline_file::{self, read_pipeline},
+    shard,
 };
 
 /// What a workspace is for.
@@ -28,8 +31,13 @@ pub struct WorkspaceRequest {
     pub pipeline: Utf8PathBuf,
     /// Which of its tasks are meant, with which values.
     pub choices: Choices,
+    /// The collections whose RUNs may have made already what it would make, in search order.
+    pub reuse: Vec<CollectionName>,
     /// The project that it belongs to.
     pub project: Option<String>,
+    /// The dimensions whose data IDs are shards, which can be committed one by one; none
+    /// for a workspace that is committed as a whole.
+    pub shard_by: Vec<ElementName>,
 }
 
 /// Opens a repository with a butler that can close workspaces.
@@ -57,7 +65,11 @@ pub fn create(
     request: &WorkspaceRequest,
 ) -> Result<WorkspaceClient, WorkspaceError> {
     let pipeline = read_pipeline(&request.pipeline, &request.choices)?;
-    check_provenance(butler, &resolve(butler, &pipeline)?)?;
+    let resolved = resolve(butler, &pipeline)?;
+    check_provenance(butler, &resolved)?;
+    let shard_by = shard::sharding(&resolved, &request.shard_by)?;
+    // What they stand for is looked up when the graph is built.
+    butler.registry().read(|reader| reader.resolve(&request.reuse))?;
     let (searched, input_runs) =
         find_inputs(butler, &request.run, request.chain.as_ref(), &request.inputs)?;
     let effective = pipeline_file::effective(&pipeline);
@@ -70,7 +82,10 @@ pub fn create(
         source: Source::Graph,
         pipeline_file: portable(butler.root(), &request.pipeline)?,
         pipeline_digest: pipeline.digest(),
+        reuse: request.reuse.clone(),
         project: request.project.clone(),
+        shard_by,
+        committed: BTreeSet::new(),
         pipeline: Some(effective.clone()),
     };
     begin(butler, opening, transaction, |name, root| {

@@ -12,7 +12,9 @@ use pantler_exec::{
 use pantler_graph::{BuildError, GraphFileError, MergeError, PipelineError};
 use pantler_registry::RegistryError;
 
-use crate::{DevelopmentError, PipelineFileError, external::ExternalError, ledger::LedgerError};
+use crate::{
+    DevelopmentError, PipelineFileError, Shard, external::ExternalError, ledger::LedgerError,
+};
 
 /// An operation on a workspace failed.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +45,14 @@ pub enum WorkspaceError {
         name: CollectionName,
         /// The RUN.
         run: CollectionName,
+    },
+    /// What may be taken over is not known.
+    #[error("{path} cannot be used")]
+    ReuseFile {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What is wrong.
+        source: pantler_graph::ReuseFileError,
     },
     /// The chain cannot get the RUN.
     #[error("{chain} cannot be the chain of this workspace: {reason}")]
@@ -138,6 +148,82 @@ pub enum WorkspaceError {
     /// A runner is not to be declared dead.
     #[error(transparent)]
     TakeOver(#[from] TakeOverError),
+    /// A task without one of the sharding dimensions.
+    #[error("task `{task}` has the dimensions {has}: it cannot be sharded by {shard_by}")]
+    TaskNotSharded {
+        /// The task.
+        task: TaskLabel,
+        /// Its dimensions.
+        has: String,
+        /// Those of shards.
+        shard_by: String,
+    },
+    /// Dimensions that the universe does not have.
+    #[error("cannot shard by {shard_by}")]
+    ShardBy {
+        /// What was asked for.
+        shard_by: String,
+        /// Why not.
+        source: pantler_core::dimension::UniverseError,
+    },
+    /// An external workspace is committed as a whole.
+    #[error("the external workspace {0} cannot have shards: it is committed as a whole")]
+    ExternalShards(CollectionName),
+    /// A workspace without shards.
+    #[error("workspace {0} has no shards: it was created without --shard-by")]
+    NoShards(CollectionName),
+    /// A data ID of other dimensions than shards have.
+    #[error("a shard of workspace {name} is a data ID of {dimensions}")]
+    NotAShard {
+        /// The workspace.
+        name: CollectionName,
+        /// The sharding dimensions.
+        dimensions: String,
+        /// What is wrong.
+        source: pantler_core::DataIdError,
+    },
+    /// A shard without quanta.
+    #[error("workspace {name} has no quanta of shard {shard}")]
+    EmptyShard {
+        /// The workspace.
+        name: CollectionName,
+        /// The shard.
+        shard: Shard,
+    },
+    /// Something that would change a shard that is committed, or being committed.
+    #[error("shard {shard} of workspace {name} is frozen, since it is committed or about to be")]
+    Frozen {
+        /// The workspace.
+        name: CollectionName,
+        /// The shard.
+        shard: Shard,
+    },
+    /// A runner has quanta of a shard that is to be committed.
+    #[error("runner {runner} ({process}) is to run quanta of shard {shard}, and has not ended")]
+    ShardRuns {
+        /// The shard.
+        shard: Shard,
+        /// The runner.
+        runner: u32,
+        /// Its process.
+        process: Process,
+    },
+    /// A marker of a frozen shard cannot be used.
+    #[error("cannot use {path}: {reason}")]
+    FrozenFile {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Shards have been committed, which nothing takes back.
+    #[error("workspace {name} cannot be reverted: {committed} of its shards are committed")]
+    ShardsCommitted {
+        /// The workspace.
+        name: CollectionName,
+        /// How many.
+        committed: usize,
+    },
     /// A process runs a quantum that is to be changed.
     #[error("{quantum} is started: {holder} runs it; wait for it, or end it")]
     Running {

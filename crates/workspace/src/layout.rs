@@ -9,6 +9,9 @@
 //!   ledger.lock             held by the one writer of a ledger that says what is done
 //!   ledger/<writer>.jsonl   what was written, one segment a writer
 //!   graph-<n>.qg            the predicted quantum graph, part by part: immutable, create-only (`build.rs`)
+//!   frozen/<shard>.json     made by the commit of a shard: nothing of it changes any more (`shard/`)
+//!   freeze.lock             held while a shard is frozen, or a part of the graph of a workspace with shards written
+//!   reuse-<n>.jsonl.zst     what may be taken over for the quanta of a part: create-only (`reuse.rs`)
 //!   closing                 made by a closer: nobody runs anything here any more (`kind/`)
 //!   runner.lock             held by the processes that run quanta (`pantler-exec`)
 //!   closer.lock             held by the one process that closes it or changes quanta (`pantler-exec`)
@@ -22,7 +25,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-pub use pantler_exec::layout::{closing_marker, journal_dir, logs_dir, scratch_dir};
+pub use pantler_exec::layout::{closing_marker, frozen_dir, journal_dir, logs_dir, scratch_dir};
 
 /// The effective pipeline.
 pub fn pipeline_file(root: &Utf8Path) -> Utf8PathBuf {
@@ -34,10 +37,15 @@ pub fn graph_file(root: &Utf8Path, part: u32) -> Utf8PathBuf {
     root.join(format!("graph-{part}.qg"))
 }
 
+/// What may be taken over for the quanta of a part of the graph.
+pub fn reuse_file(root: &Utf8Path, part: u32) -> Utf8PathBuf {
+    root.join(format!("reuse-{part}.jsonl.zst"))
+}
+
 /// The parts of the quantum graph that there are, in the order in which they were built.
 pub fn graph_files(root: &Utf8Path) -> Vec<Utf8PathBuf> {
     // Each was made when those before it were there.
-    (1..).map(|part| graph_file(root, part)).take_while(|path| path.exists()).collect()
+    (1..=u32::MAX).map(|part| graph_file(root, part)).take_while(|path| path.exists()).collect()
 }
 
 /// Whether a quantum graph has been built.

@@ -14,6 +14,7 @@
 //! | `close.rs` | commit, revert, abandon of a workspace by name |
 //! | `provenance.rs` | what happened, stored by a commit and found again; quanta by expression |
 //! | `development.rs` | development mode: another pipeline, no provenance |
+//! | `shard/` | shards: what they are, how they are frozen and committed one by one |
 //! | `list.rs` | open workspaces |
 //! | `butler.rs` | workspaces asked for through a repository's client |
 //! | `reader.rs` | an open workspace as a `LimitedButler` |
@@ -38,6 +39,8 @@ mod pipeline_file;
 pub mod project;
 pub mod provenance;
 mod reader;
+mod reuse;
+pub mod shard;
 mod transitions;
 
 pub use build::{BuildRequest, Built, build, explain, plan};
@@ -52,4 +55,6 @@ pub use list::{WorkspaceInfo, list};
 pub use pipeline_file::{PipelineFileError, split_selection};
 pub use provenance::{RunProvenances, SelectError, open_provenance};
 pub use reader::WorkspaceReader;
+pub use reuse::{Reusable, UnusableRun};
+pub use shard::{Shard, ShardCommitted, ShardStatus, commit_shard, committed_shards};
 pub use transitions::Transitioned;

@@ -196,6 +196,7 @@ fn attempt(finish: &Finish) -> Attempt {
             Outcome::Succeeded { .. } => AttemptEnd::Succeeded,
             Outcome::Failed { reason } => AttemptEnd::Failed { reason: reason.to_string() },
         },
+        task_changed: finish.task_changed,
     }
 }
 
@@ -207,6 +208,7 @@ impl ExecutionRecords for Executed<'_> {
                 number: segment.runner,
                 process: header.map(|header| header.process.clone()),
                 started: header.map(|header| header.started),
+                tasks: header.map(|header| header.tasks.clone()).unwrap_or_default(),
             }
         };
         self.journal.segments().iter().map(runner).collect()
@@ -223,7 +225,8 @@ impl ExecutionRecords for Executed<'_> {
             Some(attempts) => attempts.clone(),
             None => history.finish.iter().map(|finish| attempt(finish)).collect(),
         };
-        QuantumExecution { attempts, begun: history.attempts, taken_over: None }
+        let taken_over = history.last().and_then(|finish| finish.taken_over.as_deref().cloned());
+        QuantumExecution { attempts, begun: history.attempts, taken_over }
     }
 
     fn output(&self, dataset: DatasetIndex) -> (DatasetState, Option<(u64, Checksum)>) {

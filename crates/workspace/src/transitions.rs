@@ -11,7 +11,7 @@ use pantler_exec::{
 };
 use pantler_graph::{QuantumGraph, QuantumIndex};
 
-use crate::{WorkspaceClient, WorkspaceError, client::ClockView, layout};
+use crate::{WorkspaceClient, WorkspaceError, client::ClockView, layout, shard::Frozen};
 
 /// What a transition has done, or would do.
 #[derive(Debug)]
@@ -115,7 +115,16 @@ impl WorkspaceClient {
             return Err(WorkspaceError::Closing(self.transaction().run.clone()));
         }
         let opening = self.file().opening;
-        let quanta = select(graph, journal, transition, target)?;
+        let mut quanta = select(graph, journal, transition, target)?;
+        let frozen = Frozen::read(self.root())?;
+        if !frozen.is_empty() {
+            if !matches!(target, Target::Quanta(_)) {
+                // It cannot happen to those.
+                let of = |index: &QuantumIndex| self.transaction().shard_of(graph, *index);
+                quanta.retain(|index| !of(index).is_some_and(|shard| frozen.has(&shard)));
+            }
+            self.expect_not_frozen(graph, &frozen, quanta.iter().copied())?;
+        }
         let mut plan = plan(graph, journal, transition, &quanta)?;
         let prefix = run_prefix(&self.file().run, self.file().run_id);
         find_outputs(&mut plan, graph, journal, self.datastore(), &prefix, opening)?;

@@ -11,8 +11,8 @@ use std::{
 
 use camino::Utf8Path;
 use pantler_core::{
-    ArtifactKey, CollectionName, CollectionType, DatasetId, DatasetRef, DatasetType,
-    DimensionRecord, FileRecord, Location, OpeningId, WriteId,
+    CollectionName, CollectionType, DatasetId, DatasetRef, DatasetType, DimensionRecord,
+    FileRecord, Location, OpeningId, WriteId,
     changes::{Change, Changes},
 };
 
@@ -82,8 +82,8 @@ pub struct ClosingFacts<'a> {
 
 /// The claim that a closing works under, as the database knows it.
 pub trait Claim {
-    /// Confirms that this closing still holds its attempt, and returns the keys that
-    /// datastore records of its RUN name at that moment.
+    /// Confirms that this closing still holds its attempt, and returns the datastore
+    /// records of its RUN at that moment.
     ///
     /// A closing that deletes by listing confirms after it has locked others out and
     /// before its first delete: a process that was paused since its claim must not
@@ -91,7 +91,7 @@ pub trait Claim {
     ///
     /// # Errors
     /// [`KindError::Superseded`] if another process has claimed or closed since.
-    fn confirm(&self) -> Result<Vec<ArtifactKey>, KindError>;
+    fn confirm(&self) -> Result<Vec<FileRecord>, KindError>;
 }
 
 /// What [`abandon`](super::ArtifactTransaction::abandon) may do: look at and delete
@@ -128,7 +128,7 @@ impl<'a> CloseContext<'a> {
     ///
     /// # Errors
     /// [`KindError::Superseded`] if another process has claimed or closed since.
-    pub fn confirm(&self) -> Result<Vec<ArtifactKey>, KindError> {
+    pub fn confirm(&self) -> Result<Vec<FileRecord>, KindError> {
         self.claim.confirm()
     }
 

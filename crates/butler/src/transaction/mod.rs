@@ -22,7 +22,7 @@ use std::fmt;
 
 use pantler_core::{
     ArtifactKey, DatasetId, OpeningId, RunId, TransactionName,
-    transaction::{RunLocks, TransactionRow},
+    transaction::{Closing, RunLocks, TransactionRow},
 };
 
 pub use context::{Claim, CloseContext, ClosingFacts, CommitContext, OpenContext, RevertContext};
@@ -61,6 +61,20 @@ pub trait ArtifactTransaction: fmt::Debug + Send + Sync {
     /// Whether `commit` may delete artifacts, and so must claim first.
     fn commit_deletes(&self) -> bool {
         false
+    }
+
+    /// Whether parts of what it is for have been entered, so that datasets of its RUN have
+    /// datastore records although it is open.
+    fn has_entered(&self) -> bool {
+        false
+    }
+
+    /// Refuses a closing that is out of the question, before anything is claimed.
+    ///
+    /// # Errors
+    /// [`KindError`]; nothing has changed then.
+    fn expect_closing(&self, _closing: Closing) -> Result<(), KindError> {
+        Ok(())
     }
 
     /// The datasets and artifacts that belong to it while it is open, as far as its
@@ -155,7 +169,8 @@ fn first(names: &[String]) -> String {
 #[must_use = "an open transaction stays open until it is committed, reverted or abandoned"]
 #[derive(Debug)]
 pub struct Open<T> {
-    row: TransactionRow,
+    // Errors carry a handle back: it is to be small.
+    row: Box<TransactionRow>,
     run: Option<RunId>,
     transaction: T,
 }
@@ -164,7 +179,7 @@ impl<T> Open<T> {
     /// Made by a butler that has just opened or taken over the transaction: its row as it
     /// is now, and the RUN that it locks, if it locks one.
     pub fn new(row: TransactionRow, run: Option<RunId>, transaction: T) -> Self {
-        Self { row, run, transaction }
+        Self { row: Box::new(row), run, transaction }
     }
 
     /// Its name.
@@ -194,7 +209,7 @@ impl<T> Open<T> {
 
     /// The same handle after its holder claimed another attempt.
     pub fn at(self, row: TransactionRow) -> Self {
-        Self { row, ..self }
+        Self { row: Box::new(row), ..self }
     }
 
     /// What was opened.

@@ -27,6 +27,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  pantler run climate\n  \
                   pantler run pipeline.yaml -i climate/raw -o climate/again --chain climate --repo repo\n  \
+                  pantler run climate --reuse climate\n  \
                   pantler run pipeline.yaml#daily --set daily:decimals=2 -i climate/raw -o climate/fine --repo repo")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Args {
@@ -51,6 +52,11 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     jobs: JobsArgs,
+
+    /// Take over what a RUN of this collection has made already from the same inputs with the
+    /// same tasks, instead of running it; again for more
+    #[arg(long, value_name = "COLLECTION", value_delimiter = ',')]
+    reuse: Vec<CollectionName>,
 
     /// Start anew beside an open workspace of an earlier run
     #[arg(long)]
@@ -110,13 +116,14 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
 /// The same command once more, as far as it goes on.
 fn again(args: &Args) -> Next {
     let what = quoted(args.what.as_str());
+    let reuse: String = args.reuse.iter().flat_map(|name| [" --reuse ", name.as_str()]).collect();
     let Some(output) = &args.output else {
-        return Next::plain(format!("pantler run {what}{}", args.choices.again()));
+        return Next::plain(format!("pantler run {what}{reuse}{}", args.choices.again()));
     };
     let inputs: Vec<_> = args.input.iter().map(CollectionName::as_str).collect();
     let chain = args.chain.as_ref().map_or_else(String::new, |chain| format!(" --chain {chain}"));
     Next::command(format!(
-        "run {what} -i {} -o {}{chain}{}",
+        "run {what} -i {} -o {}{chain}{reuse}{}",
         inputs.join(","),
         quoted(output),
         args.choices.again()
@@ -154,6 +161,7 @@ fn job(context: &Context, args: &Args) -> Result<Job, CommandError> {
             job.choices.select = select;
         }
         args.choices.add_to(context, &mut job.choices);
+        job.reuse.clone_from(&args.reuse);
         return Ok(job);
     }
     let (Some(output), false) = (&args.output, args.input.is_empty()) else {
@@ -169,6 +177,7 @@ fn job(context: &Context, args: &Args) -> Result<Job, CommandError> {
         inputs: args.input.clone(),
         output: output.clone(),
         chain: args.chain.clone(),
+        reuse: args.reuse.clone(),
         project: None,
     })
 }

@@ -18,7 +18,7 @@ use pantler_workspace::{
     DevelopmentError, WorkspaceError, ledger::LedgerError, project::ProjectError,
 };
 
-use super::{CommandError, Next, Status};
+use super::{CommandError, Next, Status, quoted};
 use crate::{arguments::ValuesError, output::OutputError};
 
 /// What an error means for the program.
@@ -216,10 +216,8 @@ fn butler(error: &ButlerError) -> Sorted {
         ButlerError::NoTransaction(_) => {
             Sorted::unchanged().then(Next::command("transaction list"))
         }
-        ButlerError::NotARepository(root) => Sorted::unchanged().then(Next::plain(format!(
-            "pantler init {} --universe FILE",
-            super::quoted(root.as_str())
-        ))),
+        ButlerError::NotARepository(root) => Sorted::unchanged()
+            .then(Next::plain(format!("pantler init {} --universe FILE", quoted(root.as_str())))),
         _ => Sorted::unchanged(),
     }
 }
@@ -413,7 +411,9 @@ fn workspace(error: &WorkspaceError) -> Sorted {
         WorkspaceError::RunExists(_) => unchanged.then(Next::plain(
             "take another name; with {time} in it, such as NAME/{time}, each run makes its own",
         )),
-        WorkspaceError::NameInUse { name, .. } => {
+        WorkspaceError::NameInUse { name, .. }
+        | WorkspaceError::NoShards(name)
+        | WorkspaceError::NotAShard { name, .. } => {
             unchanged.then(Next::command(format_args!("workspace status {name}")))
         }
         WorkspaceError::NotAWorkspace { name, .. } => {
@@ -440,6 +440,26 @@ fn workspace(error: &WorkspaceError) -> Sorted {
                 Next::plain("put the pipeline back as it was"),
                 Next::command(format_args!("workspace revert {name}")),
             ])),
+        },
+        WorkspaceError::TaskNotSharded { .. } | WorkspaceError::ShardBy { .. } => unchanged.then(
+            Next::plain("take dimensions that all tasks have, or a workspace without --shard-by"),
+        ),
+        WorkspaceError::EmptyShard { name, shard } => unchanged
+            .then(Next::command(format_args!("workspace build {name} --shard {}", quoted(&shard.to_string())))),
+        WorkspaceError::Frozen { name, shard } => unchanged.then(Next::one_of([
+            Next::command(format_args!("workspace status {name}")),
+            Next::command(format_args!("workspace commit {name} --shard {}", quoted(&shard.to_string()))),
+        ])),
+        WorkspaceError::ShardRuns { runner, .. } => unchanged.then(Next::plain(format!(
+            "the same command again when it has ended; or, if it is dead, with --assume-dead {runner}"
+        ))),
+        WorkspaceError::ShardsCommitted { name, .. } => Sorted {
+            status: Status::LeftOpen,
+            state: format!("workspace {name} is open; what is committed stays"),
+            next: Some(Next::one_of(
+                ["commit", "abandon"]
+                    .map(|verb| Next::command(format_args!("workspace {verb} {name}"))),
+            )),
         },
         WorkspaceError::ReservedType(_) => {
             unchanged.then(Next::plain("give the dataset type another name in the pipeline"))

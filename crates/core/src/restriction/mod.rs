@@ -34,9 +34,9 @@ pub struct Part {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Condition {
-    Not(Box<Condition>),
-    All(Vec<Condition>),
-    Any(Vec<Condition>),
+    Not(Box<Self>),
+    All(Vec<Self>),
+    Any(Vec<Self>),
     Compare(ElementName, Comparison, KeyValue),
     In(ElementName, Vec<Choice>),
 }

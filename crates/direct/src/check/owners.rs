@@ -106,7 +106,7 @@ impl Owners {
         }
         match decoded {
             Ok(transaction) => {
-                if transaction.is_workspace() {
+                if transaction.is_workspace() && !transaction.has_entered() {
                     let modified = mine().filter(|(_, lock)| lock.modified);
                     self.filled.extend(modified.map(|(run, _)| (run, Arc::clone(&shared))));
                 }

@@ -1,4 +1,9 @@
-use pantler_core::{ArtifactKey, Checksum, OpeningId, QuantumId, Tai, transaction::Process};
+use std::collections::BTreeMap;
+
+use pantler_core::{
+    ArtifactKey, Checksum, OpeningId, QuantumId, Tai, TaskLabel, transaction::Process,
+};
+use pantler_graph::TakenOver;
 
 use super::MadeFrom;
 use crate::{FailureReason, Selection};
@@ -17,6 +22,9 @@ pub struct SegmentHeader {
     /// The quanta that it was to run; `None` if it runs none, and before version 3, when
     /// a runner was alone.
     pub selection: Option<Selection>,
+    /// What each task is that it may run ([`pantler_graph::task_fingerprint`]), where that can
+    /// be said; none of a process that runs none, and before this was noted.
+    pub tasks: BTreeMap<TaskLabel, Checksum>,
 }
 
 /// A line of a segment.
@@ -112,6 +120,10 @@ pub struct Finish {
     pub log: Option<LogSlice>,
     /// Which attempts made what it read.
     pub made_from: MadeFrom,
+    /// Whose outputs were taken over instead of running it.
+    pub taken_over: Option<Box<TakenOver>>,
+    /// Whether files that its task names were changed since its runner looked at them.
+    pub task_changed: bool,
 }
 
 /// What came of an attempt.

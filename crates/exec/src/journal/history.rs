@@ -108,6 +108,11 @@ impl QuantumHistory {
         matches!(self.verdict(), Some((_, Verdict::Poisoned)))
     }
 
+    /// Whether somebody has ever accepted, poisoned or reset it.
+    pub fn was_decided(&self) -> bool {
+        self.rare.is_some()
+    }
+
     /// The number that the next verdict on the last attempt gets.
     pub fn next_verdict(&self) -> u32 {
         self.verdict().map_or(1, |(number, _)| number.saturating_add(1))
@@ -215,7 +220,18 @@ mod tests {
     fn finish(runner: u32, attempt: u32, outcome: Outcome) -> Finish {
         let (started, ended) = (Tai::from_nanos(1), Tai::from_nanos(2));
         let (log, made_from) = (None, crate::journal::MadeFrom::Own);
-        Finish { runner, attempt, outcome, started, ended, exit: None, log, made_from }
+        Finish {
+            runner,
+            attempt,
+            outcome,
+            started,
+            ended,
+            exit: None,
+            log,
+            made_from,
+            taken_over: None,
+            task_changed: false,
+        }
     }
 
     fn success(name: &str) -> Outcome {

@@ -217,6 +217,8 @@ mod tests {
             exit: Some(0),
             log: Some(LogSlice { runner: 1, offset: 5, len: 6 }),
             made_from: MadeFrom::Own,
+            taken_over: None,
+            task_changed: false,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Format version 1 of segments: read, and not written any more. It knows starts and
 //! finishes only.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use pantler_core::{ArtifactKey, Checksum, OpeningId, QuantumId, Tai, transaction::Process};
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,18 @@ pub(super) fn read_event(runner: u32, event: &[u8]) -> Result<Event, LineError> 
             let log = log.map(|(offset, len)| LogSlice { runner, offset, len });
             let outcome = outcome.into();
             let made_from = MadeFrom::Unknown;
-            let finish = Finish { runner, attempt, outcome, started, ended, exit, log, made_from };
+            let finish = Finish {
+                runner,
+                attempt,
+                outcome,
+                started,
+                ended,
+                exit,
+                log,
+                made_from,
+                taken_over: None,
+                task_changed: false,
+            };
             Event::Finish { quantum, finish: Box::new(finish) }
         }
         EventV1::Sealed => Event::Sealed,
@@ -45,7 +56,8 @@ pub(super) struct HeaderV1<'a> {
 impl From<HeaderV1<'_>> for SegmentHeader {
     fn from(header: HeaderV1<'_>) -> Self {
         let HeaderV1 { opening, runner, process, started } = header;
-        Self { opening, runner, process: process.into_owned(), started, selection: None }
+        let (process, tasks) = (process.into_owned(), BTreeMap::new());
+        Self { opening, runner, process, started, selection: None, tasks }
     }
 }
 

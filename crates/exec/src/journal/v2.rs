@@ -25,7 +25,18 @@ pub(super) fn read_event(runner: u32, event: &[u8]) -> Result<Event, LineError> 
             let log = log.map(|(offset, len)| LogSlice { runner, offset, len });
             let outcome = outcome.into();
             let made_from = MadeFrom::Unknown;
-            let finish = Finish { runner, attempt, outcome, started, ended, exit, log, made_from };
+            let finish = Finish {
+                runner,
+                attempt,
+                outcome,
+                started,
+                ended,
+                exit,
+                log,
+                made_from,
+                taken_over: None,
+                task_changed: false,
+            };
             Event::Finish { quantum, finish: Box::new(finish) }
         }
         EventV2::Accepted { quantum, attempt, number, outputs } => {

@@ -3,9 +3,13 @@
 //! several runners can work at a time. A sealed line may be followed by an address table
 //! (`table`). What earlier versions know has their shapes.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use pantler_core::{ArtifactKey, OpeningId, QuantumId, Tai, TaskLabel, transaction::Process};
+use pantler_core::{
+    ArtifactKey, Checksum, CollectionName, OpeningId, QuantumId, Tai, TaskLabel,
+    transaction::Process,
+};
+use pantler_graph::TakenOver;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -50,6 +54,8 @@ pub(super) fn write_finish(seq: u64, quantum: QuantumId, finish: &Finish, line: 
                 Some(made.iter().map(|by| (by.runner, by.attempt, by.count)).collect())
             }
         },
+        taken_over: finish.taken_over.as_ref().map(|from| (from.run.clone(), from.quantum)),
+        task_changed: finish.task_changed,
     };
     line::write_event(seq, &event, line);
 }
@@ -101,14 +107,37 @@ pub(super) fn read_event(runner: u32, event: &[u8]) -> Result<Event, LineError> 
     let event: EventV3<'_> = serde_json::from_slice(event).map_err(|e| LineError::damaged(&e))?;
     Ok(match event {
         EventV3::Start { quantum, attempt } => Event::Start { quantum, attempt },
-        EventV3::Finish { quantum, attempt, outcome, started, ended, exit, log, made_from } => {
+        EventV3::Finish {
+            quantum,
+            attempt,
+            outcome,
+            started,
+            ended,
+            exit,
+            log,
+            made_from,
+            taken_over,
+            task_changed,
+        } => {
             let log = log.map(|(offset, len)| LogSlice { runner, offset, len });
             let outcome = outcome.into();
             let made_from = made_from.map_or(MadeFrom::Own, |made| {
                 let by = |(runner, attempt, count)| MadeBy { runner, attempt, count };
                 MadeFrom::Attempts(made.into_iter().map(by).collect())
             });
-            let finish = Finish { runner, attempt, outcome, started, ended, exit, log, made_from };
+            let taken_over = taken_over.map(|(run, quantum)| Box::new(TakenOver { run, quantum }));
+            let finish = Finish {
+                runner,
+                attempt,
+                outcome,
+                started,
+                ended,
+                exit,
+                log,
+                made_from,
+                taken_over,
+                task_changed,
+            };
             Event::Finish { quantum, finish: Box::new(finish) }
         }
         EventV3::Accepted { quantum, attempt, number, outputs } => {
@@ -133,6 +162,12 @@ struct HeaderV3<'a> {
     started: Tai,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     selection: Option<SelectionV3<'a>>,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    tasks: Cow<'a, BTreeMap<TaskLabel, Checksum>>,
+}
+
+fn is_empty(tasks: &BTreeMap<TaskLabel, Checksum>) -> bool {
+    tasks.is_empty()
 }
 
 /// With nothing in it: all quanta.
@@ -156,18 +191,20 @@ impl<'a> From<&'a SegmentHeader> for HeaderV3<'a> {
                 tasks: Cow::Borrowed(&selection.tasks),
                 quanta: Cow::Borrowed(&selection.quanta),
             }),
+            tasks: Cow::Borrowed(&header.tasks),
         }
     }
 }
 
 impl From<HeaderV3<'_>> for SegmentHeader {
     fn from(header: HeaderV3<'_>) -> Self {
-        let HeaderV3 { opening, runner, process, started, selection } = header;
+        let HeaderV3 { opening, runner, process, started, selection, tasks } = header;
         let selection = selection.map(|selection| Selection {
             tasks: selection.tasks.into_owned(),
             quanta: selection.quanta.into_owned(),
         });
-        Self { opening, runner, process: process.into_owned(), started, selection }
+        let (process, tasks) = (process.into_owned(), tasks.into_owned());
+        Self { opening, runner, process, started, selection, tasks }
     }
 }
 
@@ -192,6 +229,11 @@ enum EventV3<'a> {
         /// Runner, attempt, how many in a row; without it, the runner's own first attempts.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         made_from: Option<Vec<(u32, u32, u32)>>,
+        /// RUN and quantum.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        taken_over: Option<(CollectionName, QuantumId)>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        task_changed: bool,
     },
     Accepted {
         quantum: QuantumId,

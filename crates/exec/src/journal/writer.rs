@@ -1,10 +1,13 @@
 use std::{
+    collections::BTreeMap,
     fs::{File, OpenOptions},
     io::{self, Write as _},
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use pantler_core::{ArtifactKey, OpeningId, QuantumId, Tai, transaction::Process};
+use pantler_core::{
+    ArtifactKey, Checksum, OpeningId, QuantumId, Tai, TaskLabel, transaction::Process,
+};
 use pantler_datastore::fs::{rename_noreplace, sync_dir};
 use pantler_seam::step;
 use rustix::fs::FlockOperation;
@@ -58,6 +61,21 @@ impl JournalWriter {
         started: Tai,
         selection: Option<&Selection>,
     ) -> Result<Self, JournalError> {
+        Self::create_for(dir, opening, process, started, selection, &BTreeMap::new())
+    }
+
+    /// As [`Self::create`], of a process that runs these tasks, given by what they are.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`].
+    pub fn create_for(
+        dir: &Utf8Path,
+        opening: OpeningId,
+        process: &Process,
+        started: Tai,
+        selection: Option<&Selection>,
+        tasks: &BTreeMap<TaskLabel, Checksum>,
+    ) -> Result<Self, JournalError> {
         let failed = |action, path: &Utf8Path| {
             let path = path.to_owned();
             move |source| JournalError::Io { action, path, source }
@@ -75,7 +93,8 @@ impl JournalWriter {
             let path = dir.join(layout::segment_name(runner));
             let process = process.clone();
             let selection = selection.cloned();
-            let header = SegmentHeader { opening, runner, process, started, selection };
+            let tasks = tasks.clone();
+            let header = SegmentHeader { opening, runner, process, started, selection, tasks };
             let mut line = Vec::new();
             v3::write_header(&header, &mut line);
             let write = || {

@@ -10,14 +10,18 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use pantler_core::{ArtifactKey, DataId, FileRecord, OpeningId, Tai, WriteId};
+use pantler_core::{ArtifactKey, Checksum, DataId, FileRecord, OpeningId, Tai, WriteId};
 use pantler_datastore::{Datastore, RunPrefix, key::dataset_key};
-use pantler_graph::{DatasetIndex, DatasetOrigin, QuantumInputs, QuantumView, ResolvedOutput};
+use pantler_graph::{
+    DatasetIndex, DatasetOrigin, QuantumInputs, QuantumView, ResolvedOutput, ReuseTable,
+    inputs_digest,
+};
 
 use super::message::Message;
 use crate::{
     Clock, Environment, QuantumError,
     command::{Children, Scratch},
+    identity::TaskIdentity,
     journal::StoredOutput,
     layout,
     logs::LogWriter,
@@ -41,6 +45,12 @@ pub(crate) struct RunContext<'a> {
     pub(super) scratches: AtomicU32,
     pub(super) stopping: AtomicBool,
     pub(super) messages: Sender<Message>,
+    /// What each task is, by its number, where that can be said.
+    pub(super) identities: Vec<Option<TaskIdentity>>,
+    /// The quanta that are not taken over in any case.
+    pub(super) decided: Vec<bool>,
+    /// What may be taken over.
+    pub(super) reuse: Option<&'a ReuseTable>,
 }
 
 /// Where the predicted datasets lie that are there by now, by position in the graph.
@@ -76,6 +86,24 @@ impl<'a> RunContext<'a> {
 
     pub(crate) fn plan(&self) -> &Plan<'a> {
         &self.plan
+    }
+
+    /// What the task of a quantum is.
+    pub(super) fn identity(&self, q: u32) -> Option<&TaskIdentity> {
+        self.identities[self.plan.task_number(q)].as_ref()
+    }
+
+    /// The digest of what a quantum reads of what is made here; `None` if something is not
+    /// there, since an accepted quantum left it out.
+    pub(super) fn made_inputs(&self, view: &QuantumView<'_>) -> Option<Checksum> {
+        let made = view
+            .inputs
+            .iter()
+            .flat_map(|input| input.datasets)
+            .filter(|dataset| self.plan.graph().producer(**dataset).is_some());
+        let checksum = |dataset: &DatasetIndex| Some(self.stored.0[dataset.get()].get()?.checksum);
+        let checksums: Option<Vec<Checksum>> = made.map(checksum).collect();
+        checksums.map(inputs_digest)
     }
 
     pub(crate) fn datastore(&self) -> &'a Datastore {

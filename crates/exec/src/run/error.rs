@@ -16,6 +16,12 @@ pub enum RunError {
         /// The workspace.
         root: Utf8PathBuf,
     },
+    /// A shard was frozen while it was decided what to run; nothing has run.
+    #[error("a shard of the workspace {root} is being committed: nothing of it runs any more")]
+    Frozen {
+        /// The workspace.
+        root: Utf8PathBuf,
+    },
     /// Somebody has declared this runner dead while it ran.
     #[error(
         "{by} has taken over from this runner ({runner}): what it does does not count any more"

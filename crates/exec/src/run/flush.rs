@@ -139,6 +139,8 @@ mod tests {
             exit: None,
             log: None,
             made_from: crate::journal::MadeFrom::Own,
+            taken_over: None,
+            task_changed: false,
         };
         let mut group = Group::default();
         assert_eq!(group.due(), None);

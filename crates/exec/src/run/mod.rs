@@ -12,11 +12,13 @@ mod flush;
 mod message;
 mod others;
 mod resume;
+mod reuse;
 mod scheduler;
 mod window;
 mod worker;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
     sync::{
         Mutex,
@@ -27,9 +29,9 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use pantler_core::{OpeningId, transaction::Process};
+use pantler_core::{OpeningId, TaskLabel, transaction::Process};
 use pantler_datastore::{Datastore, RunPrefix};
-use pantler_graph::{QuantumGraph, QuantumIndex};
+use pantler_graph::{QuantumGraph, QuantumIndex, ReuseTable};
 
 pub use self::{beside::Beside, error::RunError};
 use self::{
@@ -46,7 +48,10 @@ use crate::{
     Clock, Counts, Environment, JournalError, JournalState, JournalWriter, Observer, RunSummary,
     RunnerLock, Selection, StopFlag, TaskCounts, TaskRegistry,
     command::Children,
-    heartbeat, layout,
+    frozen::frozen_markers,
+    heartbeat,
+    identity::{TaskIdentity, task_identities},
+    layout,
     logs::LogWriter,
     plan::Plan,
     queue::{Place, Queue, Standing},
@@ -85,6 +90,10 @@ pub struct RunRequest<'a> {
     pub process: &'a Process,
     /// How to go along with other runners.
     pub beside: &'a Beside,
+    /// The markers of frozen shards that `selection` was made with.
+    pub frozen: &'a BTreeSet<String>,
+    /// What may be taken over instead of running it.
+    pub reuse: Option<&'a ReuseTable>,
 }
 
 /// Runs the quanta asked for that have not succeeded yet, as far as they can.
@@ -96,11 +105,13 @@ pub struct RunRequest<'a> {
 /// # Errors
 /// [`RunError`] if the run cannot begin, or cannot be journaled any more. What it
 /// had journaled stays true.
+#[expect(clippy::too_many_lines, reason = "each step takes what those before it found")]
 pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     let since = Instant::now();
     let RunRequest { graph, lock, datastore, opening, run_prefix, tasks, environment, .. } =
         request;
-    let RunRequest { selection, jobs, stop, observer, clock, process, beside, .. } = request;
+    let RunRequest { selection, jobs, stop, observer, clock, process, .. } = request;
+    let RunRequest { beside, frozen, reuse, .. } = request;
     let root = lock.root();
     refuse_closing(root)?;
     let asked = selection.of(graph)?;
@@ -124,16 +135,22 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     if queue.ready() == 0 && (alone || !queue.is_waiting()) {
         observer.on_start(&counts(&plan, &queue));
         let (failures, unmade) = (Vec::new(), Vec::new());
-        let ran = Ran { queue, failures, elsewhere: 0, unmade, stopped: false };
+        let ran = Ran { queue, failures, elsewhere: 0, unmade, stopped: false, taken_over: 0 };
         return Ok(summary(&plan, ran, None, resumed.vanished, since.elapsed()));
     }
     drop(queue);
 
     sweep(root, &dir, &state, process);
-    let journal = JournalWriter::create(&dir, opening, process, clock.now(), Some(selection))
-        .map_err(&failed)?;
+    let identities = task_identities(graph.pipeline(), &environment.pipeline_dir);
+    let tasks_here =
+        identities.iter().map(|(label, task)| (label.clone(), task.fingerprint())).collect();
+    let now = clock.now();
+    let journal =
+        JournalWriter::create_for(&dir, opening, process, now, Some(selection), &tasks_here)
+            .map_err(&failed)?;
     let runner = journal.runner();
     let journal = refuse_closing_after(root, journal)?;
+    let journal = refuse_frozen_after(root, journal, frozen)?;
     let lines = |state: &JournalState| -> u64 {
         let others = state.read_so_far().iter().filter(|segment| segment.runner != runner);
         others.map(|segment| segment.lines).sum()
@@ -148,11 +165,11 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     let failed_elsewhere = failed_elsewhere(&plan, &state, &others, &meant);
     drop(state);
     let root = absolute(root)?;
+    let Resumed { finished, attempts, made, decided, vanished } = resumed;
     let (sender, messages) = mpsc::channel();
     let context = RunContext {
         log: Mutex::new(LogWriter::new(&root, runner)),
         root,
-        plan,
         datastore,
         run_prefix,
         opening,
@@ -164,8 +181,11 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
         scratches: AtomicU32::new(0),
         stopping: AtomicBool::new(false),
         messages: sender.clone(),
+        identities: by_number(&plan, identities),
+        plan,
+        decided,
+        reuse,
     };
-    let Resumed { finished, attempts, made, vanished } = resumed;
     let mut company = Company::new(others, meant, beside.wait);
     let place = |q| company.place(&context, q);
     let plan = &context.plan;
@@ -192,10 +212,19 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
         flush,
         messages,
         failures: Vec::new(),
+        taken_over: 0,
     };
     let ran = drive(scheduler, sender, flush_receiver)?;
     heartbeat::end(&layout::journal_dir(context.root()), runner);
     Ok(summary(&context.plan, ran, Some(runner), vanished, since.elapsed()))
+}
+
+/// What the tasks of a plan are.
+fn by_number(
+    plan: &Plan<'_>,
+    mut identities: BTreeMap<TaskLabel, TaskIdentity>,
+) -> Vec<Option<TaskIdentity>> {
+    plan.tasks().iter().map(|task| identities.remove(&task.task.label)).collect()
 }
 
 /// What a live runner has failed of what is its own: it does not try that again, and
@@ -329,6 +358,23 @@ fn refuse_closing_after(
     }
 }
 
+/// One that freezes a shard and has not seen the header of `journal` has made its marker
+/// before.
+fn refuse_frozen_after(
+    root: &Utf8Path,
+    journal: JournalWriter,
+    known: &BTreeSet<String>,
+) -> Result<JournalWriter, RunError> {
+    let path = layout::frozen_dir(root);
+    let now =
+        frozen_markers(root).map_err(|source| RunError::Io { action: "look for", path, source })?;
+    if now.is_subset(known) {
+        return Ok(journal);
+    }
+    journal.seal().map_err(journal_failed(root))?;
+    Err(RunError::Frozen { root: root.to_owned() })
+}
+
 /// Reads what the journal says about these quanta, or all.
 fn read_journal(
     graph: &QuantumGraph,
@@ -389,9 +435,9 @@ fn summary(
     vanished: usize,
     wall: Duration,
 ) -> RunSummary {
-    let Ran { queue, failures, elsewhere, unmade, stopped } = ran;
+    let Ran { queue, failures, elsewhere, unmade, stopped, taken_over } = ran;
     let tasks = counts(plan, &queue);
-    RunSummary { runner, tasks, failures, vanished, elsewhere, unmade, stopped, wall }
+    RunSummary { runner, tasks, failures, vanished, taken_over, elsewhere, unmade, stopped, wall }
 }
 
 #[cfg(test)]

@@ -23,6 +23,9 @@ pub(super) struct Resumed {
     pub(super) attempts: Vec<u32>,
     /// Of each finished quantum, runner and number of the attempt that made its outputs.
     pub(super) made: Vec<Option<(u32, u32)>>,
+    /// Whether somebody has decided about a quantum since: then it is not taken over, which
+    /// would bring back what was decided about.
+    pub(super) decided: Vec<bool>,
     /// How many quanta succeeded but have lost outputs.
     pub(super) vanished: usize,
 }
@@ -39,7 +42,9 @@ pub(super) fn resume(
 ) -> Result<Resumed, RunError> {
     let mut attempts = vec![0; plan.len() as usize];
     let made = vec![None; plan.len() as usize];
-    let mut resumed = Resumed { finished: Vec::new(), attempts: Vec::new(), made, vanished: 0 };
+    let decided = vec![false; plan.len() as usize];
+    let mut resumed =
+        Resumed { finished: Vec::new(), attempts: Vec::new(), made, decided, vanished: 0 };
     if !state.is_empty() {
         let current = match only {
             Some(only) => current_among(plan.graph(), state, only.iter().copied()),
@@ -60,6 +65,7 @@ pub(super) fn resume(
         for q in numbers {
             let Some(history) = state.quantum(plan.id(q)) else { continue };
             attempts[q as usize] = history.attempts;
+            resumed.decided[q as usize] = history.was_decided();
             let Some(success) = current[q as usize] else { continue };
             let outputs = success.outputs();
             let view = plan.quantum(q);

@@ -45,6 +45,7 @@ pub(super) struct Scheduler<'r> {
     pub(super) flush: Sender<FlushJob>,
     pub(super) messages: Receiver<Message>,
     pub(super) failures: Vec<Failure>,
+    pub(super) taken_over: usize,
 }
 
 /// What a run ends with.
@@ -54,6 +55,7 @@ pub(super) struct Ran {
     pub(super) elsewhere: usize,
     pub(super) unmade: Vec<Unmade>,
     pub(super) stopped: bool,
+    pub(super) taken_over: usize,
 }
 
 /// What changes while a run goes on.
@@ -113,7 +115,8 @@ impl<'r> Scheduler<'r> {
         let stopped = progress.stopping.is_some();
         let elsewhere = self.company.elsewhere();
         let unmade = self.company.close(&mut self.queue);
-        Ok(Ran { queue: self.queue, failures: self.failures, elsewhere, unmade, stopped })
+        let Self { queue, failures, taken_over, .. } = self;
+        Ok(Ran { queue, failures, elsewhere, unmade, stopped, taken_over })
     }
 
     /// Takes what other runners have made, and what they have left, if it is time.
@@ -286,6 +289,7 @@ impl<'r> Scheduler<'r> {
         match &finish.outcome {
             Outcome::Succeeded { .. } => {
                 self.made[q as usize] = Some((finish.runner, finish.attempt));
+                self.taken_over += usize::from(finish.taken_over.is_some());
                 self.queue.finish(q, Ended::Succeeded);
                 self.observer.quantum_finished(&observed, None);
             }

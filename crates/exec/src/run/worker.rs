@@ -5,10 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::{
     context::RunContext,
     message::{Attempted, Message},
+    reuse,
 };
 use crate::{
     FailureReason, QuantumContext, Task, command,
     failure::chain,
+    identity::TaskIdentity,
     journal::{Finish, LogSlice, MadeFrom, Outcome, StoredOutput},
     plan::{Body, TaskPlan},
     task::{call, panic_message},
@@ -46,6 +48,8 @@ pub(super) fn attempt(context: &RunContext<'_>, q: u32, attempt: u32) {
                 exit: None,
                 log: None,
                 made_from: MadeFrom::default(),
+                taken_over: None,
+                task_changed: false,
             }))
         })
     };
@@ -57,11 +61,18 @@ fn run(context: &RunContext<'_>, q: u32, attempt: u32) -> Attempted {
     let plan = context.plan();
     let view = plan.quantum(q);
     let task = plan.task(q);
-    let attempted = match &task.body {
-        Body::Command(template) => command::attempt(context, task, template, &view, attempt),
-        Body::Rust(body) => Some(run_rust(context, task, &**body, &view, attempt)),
+    let reused = reuse::take_over(context, q, &view, attempt);
+    let is_taken_over = reused.is_some();
+    let (attempted, taken_over) = match (reused, &task.body) {
+        (Some((from, attempted)), _) => (Some(attempted), Some(Box::new(from))),
+        (None, Body::Command(template)) => {
+            (command::attempt(context, task, template, &view, attempt), None)
+        }
+        (None, Body::Rust(body)) => (Some(run_rust(context, task, &**body, &view, attempt)), None),
     };
     let Some(Attempt { result, exit, log }) = attempted else { return Attempted::CutOff };
+    // What was taken over was made by the task as its runner had found it then.
+    let task_changed = !is_taken_over && context.identity(q).is_some_and(TaskIdentity::has_changed);
     let outcome = match result {
         Ok(outputs) => {
             context.stored.set(plan, &view, &outputs);
@@ -73,7 +84,18 @@ fn run(context: &RunContext<'_>, q: u32, attempt: u32) -> Attempted {
     let ended = context.now();
     // The thread that owns the queue knows what it was made from.
     let made_from = MadeFrom::default();
-    let finish = Finish { runner, attempt, outcome, started, ended, exit, log, made_from };
+    let finish = Finish {
+        runner,
+        attempt,
+        outcome,
+        started,
+        ended,
+        exit,
+        log,
+        made_from,
+        taken_over,
+        task_changed,
+    };
     Attempted::Finished(Box::new(finish))
 }
 

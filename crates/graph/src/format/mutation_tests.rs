@@ -8,7 +8,7 @@ use super::{
     tests::{bytes_of, graphs, with_members},
 };
 
-const CASES: u64 = 1500;
+const CASES: u64 = 1000;
 
 /// Numbers that look random: the splitmix64 generator.
 struct Numbers(u64);
@@ -27,6 +27,7 @@ impl Numbers {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test has no other settings")]
 fn setting(name: &str, usual: u64) -> u64 {
     std::env::var(name).map_or(usual, |text| text.parse().unwrap())
 }
@@ -84,12 +85,11 @@ fn mutate_blocks(member: &'static str, content: &[u8], numbers: &mut Numbers) ->
     out
 }
 
-#[test]
-fn no_file_is_too_strange() {
+/// Mutates files of a format, of which some members are blocks, and gives them to `read`.
+fn run(files: &[Vec<u8>], blocks: &[&'static str], read: fn(&[u8]) -> bool) {
     let seed = setting("PANTLER_FUZZ_SEED", 1);
-    let files: Vec<Vec<u8>> = graphs().iter().map(bytes_of).collect();
-    assert!(files.iter().all(|file| crate::fuzzing::graph_file(file)), "they are graphs");
-    let mut read = 0;
+    assert!(files.iter().all(|file| read(file)), "they are what they are said to be");
+    let mut good = 0;
     for case in 0..setting("PANTLER_FUZZ_CASES", CASES) {
         let mut numbers = Numbers(seed ^ case.wrapping_mul(0x2545_f491_4f6c_dd1d));
         let file = &files[numbers.below(files.len())];
@@ -98,39 +98,49 @@ fn no_file_is_too_strange() {
             mutate(&mut file, &mut numbers);
             file
         } else {
-            let target = numbers.below(8);
-            let numbers = std::cell::RefCell::new(&mut numbers);
-            let place = std::cell::Cell::new(0);
-            with_members(file, |name, content| {
-                place.set(place.get() + 1);
-                if place.get() != target + 1 || content.is_empty() {
-                    return Some(content);
-                }
-                let numbers = &mut **numbers.borrow_mut();
-                Some(match name {
-                    INPUT_DATASETS => mutate_blocks(INPUT_DATASETS, &content, numbers),
-                    QUANTUM_DATASETS => mutate_blocks(QUANTUM_DATASETS, &content, numbers),
-                    _ if name.ends_with(".zst") => {
-                        let mut text = zstd::decode_all(&*content).unwrap();
-                        mutate(&mut text, numbers);
-                        zstd::encode_all(&*text, 1).unwrap()
-                    }
-                    _ => {
-                        let mut content = content;
-                        mutate(&mut content, numbers);
-                        content
-                    }
-                })
-            })
+            mutate_member(file, blocks, &mut numbers)
         };
-        let outcome = std::panic::catch_unwind(|| crate::fuzzing::graph_file(&damaged));
-        match outcome {
-            Ok(is_graph) => read += u64::from(is_graph),
+        match std::panic::catch_unwind(|| read(&damaged)) {
+            Ok(is_good) => good += u64::from(is_good),
             Err(panic) => {
                 eprintln!("seed {seed}, case {case}");
                 std::panic::resume_unwind(panic);
             }
         }
     }
-    assert!(read > 0, "some mutations give another graph");
+    assert!(good > 0, "some mutations give another file that is good");
+}
+
+fn mutate_member(file: &[u8], blocks: &[&'static str], numbers: &mut Numbers) -> Vec<u8> {
+    let target = numbers.below(10);
+    let numbers = std::cell::RefCell::new(numbers);
+    let place = std::cell::Cell::new(0);
+    with_members(file, |name, content| {
+        place.set(place.get() + 1);
+        if place.get() != target + 1 || content.is_empty() {
+            return Some(content);
+        }
+        let numbers = &mut **numbers.borrow_mut();
+        if let Some(member) = blocks.iter().find(|member| **member == name) {
+            return Some(mutate_blocks(member, &content, numbers));
+        }
+        let packed = camino::Utf8Path::new(name).extension() == Some("zst");
+        let mut text = if packed { zstd::decode_all(&*content).unwrap() } else { content };
+        mutate(&mut text, numbers);
+        Some(if packed { zstd::encode_all(&*text, 1).unwrap() } else { text })
+    })
+}
+
+#[test]
+fn no_graph_file_is_too_strange() {
+    let files: Vec<Vec<u8>> = graphs().iter().map(bytes_of).collect();
+    run(&files, &[INPUT_DATASETS, QUANTUM_DATASETS], crate::fuzzing::graph_file);
+}
+
+#[test]
+fn no_provenance_file_is_too_strange() {
+    let files: Vec<Vec<u8>> =
+        graphs().iter().map(|graph| crate::provenance::tests::file(graph, true)).collect();
+    let blocks = ["metadata", "quanta", "datasets", "edges", "logs"];
+    run(&files, &blocks, crate::fuzzing::provenance_file);
 }

@@ -9,7 +9,7 @@ use pantler_core::{Checksum, ElementName};
 use serde::Serialize;
 
 use super::{
-    ConfigValue, Pipeline, PipelineError, TaskBody,
+    ConfigValue, Pipeline, PipelineError, TaskBody, TaskDefinition,
     node::{Node, SyntaxError},
     parse,
 };
@@ -39,6 +39,8 @@ struct TaskV1<'a> {
     pass_env: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     task: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -70,41 +72,17 @@ enum ConfigV1<'a> {
 impl Pipeline {
     /// The pipeline as canonical JSON.
     pub fn to_json(&self) -> String {
-        let tasks = self.tasks.iter().map(|(label, task)| {
-            let (command, rust) = match &task.body {
-                TaskBody::Command(command) => {
-                    (Some(command.arguments().iter().map(super::Template::source).collect()), None)
-                }
-                TaskBody::Rust(name) => (None, Some(name.as_str())),
-            };
-            let inputs = task.inputs.iter().map(|(name, input)| {
-                let input = InputV1 {
-                    minimum: (input.minimum > 1).then_some(input.minimum),
-                    multiple: input.multiple,
-                    optional: input.minimum == 0,
-                    r#type: input.dataset_type.as_str(),
-                };
-                (&**name, input)
-            });
-            // `dimensions` of an output only repeats the task's.
-            let outputs = task.outputs.iter().map(|(name, output)| {
-                let storage_class = output.storage_class.name();
-                (&**name, OutputV1 { storage_class, r#type: output.dataset_type.as_str() })
-            });
-            let task = TaskV1 {
-                command,
-                config: config(&task.config),
-                dimensions: &task.dimensions,
-                env: task.env.iter().map(|(name, value)| (&**name, value.source())).collect(),
-                inputs: inputs.collect(),
-                outputs: outputs.collect(),
-                pass_env: &task.pass_env,
-                task: rust,
-            };
-            (label.as_str(), task)
-        });
+        let tasks =
+            self.tasks.iter().map(|(label, own)| (label.as_str(), task(own, config(&own.config))));
         let file = PipelineV1 { config: config(&self.config), tasks: tasks.collect(), version: 1 };
         serde_json::to_string(&file).expect("maps with text keys serialize")
+    }
+
+    /// A task as canonical JSON, with all configuration values that it sees.
+    pub(super) fn task_json(&self, definition: &TaskDefinition) -> String {
+        let values = self.config_of(definition);
+        serde_json::to_string(&task(definition, config(&values)))
+            .expect("maps with text keys serialize")
     }
 
     /// Reads what [`Self::to_json`] wrote; `source` and `file` are those of the
@@ -124,6 +102,40 @@ impl Pipeline {
     /// and not of the files that its commands name.
     pub fn digest(&self) -> Checksum {
         Checksum::of(self.to_json().as_bytes())
+    }
+}
+
+fn task<'a>(task: &'a TaskDefinition, config: BTreeMap<&'a str, ConfigV1<'a>>) -> TaskV1<'a> {
+    let (command, rust) = match &task.body {
+        TaskBody::Command(command) => {
+            (Some(command.arguments().iter().map(super::Template::source).collect()), None)
+        }
+        TaskBody::Rust(name) => (None, Some(name.as_str())),
+    };
+    let inputs = task.inputs.iter().map(|(name, input)| {
+        let input = InputV1 {
+            minimum: (input.minimum > 1).then_some(input.minimum),
+            multiple: input.multiple,
+            optional: input.minimum == 0,
+            r#type: input.dataset_type.as_str(),
+        };
+        (&**name, input)
+    });
+    // `dimensions` of an output only repeats the task's.
+    let outputs = task.outputs.iter().map(|(name, output)| {
+        let storage_class = output.storage_class.name();
+        (&**name, OutputV1 { storage_class, r#type: output.dataset_type.as_str() })
+    });
+    TaskV1 {
+        command,
+        config,
+        dimensions: &task.dimensions,
+        env: task.env.iter().map(|(name, value)| (&**name, value.source())).collect(),
+        inputs: inputs.collect(),
+        outputs: outputs.collect(),
+        pass_env: &task.pass_env,
+        task: rust,
+        version: task.version.as_deref(),
     }
 }
 

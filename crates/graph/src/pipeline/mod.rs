@@ -17,6 +17,7 @@ mod contract;
 mod effective;
 mod error;
 mod files;
+mod fingerprint;
 mod json;
 mod node;
 mod parameters;
@@ -40,6 +41,7 @@ pub use self::{
     choices::{Choices, ConfigChoice, ConfigFile, GivenValue, ParameterChoice},
     contract::ContractError,
     error::{Fault, FaultKind, PipelineError},
+    fingerprint::{named_files, task_fingerprint},
     resolve::{ResolvedInput, ResolvedOutput, ResolvedPipeline, ResolvedTask},
     template::{Bindings, CommandTemplate, ExpandError, Template, TemplateError},
 };
@@ -91,6 +93,8 @@ pub struct TaskDefinition {
     pub env: BTreeMap<String, Template>,
     /// Environment variables to pass on from the process that runs it.
     pub pass_env: Vec<String>,
+    /// What its file calls the version of what runs: another one is another task.
+    pub version: Option<String>,
     /// What runs.
     pub body: TaskBody,
 }

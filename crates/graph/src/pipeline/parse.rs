@@ -170,7 +170,17 @@ impl Parser {
         let fields = self.fields(
             path,
             node,
-            &["dimensions", "inputs", "outputs", "config", "env", "pass_env", "command", "task"],
+            &[
+                "dimensions",
+                "inputs",
+                "outputs",
+                "config",
+                "env",
+                "pass_env",
+                "version",
+                "command",
+                "task",
+            ],
         );
         if !matches!(node.value, Value::Map(_)) {
             return None;
@@ -216,6 +226,8 @@ impl Parser {
                 }
             }
         }
+        let version =
+            fields.get("version").and_then(|node| self.task_version(&at("version"), node));
         let body = self.body(path, fields.get("command").copied(), fields.get("task").copied())?;
         Some(TaskDefinition {
             dimensions,
@@ -224,8 +236,23 @@ impl Parser {
             config: config.unwrap_or_default(),
             env,
             pass_env,
+            version,
             body,
         })
+    }
+
+    /// A number with a point would lose zeros: 1.10 is not 1.1.
+    fn task_version(&mut self, path: &str, node: &Node) -> Option<String> {
+        match &node.value {
+            Value::Integer(number) => Some(number.to_string()),
+            Value::String(text) if !text.is_empty() && !text.contains(char::is_control) => {
+                Some(text.clone())
+            }
+            _ => {
+                self.type_fault(path, node, "a text in quotes or an integer");
+                None
+            }
+        }
     }
 
     fn body(
@@ -541,7 +568,7 @@ mod tests {
                 "pipeline.yaml:4: tasks.t.dimensions[0]: invalid dimension element name \"Month\": it must start with a lower-case letter (a-z)",
                 "pipeline.yaml:6: tasks.t.inputs.a.typ: there is no such field; expected one of type, multiple, optional, minimum",
                 "pipeline.yaml:6: tasks.t.inputs.a: the field `type` is missing",
-                "pipeline.yaml:7: tasks.t.comand: there is no such field; expected one of dimensions, inputs, outputs, config, env, pass_env, command, task",
+                "pipeline.yaml:7: tasks.t.comand: there is no such field; expected one of dimensions, inputs, outputs, config, env, pass_env, version, command, task",
             ]
         );
         assert_eq!(

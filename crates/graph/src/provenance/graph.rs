@@ -142,6 +142,11 @@ impl<S: ProvenanceSource> ProvenanceGraph<S> {
         &self.source
     }
 
+    /// The same, without what was read.
+    pub fn into_source(self) -> S {
+        self.source
+    }
+
     /// The quantum with this id.
     ///
     /// # Errors

@@ -7,8 +7,8 @@ use std::{
 
 use camino::Utf8PathBuf;
 use pantler_core::{
-    CollectionName, DatasetType, DatasetTypeName, DimensionGroup, ElementName, KeyType, OpeningId,
-    StorageClass, Tai, TaskLabel, Universe, transaction::Process,
+    Checksum, CollectionName, DatasetType, DatasetTypeName, DimensionGroup, ElementName, KeyType,
+    OpeningId, StorageClass, Tai, TaskLabel, Universe, transaction::Process,
 };
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +89,9 @@ pub(super) struct RunnerV1 {
     pid: Option<u32>,
     /// Nanoseconds TAI.
     started: Option<Tai>,
+    /// Fingerprints.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    tasks: BTreeMap<TaskLabel, Checksum>,
 }
 
 /// A task of a RUN.
@@ -340,23 +343,24 @@ impl PipelineV1 {
 
 impl RunnerV1 {
     pub(super) fn new(runner: Runner) -> Self {
-        let Runner { number, process, started } = runner;
+        let Runner { number, process, started, tasks } = runner;
         let (host, boot_id, pid) = match process {
             Some(Process { host, boot_id, pid }) => (Some(host), Some(boot_id), Some(pid)),
             None => (None, None, None),
         };
-        Self { number, host, boot_id, pid, started }
+        Self { number, host, boot_id, pid, started, tasks }
     }
 }
 
 /// The runners by number.
 pub(super) fn runners(list: Vec<RunnerV1>) -> BTreeMap<u32, Runner> {
     let runner = |v1: RunnerV1| {
-        let process = match (v1.host, v1.boot_id, v1.pid) {
+        let process = match (v1.host.clone(), v1.boot_id.clone(), v1.pid) {
             (Some(host), Some(boot_id), Some(pid)) => Some(Process { host, boot_id, pid }),
             _ => None,
         };
-        (v1.number, Runner { number: v1.number, process, started: v1.started })
+        let RunnerV1 { number, started, tasks, .. } = v1;
+        (number, Runner { number, process, started, tasks })
     };
     list.into_iter().map(runner).collect()
 }

@@ -39,6 +39,8 @@ struct AttemptV1 {
     /// Why it failed; not there if it succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failure: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    task_changed: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -72,6 +74,7 @@ impl ExecutionV1 {
                 AttemptEnd::Succeeded => None,
                 AttemptEnd::Failed { reason } => Some(shortened(reason)),
             },
+            task_changed: attempt.task_changed,
         });
         let taken_over = taken_over.map(|TakenOver { run, quantum }| TakenOverV1 { run, quantum });
         Self { attempts: attempts.collect(), begun, taken_over, log }
@@ -88,6 +91,7 @@ impl ExecutionV1 {
                 None => AttemptEnd::Succeeded,
                 Some(reason) => AttemptEnd::Failed { reason },
             },
+            task_changed: attempt.task_changed,
         });
         let taken_over = self.taken_over.clone();
         QuantumExecution {
@@ -141,6 +145,7 @@ mod tests {
             exit: None,
             // Six bytes of JSON each.
             end: AttemptEnd::Failed { reason: "\u{1}".repeat(100_000) },
+            task_changed: true,
         };
         let attempts: Vec<Attempt> = (1..=30).map(attempt).collect();
         let execution = QuantumExecution { attempts, begun: 30, taken_over: None };

@@ -35,7 +35,7 @@ mod quanta;
 mod reader;
 mod rows;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod view;
 mod write;
 

@@ -1,6 +1,6 @@
 //! Provenance as values.
 
-use std::{io, sync::Arc};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use pantler_core::{
     Checksum, CollectionName, DataId, DatasetId, DatasetType, QuantumId, Tai, TaskLabel,
@@ -21,6 +21,8 @@ pub struct Runner {
     pub process: Option<Process>,
     /// When it started; `None` likewise.
     pub started: Option<Tai>,
+    /// What each task was that it could run; see [`task_fingerprint`](crate::task_fingerprint).
+    pub tasks: BTreeMap<TaskLabel, Checksum>,
 }
 
 /// How an attempt ended.
@@ -50,6 +52,9 @@ pub struct Attempt {
     pub exit: Option<i32>,
     /// What came of it.
     pub end: AttemptEnd,
+    /// Whether files that its task names were changed before it had ended: it may have been
+    /// another task than its runner says.
+    pub task_changed: bool,
 }
 
 /// Another quantum whose outputs were taken over instead of running.

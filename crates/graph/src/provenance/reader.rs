@@ -177,6 +177,11 @@ impl<R: Read + Seek> ProvenanceReader<R> {
         self.runners.get(&number)
     }
 
+    /// The processes that ran quanta, by number.
+    pub fn runners(&self) -> impl Iterator<Item = &Runner> {
+        self.runners.values()
+    }
+
     /// The quantum or dataset with this id; `None` if the RUN did not have it.
     ///
     /// # Errors

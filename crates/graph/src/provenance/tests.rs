@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     error::Error,
     io::{self, Cursor, Read, Seek, SeekFrom, Write},
     rc::Rc,
@@ -10,7 +10,7 @@ use std::{
 };
 
 use pantler_core::{
-    Checksum, CollectionName, IdSeed, OpeningId, QuantumId, Tai, transaction::Process,
+    Checksum, CollectionName, IdSeed, OpeningId, QuantumId, Tai, TaskLabel, transaction::Process,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -64,6 +64,7 @@ fn execution(index: QuantumIndex) -> QuantumExecution {
         } else {
             AttemptEnd::Succeeded
         },
+        task_changed: number == 2,
     };
     let attempts: Vec<Attempt> = (1..=index.0 % 3).map(attempt).collect();
     let taken_over = (index.get() == 4).then(|| TakenOver {
@@ -77,9 +78,10 @@ impl ExecutionRecords for Records<'_> {
     fn runners(&self) -> Vec<Runner> {
         let process = Process { host: "h".to_owned(), boot_id: "b".to_owned(), pid: 7 };
         let (process, started) = (Some(process), Some(Tai::from_nanos(5)));
+        let tasks = BTreeMap::from([(TaskLabel::new("t").unwrap(), Checksum::of(b"task"))]);
         vec![
-            Runner { number: 1, process, started },
-            Runner { number: 2, process: None, started: None },
+            Runner { number: 1, process, started, tasks },
+            Runner { number: 2, process: None, started: None, tasks: BTreeMap::new() },
         ]
     }
 
@@ -101,7 +103,7 @@ impl ExecutionRecords for Records<'_> {
     }
 }
 
-fn file(graph: &QuantumGraph, say: bool) -> Vec<u8> {
+pub(crate) fn file(graph: &QuantumGraph, say: bool) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     write_provenance(graph, &mut Records { graph, say }, &mut bytes).unwrap();
     bytes.into_inner()

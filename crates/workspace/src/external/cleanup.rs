@@ -157,7 +157,7 @@ fn remove_unfinished(root: &Utf8Path) -> Result<(), WorkspaceError> {
     let known = |name: &str| {
         let (name, number) = name.strip_suffix(".tmp")?.rsplit_once('.')?;
         let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-        let is_part = name.starts_with("graph-") && name.ends_with(".qg");
+        let is_part = name.starts_with("graph-") && Utf8Path::new(name).extension() == Some("qg");
         (is_number && (is_part || FILES.contains(&name))).then_some(())
     };
     for entry in root.read_dir_utf8().map_err(ExternalError::io(root))? {

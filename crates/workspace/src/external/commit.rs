@@ -9,6 +9,7 @@ use pantler_core::{
 };
 use pantler_direct::{DirectButler, Receive, Received, ReceivedArtifact, Slice};
 use pantler_exec::RunnerLock;
+use pantler_graph::RUN_PROVENANCE;
 
 use super::{
     ExternalError, ExternalWorkspace, cleanup,
@@ -140,7 +141,9 @@ fn artifacts(sealed: &Sealed) -> Vec<ReceivedArtifact> {
         let (size, checksum) =
             sealed.packs.get(key).copied().unwrap_or((record.size, record.checksum));
         at.insert(key, artifacts.len());
-        artifacts.push(ReceivedArtifact { key: key.clone(), size, checksum, datasets: vec![part] });
+        let is_account = dataset.dataset_type.name.as_str() == RUN_PROVENANCE;
+        let (key, datasets) = (key.clone(), vec![part]);
+        artifacts.push(ReceivedArtifact { key, size, checksum, datasets, is_account });
     }
     artifacts
 }

@@ -133,6 +133,9 @@ fn describe(
     read: &Pipeline,
 ) -> Result<(WorkspaceTransaction, Description), WorkspaceError> {
     let WorkspaceRequest { run, chain, inputs, pipeline, project, .. } = request.workspace;
+    if !request.workspace.shard_by.is_empty() {
+        return Err(WorkspaceError::ExternalShards(run.clone()));
+    }
     let file = pipeline.file_name().unwrap_or("pipeline.yaml");
     butler.registry().read(|reader| {
         if reader.collection(run)?.is_some() {
@@ -171,8 +174,12 @@ fn describe(
             source: crate::kind::Source::Graph,
             pipeline_file: format!("pipeline/{file}"),
             pipeline_digest: read.digest(),
+            // Where its quanta run, there is nothing to copy from.
+            reuse: Vec::new(),
             pipeline: Some(pipeline_file::effective(read)),
             project: project.clone(),
+            shard_by: Vec::new(),
+            committed: std::collections::BTreeSet::new(),
         };
         let pipeline = Vec::new();
         Ok((transaction, Description { parent, universe, runs, collections, pipeline }))

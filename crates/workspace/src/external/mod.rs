@@ -16,7 +16,7 @@
 //!   journal/, logs/, scratch/, runner.lock, closing    as in an internal root
 //! ```
 //!
-//! The ids of RUNs, which are part of keys, are those of the repository that [`convert`]
+//! The ids of RUNs, which are part of keys, are those of the repository that `convert`
 //! will make: the output RUN has 1, the input RUNs follow in the order of
 //! `external.json`. Ids of datasets and quanta follow from the opening, as everywhere.
 //!

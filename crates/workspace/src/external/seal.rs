@@ -70,7 +70,7 @@ impl ExternalWorkspace {
         let journal = JournalState::read(&layout::journal_dir(&self.root))?;
         let harvest = harvest(&graph, &journal);
         if harvest.succeeded == 0 || !partial && harvest.succeeded < graph.len() {
-            let (name, what) = (run.clone(), unfinished(&graph, &harvest));
+            let (name, what) = (run.clone(), unfinished(graph.len(), &harvest));
             return Err(ExternalError::Unfinished { name, what }.into());
         }
         self.clear_leftovers(&harvest)?;

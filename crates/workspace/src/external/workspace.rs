@@ -147,7 +147,7 @@ impl ExternalWorkspace {
         let parts = read_parts(&self.root)?;
         if request.is_covered(&parts)? {
             let graph = merged(&self.root, parts)?;
-            return Ok(Built { graph, before: true, new: 0, pruned: Vec::new() });
+            return Ok(Built { graph, before: true, new: 0, pruned: Vec::new(), reusable: None });
         }
         if inputs_file(&self.root).exists() {
             return Err(ExternalError::InputsTransferred(self.root.clone()).into());

@@ -1,13 +1,16 @@
 //! What committing a workspace does to storage, and the rows that it collects.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use camino::Utf8Path;
 use pantler_butler::{
     artifacts::Found,
     transaction::{CommitContext, KindError},
 };
-use pantler_core::{ArtifactKey, FileRecord, StorageClass};
+use pantler_core::{ArtifactKey, DatasetId, DatasetRef, FileRecord, StorageClass};
 use pantler_exec::{Finish, JournalState, LogSlice, Standing, current_successes};
 use pantler_graph::{DatasetIndex, QuantumGraph};
 
@@ -31,7 +34,7 @@ pub(super) fn commit(
         return Err(not_built());
     };
     let root = root.to_owned();
-    let result = source(transaction, &root)
+    let result = source(transaction, &root, &recorded)
         .and_then(|source| commit_locked(transaction, source, &recorded, context));
     if result.is_err() {
         // While the lock is held: a runner that starts now sees a consistent root.
@@ -48,11 +51,15 @@ fn not_built() -> KindError {
 fn source(
     transaction: &WorkspaceTransaction,
     root: &Utf8Path,
+    recorded: &[FileRecord],
 ) -> Result<Box<dyn ManifestSource>, KindError> {
     let unreadable = |e: Unreadable| KindError::Unreadable(format!("cannot read {root}"), e);
     match transaction.source {
         Source::Graph if !layout::has_graph(root) => Err(not_built()),
-        Source::Graph => Ok(Box::new(GraphSource::read(root).map_err(unreadable)?)),
+        Source::Graph => {
+            let source = GraphSource::read(root, transaction, recorded);
+            Ok(Box::new(source.map_err(unreadable)?))
+        }
         Source::Ledger => {
             let source = LedgerSource::read(root, &transaction.run);
             Ok(Box::new(source.map_err(|e| unreadable(e.into()))?))
@@ -63,7 +70,7 @@ fn source(
 fn commit_locked(
     transaction: &WorkspaceTransaction,
     mut source: Box<dyn ManifestSource>,
-    recorded: &BTreeSet<ArtifactKey>,
+    recorded: &[FileRecord],
     context: &mut CommitContext<'_>,
 ) -> Result<(), KindError> {
     if !context.facts().partial
@@ -71,21 +78,57 @@ fn commit_locked(
     {
         return Err(KindError::Unfinished(unfinished));
     }
-    clear_prefix(source.as_ref(), recorded, context)?;
+    clear_prefix(source.as_ref(), &super::keys_of(recorded), context)?;
     source.store_history(context)?;
     context.artifacts().prune(context.facts().run_prefix)?;
-
     for dataset_type in source.dataset_types() {
         context.ensure_dataset_type(dataset_type);
     }
     let (datasets, records) = source.datasets().unzip();
+    enter_rows(transaction, datasets, records, context);
+    Ok(())
+}
+
+/// Collects the rows of what is stored, and those of the chain.
+pub(crate) fn enter(
+    transaction: &WorkspaceTransaction,
+    graph: &QuantumGraph,
+    stored: Vec<(DatasetIndex, FileRecord)>,
+    context: &mut CommitContext<'_>,
+) {
+    let mut datasets = Vec::with_capacity(stored.len());
+    let mut records = Vec::with_capacity(stored.len());
+    for (index, mut record) in stored {
+        let node = graph.dataset(index);
+        record.dataset = node.id;
+        datasets.push(DatasetRef {
+            id: node.id,
+            dataset_type: node.dataset_type,
+            data_id: node.data_id,
+            run: transaction.run.clone(),
+        });
+        records.push(record);
+    }
+    for task in graph.pipeline().tasks() {
+        for output in &task.outputs {
+            context.ensure_dataset_type(Arc::clone(&output.dataset_type));
+        }
+    }
+    enter_rows(transaction, datasets, records, context);
+}
+
+fn enter_rows(
+    transaction: &WorkspaceTransaction,
+    datasets: Vec<DatasetRef>,
+    records: Vec<FileRecord>,
+    context: &mut CommitContext<'_>,
+) {
     context.insert_datasets(datasets);
     context.insert_records(records);
     if let Some(chain) = &transaction.chain {
         let inputs = transaction.inputs.iter().filter(|input| *input != chain).cloned().collect();
         context.extend_chain(chain.clone(), transaction.run.clone(), inputs);
     }
-    Ok(())
 }
 
 /// What the journal says is to be kept.
@@ -100,10 +143,15 @@ pub(crate) struct Harvest {
 }
 
 pub(crate) fn harvest(graph: &QuantumGraph, journal: &JournalState) -> Harvest {
+    harvest_of(graph, journal, &vec![true; graph.len()])
+}
+
+/// What the journal says is to be kept of these quanta, by position.
+pub(crate) fn harvest_of(graph: &QuantumGraph, journal: &JournalState, meant: &[bool]) -> Harvest {
     let mut harvest = Harvest::default();
     let current = current_successes(graph, journal);
     for (position, (task, quanta)) in graph.tasks().enumerate() {
-        for index in quanta {
+        for index in quanta.filter(|index| meant[index.get()]) {
             let Some(history) = journal.quantum(graph.quantum_id(index)) else { continue };
             let view = graph.quantum(index);
             let finish = match (history.standing(), current[index.get()]) {
@@ -153,7 +201,7 @@ pub(crate) fn record(
     checksum: pantler_core::Checksum,
 ) -> FileRecord {
     FileRecord {
-        dataset: pantler_core::DatasetId::from_uuid(uuid::Uuid::nil()),
+        dataset: DatasetId::from_uuid(uuid::Uuid::nil()),
         component: Box::default(),
         location: key.clone().into(),
         offset,
@@ -164,8 +212,7 @@ pub(crate) fn record(
     }
 }
 
-pub(crate) fn unfinished(graph: &QuantumGraph, harvest: &Harvest) -> String {
-    let total = graph.len();
+pub(crate) fn unfinished(total: usize, harvest: &Harvest) -> String {
     let waiting = total - harvest.succeeded - harvest.failed;
     format!(
         "{} of {total} quanta succeeded, {} failed and {waiting} did not run",

@@ -1,14 +1,20 @@
 //! A workspace transaction as it stands in the database and in
-//! `transaction.json`: version 1 is a quantum graph's, version 2 a ledger's.
+//! `transaction.json`: version 1 is a quantum graph's, version 2 that of one with shards,
+//! version 3 a ledger's.
+
+use std::collections::BTreeSet;
 
 use pantler_butler::transaction::{DecodeError, TransactionKind as _};
-use pantler_core::{Checksum, CollectionName};
+use pantler_core::{Checksum, CollectionName, ElementName};
 use serde::{Deserialize, Serialize};
 
 use super::{Source, WorkspaceTransaction};
+use crate::Shard;
 
-/// The newest version.
-const VERSION: u32 = 2;
+/// Without shards: what older programs read.
+const WHOLE: u32 = 1;
+const SHARDED: u32 = 2;
+const LEDGER: u32 = 3;
 
 #[derive(Deserialize)]
 struct VersionOnly {
@@ -27,38 +33,55 @@ struct DataV1 {
     searched: Option<Vec<CollectionName>>,
     pipeline_file: String,
     pipeline_digest: Checksum,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    reuse: Vec<CollectionName>,
     project: Option<String>,
 }
 
-/// Programs that know version 1 only must not take a ledger for a graph that was not built.
 #[derive(Serialize, Deserialize)]
 struct DataV2 {
+    #[serde(flatten)]
+    common: DataV1,
+    shard_by: Vec<ElementName>,
+    committed: BTreeSet<Shard>,
+}
+
+/// Programs that know graphs only must not take a ledger for a graph that was not built.
+#[derive(Serialize, Deserialize)]
+struct DataV3 {
     version: u32,
     run: CollectionName,
     chain: Option<CollectionName>,
     inputs: Vec<CollectionName>,
     input_runs: Vec<CollectionName>,
     searched: Vec<CollectionName>,
-    source: SourceV2,
+    source: SourceV3,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum SourceV2 {
+enum SourceV3 {
     Ledger,
 }
 
 pub(super) fn data(workspace: &WorkspaceTransaction) -> String {
     let text = match workspace.source {
-        Source::Graph => serde_json::to_string(&data_v1(workspace)),
-        Source::Ledger => serde_json::to_string(&data_v2(workspace)),
+        Source::Ledger => serde_json::to_string(&data_v3(workspace)),
+        Source::Graph if workspace.shard_by.is_empty() => {
+            serde_json::to_string(&data_v1(workspace))
+        }
+        Source::Graph => {
+            let common = DataV1 { version: SHARDED, ..data_v1(workspace) };
+            let (shard_by, committed) = (workspace.shard_by.clone(), workspace.committed.clone());
+            serde_json::to_string(&DataV2 { common, shard_by, committed })
+        }
     };
     text.expect("names serialize")
 }
 
-fn data_v2(workspace: &WorkspaceTransaction) -> DataV2 {
+fn data_v3(workspace: &WorkspaceTransaction) -> DataV3 {
     let WorkspaceTransaction { run, chain, inputs, input_runs, searched, .. } = workspace.clone();
-    DataV2 { version: 2, run, chain, inputs, input_runs, searched, source: SourceV2::Ledger }
+    DataV3 { version: LEDGER, run, chain, inputs, input_runs, searched, source: SourceV3::Ledger }
 }
 
 fn data_v1(workspace: &WorkspaceTransaction) -> DataV1 {
@@ -71,12 +94,15 @@ fn data_v1(workspace: &WorkspaceTransaction) -> DataV1 {
         source: _,
         pipeline_file,
         pipeline_digest,
+        reuse,
         project,
+        shard_by: _,
+        committed: _,
         pipeline: _,
     } = workspace.clone();
     let searched = (searched != input_runs).then_some(searched);
     DataV1 {
-        version: 1,
+        version: WHOLE,
         run,
         chain,
         inputs,
@@ -84,6 +110,7 @@ fn data_v1(workspace: &WorkspaceTransaction) -> DataV1 {
         searched,
         pipeline_file,
         pipeline_digest,
+        reuse,
         project,
     }
 }
@@ -92,9 +119,9 @@ pub(super) fn decode(data: &str) -> Result<WorkspaceTransaction, DecodeError> {
     let kind = WorkspaceTransaction::KIND;
     let damaged = |e: serde_json::Error| DecodeError::Damaged { kind, reason: e.to_string() };
     let VersionOnly { version } = serde_json::from_str(data).map_err(damaged)?;
-    if version == 2 {
-        let data: DataV2 = serde_json::from_str(data).map_err(damaged)?;
-        let SourceV2::Ledger = data.source;
+    if version == LEDGER {
+        let data: DataV3 = serde_json::from_str(data).map_err(damaged)?;
+        let SourceV3::Ledger = data.source;
         return Ok(WorkspaceTransaction {
             run: data.run,
             chain: data.chain,
@@ -104,14 +131,22 @@ pub(super) fn decode(data: &str) -> Result<WorkspaceTransaction, DecodeError> {
             source: Source::Ledger,
             pipeline_file: String::new(),
             pipeline_digest: Checksum::of(&[]),
+            reuse: Vec::new(),
             project: None,
+            shard_by: Vec::new(),
+            committed: BTreeSet::new(),
             pipeline: None,
         });
     }
-    if version != 1 {
-        return Err(DecodeError::Version { kind, found: version, supported: VERSION });
-    }
-    let data: DataV1 = serde_json::from_str(data).map_err(damaged)?;
+    let (data, shard_by, committed) = match version {
+        WHOLE => (serde_json::from_str(data).map_err(damaged)?, Vec::new(), BTreeSet::new()),
+        SHARDED => {
+            let read: DataV2 = serde_json::from_str(data).map_err(damaged)?;
+            (read.common, read.shard_by, read.committed)
+        }
+        found => return Err(DecodeError::Version { kind, found, supported: LEDGER }),
+    };
+    let data: DataV1 = data;
     Ok(WorkspaceTransaction {
         run: data.run,
         chain: data.chain,
@@ -121,7 +156,10 @@ pub(super) fn decode(data: &str) -> Result<WorkspaceTransaction, DecodeError> {
         source: Source::Graph,
         pipeline_file: data.pipeline_file,
         pipeline_digest: data.pipeline_digest,
+        reuse: data.reuse,
         project: data.project,
+        shard_by,
+        committed,
         pipeline: None,
     })
 }

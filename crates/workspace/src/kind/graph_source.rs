@@ -1,19 +1,23 @@
 //! A quantum graph with its journal as [`ManifestSource`].
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_butler::{
     artifacts::NewArtifact,
     transaction::{CommitContext, KindError},
 };
-use pantler_core::{DatasetRef, DatasetType, FileRecord, StorageClass, WriteId};
+use pantler_core::{DatasetId, DatasetRef, DatasetType, FileRecord, StorageClass, WriteId};
 use pantler_datastore::{RunPrefix, key};
 use pantler_exec::{JournalState, LogSlice};
 use pantler_graph::{DatasetIndex, QuantumGraph, ResolvedTask};
 
 use super::{
-    commit::{Harvest, harvest, record, unfinished},
+    WorkspaceTransaction,
+    commit::{Harvest, harvest_of, record, unfinished},
     log_pack::LogPack,
     manifest_source::{ManifestSource, Promised},
 };
@@ -24,6 +28,10 @@ pub(super) struct GraphSource {
     graph: QuantumGraph,
     journal: JournalState,
     harvest: Harvest,
+    /// How many quanta are to be done.
+    total: usize,
+    /// What committed shards have entered.
+    before: Vec<(DatasetIndex, FileRecord)>,
     /// In development mode nothing is said about how things were made.
     is_development: bool,
     provenance: Option<(DatasetRef, FileRecord)>,
@@ -31,20 +39,29 @@ pub(super) struct GraphSource {
 
 impl GraphSource {
     /// Reads graph and journal in the root of a workspace.
-    pub(super) fn read(root: &Utf8Path) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+    /// What committed shards have entered, `recorded`, is not entered again.
+    pub(super) fn read(
+        root: &Utf8Path,
+        transaction: &WorkspaceTransaction,
+        recorded: &[FileRecord],
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let graph = client::read_graph(root)?;
         let journal = JournalState::read(&layout::journal_dir(root))?;
-        let harvest = harvest(&graph, &journal);
+        let is_open: Vec<bool> =
+            graph.quanta().map(|quantum| !transaction.has_committed(&graph, quantum)).collect();
+        let harvest = harvest_of(&graph, &journal, &is_open);
+        let total = is_open.iter().filter(|is_open| **is_open).count();
+        let before = entered_before(&graph, &is_open, recorded);
         let is_development = Development::read(root)?.is_some();
         let (root, provenance) = (root.to_owned(), None);
-        Ok(Self { root, graph, journal, harvest, is_development, provenance })
+        Ok(Self { root, graph, journal, harvest, total, before, is_development, provenance })
     }
 }
 
 impl ManifestSource for GraphSource {
     fn unfinished(&self) -> Option<String> {
-        let Self { graph, harvest, .. } = self;
-        (harvest.succeeded < graph.len()).then(|| unfinished(graph, harvest))
+        let Self { total, harvest, .. } = self;
+        (harvest.succeeded < *total).then(|| unfinished(*total, harvest))
     }
 
     fn promised(&self) -> Box<dyn Iterator<Item = Promised<'_>> + '_> {
@@ -55,12 +72,15 @@ impl ManifestSource for GraphSource {
     }
 
     fn store_history(&mut self, context: &CommitContext<'_>) -> Result<(), KindError> {
-        let Self { root, graph, journal, harvest, is_development, provenance } = self;
+        let Self { root, graph, journal, harvest, before, is_development, provenance, .. } = self;
         let logs = store_logs(root, graph, &harvest.logs, context)?;
         harvest.outputs.extend(logs);
         if !*is_development {
+            let new = harvest.outputs.len();
+            harvest.outputs.append(before);
             let stored = &harvest.outputs;
             *provenance = Some(provenance::store(root, graph, journal, stored, context)?);
+            harvest.outputs.truncate(new);
         }
         Ok(())
     }
@@ -89,8 +109,29 @@ impl ManifestSource for GraphSource {
     }
 }
 
+/// The outputs and logs of quanta of committed shards.
+fn entered_before(
+    graph: &QuantumGraph,
+    is_open: &[bool],
+    recorded: &[FileRecord],
+) -> Vec<(DatasetIndex, FileRecord)> {
+    if recorded.is_empty() {
+        return Vec::new();
+    }
+    let recorded: HashMap<DatasetId, &FileRecord> =
+        recorded.iter().map(|record| (record.dataset, record)).collect();
+    let committed = graph.quanta().filter(|quantum| !is_open[quantum.get()]);
+    let outputs = committed.flat_map(|quantum| graph.quantum(quantum).outputs);
+    outputs
+        .filter_map(|output| {
+            let record = recorded.get(&graph.dataset(output).id)?;
+            Some((output, (*record).clone()))
+        })
+        .collect()
+}
+
 /// Writes what the quanta said as one artifact a task, shared by its log datasets.
-fn store_logs(
+pub(crate) fn store_logs(
     root: &Utf8Path,
     graph: &QuantumGraph,
     logs: &BTreeMap<usize, Vec<(DatasetIndex, LogSlice)>>,

@@ -18,12 +18,13 @@
 //! | commit: `transaction.json` removed, rows | closed; the root is left | `workspace vacuum` removes the root |
 //!
 //! Revert and abandon read no file of the workspace: they delete everything below
-//! the RUN's prefix that no record names, and the RUN if it holds nothing. A commit
+//! the RUN's prefix that no record names, and the RUN if it holds nothing. A workspace of
+//! which shards are committed ([`crate::shard`]) cannot be reverted; abandoning it keeps those. A commit
 //! that fails takes its marker away again, so that the workspace can be run on.
 
 pub(crate) mod commit;
 mod format;
-mod graph_source;
+pub(crate) mod graph_source;
 mod ledger_source;
 pub(crate) mod log_pack;
 mod manifest_source;
@@ -37,11 +38,14 @@ use pantler_butler::{
         RevertContext, TransactionKind,
     },
 };
-use pantler_core::{ArtifactKey, Checksum, CollectionName, transaction::RunLocks};
+use pantler_core::{
+    ArtifactKey, Checksum, CollectionName, ElementName, FileRecord,
+    transaction::{Closing, RunLocks},
+};
 use pantler_datastore::StorageError;
 use pantler_exec::CloserLock;
 
-use crate::layout;
+use crate::{Shard, layout};
 
 pub use manifest_source::{ManifestSource, Promised};
 
@@ -76,8 +80,15 @@ pub struct WorkspaceTransaction {
     pub pipeline_file: String,
     /// What the pipeline does.
     pub pipeline_digest: Checksum,
+    /// The collections whose RUNs may have made what it would make, in search order.
+    pub reuse: Vec<CollectionName>,
     /// The project that it belongs to, if one made it.
     pub project: Option<String>,
+    /// The dimensions whose data IDs are its shards; none for a workspace that is committed
+    /// as a whole.
+    pub shard_by: Vec<ElementName>,
+    /// The shards that have been committed.
+    pub committed: BTreeSet<Shard>,
     /// The content of `pipeline.json` or `ledger.json`, where the workspace is being opened;
     /// it is not read back with the rest.
     pub pipeline: Option<Vec<u8>>,
@@ -112,6 +123,20 @@ impl ArtifactTransaction for WorkspaceTransaction {
         true
     }
 
+    fn has_entered(&self) -> bool {
+        !self.committed.is_empty()
+    }
+
+    fn expect_closing(&self, closing: Closing) -> Result<(), KindError> {
+        if closing == Closing::Revert && self.has_entered() {
+            let count = self.committed.len();
+            return Err(KindError::Invalid(format!(
+                "{count} of its shards are committed: commit or abandon it"
+            )));
+        }
+        Ok(())
+    }
+
     fn begin(&self, context: &mut OpenContext) -> Result<(), KindError> {
         context.insert_run(self.run.clone());
         Ok(())
@@ -135,7 +160,7 @@ impl WorkspaceTransaction {
     /// if it holds nothing. Waits for runners to end; lock and marker keep others off
     /// until the rows are in.
     fn drop_everything(&self, context: &mut CloseContext<'_>) -> Result<(), KindError> {
-        let recorded: BTreeSet<ArtifactKey> = lock_out_others(context)?;
+        let recorded = keys_of(&lock_out_others(context)?);
         let mut keys: Vec<ArtifactKey> = Vec::new();
         for found in context.artifacts().list(context.facts().run_prefix)? {
             match found {
@@ -153,13 +178,13 @@ impl WorkspaceTransaction {
 
 /// Takes the closers' lock, which it keeps until the rows are in; confirms the claim under
 /// it; sets the marker, so that no runner starts; then waits until none is left. Returns
-/// the recorded keys.
+/// the records of the RUN.
 ///
 /// In this order: whoever waited for the lock while another closed the workspace finds
 /// out before it deletes anything or touches the marker.
-fn lock_out_others(context: &mut CloseContext<'_>) -> Result<BTreeSet<ArtifactKey>, KindError> {
+fn lock_out_others(context: &mut CloseContext<'_>) -> Result<Vec<FileRecord>, KindError> {
     let Some(root) = context.facts().root.filter(|root| root.is_dir()) else {
-        return Ok(context.confirm()?.into_iter().collect());
+        return context.confirm();
     };
     let unreadable =
         |e: Box<dyn std::error::Error + Send + Sync>| KindError::Unreadable(root.to_string(), e);
@@ -171,7 +196,7 @@ fn lock_out_others(context: &mut CloseContext<'_>) -> Result<BTreeSet<ArtifactKe
         Err(e) => return Err(unreadable(e.into())),
     };
     pantler_seam::step("workspace.locked");
-    let recorded = context.confirm()?.into_iter().collect();
+    let recorded = context.confirm()?;
     set_marker(root).map_err(|e| unreadable(e.into()))?;
     if let Some(closer) = closer {
         // Who closes has been told for whom it waits before.
@@ -182,20 +207,21 @@ fn lock_out_others(context: &mut CloseContext<'_>) -> Result<BTreeSet<ArtifactKe
     Ok(recorded)
 }
 
+fn keys_of(records: &[FileRecord]) -> BTreeSet<ArtifactKey> {
+    records.iter().filter_map(|record| record.location.key().cloned()).collect()
+}
+
 /// Sets the marker of a closer; returns whether it was not there.
 pub(crate) fn set_marker(root: &camino::Utf8Path) -> Result<bool, StorageError> {
     let text = format!("closed by {}\n", pantler_direct::this_process());
-    match pantler_datastore::fs::write_new(&layout::closing_marker(root), text.as_bytes()) {
-        Ok(()) => {
-            pantler_seam::step("workspace.marker.set");
-            Ok(true)
-        }
-        Err(StorageError::AlreadyExists { .. }) => {
-            pantler_seam::step("workspace.marker.set");
-            Ok(false)
-        }
-        Err(error) => Err(error),
-    }
+    let is_new =
+        match pantler_datastore::fs::write_new(&layout::closing_marker(root), text.as_bytes()) {
+            Ok(()) => true,
+            Err(StorageError::AlreadyExists { .. }) => false,
+            Err(error) => return Err(error),
+        };
+    pantler_seam::step("workspace.marker.set");
+    Ok(is_new)
 }
 
 impl TransactionKind for WorkspaceTransaction {

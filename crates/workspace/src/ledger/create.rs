@@ -1,5 +1,7 @@
 //! Creating a workspace that a ledger fills.
 
+use std::collections::BTreeSet;
+
 use pantler_core::{Checksum, CollectionName, OpeningId};
 use pantler_direct::{ButlerError, DirectButler};
 use pantler_registry::Reader;
@@ -48,6 +50,9 @@ pub fn create(
         pipeline_digest: Checksum::of(&[]),
         project: None,
         pipeline: Some(content.clone()),
+        reuse: Vec::new(),
+        shard_by: Vec::new(),
+        committed: BTreeSet::new(),
     };
     let client = begin(butler, opening, transaction, |name, root| {
         LedgerTypes::write(root, &content).map_err(|source| ButlerError::RootNotMade {

@@ -27,6 +27,8 @@ pub struct Job {
     pub output: String,
     /// The chain that gets the output RUN as its new head.
     pub chain: Option<CollectionName>,
+    /// The collections whose RUNs may have made already what it would make, in search order.
+    pub reuse: Vec<CollectionName>,
     /// The project with its own files, if the job is of one.
     pub project: Option<Project>,
 }
@@ -41,6 +43,7 @@ impl Job {
             inputs: project.inputs.clone(),
             output: project.output.clone(),
             chain: Some(project.chain.clone()),
+            reuse: Vec::new(),
             project: Some(project),
         }
     }

@@ -29,6 +29,9 @@ pub enum ProjectError {
     /// No `project.yaml`.
     #[error("{0} is not a project: it has no project.yaml")]
     NoProject(Utf8PathBuf),
+    /// Collections are to be reused in a repository that is not there yet.
+    #[error("there is nothing to reuse: the repository {0} is not there yet")]
+    NothingToReuse(Utf8PathBuf),
     /// A file cannot be read.
     #[error("cannot read {path}")]
     Io {

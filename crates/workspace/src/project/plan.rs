@@ -60,6 +60,14 @@ pub(super) fn prepare(butler: Option<&DirectButler>, job: &Job) -> Result<Prepar
         // A job without a project needs a repository that is there.
         (None, None) => return Err(ProjectError::NoProject(job.repository.clone())),
     };
+    if !job.reuse.is_empty() {
+        match butler {
+            Some(butler) => {
+                butler.registry().read(|reader| reader.resolve(&job.reuse))?;
+            }
+            None => return Err(ProjectError::NothingToReuse(job.repository.clone())),
+        }
+    }
     let (files, records) = match &job.project {
         Some(project) => (project.files(&universe)?, project.read_records(&universe)?),
         None => (Vec::new(), Vec::new()),

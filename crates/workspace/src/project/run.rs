@@ -33,6 +33,7 @@ use crate::{
     create::{create, open_butler},
     list,
     pipeline_file::read_pipeline,
+    reuse::Reusable,
 };
 
 /// Choices of one run.
@@ -59,6 +60,8 @@ pub enum Notice<'a> {
     Created(&'a WorkspaceClient),
     /// The graph is there.
     Built(&'a QuantumGraph),
+    /// What may be taken over was looked up.
+    Reusable(&'a Reusable),
     /// All quanta succeeded; the closing transaction begins.
     Committing,
     /// The closing waits for a process.
@@ -149,8 +152,12 @@ pub fn run(
     if !resumed {
         progress.notice(&Notice::Created(&workspace));
     }
-    let graph = crate::build(&butler, &workspace, &crate::BuildRequest::default())?.graph;
+    let built = crate::build(&butler, &workspace, &crate::BuildRequest::default())?;
+    let graph = built.graph;
     progress.notice(&Notice::Built(&graph));
+    if let Some(reusable) = &built.reusable {
+        progress.notice(&Notice::Reusable(reusable));
+    }
     drop(butler);
 
     let summary = workspace.run(&graph, execution, progress)?;
@@ -273,6 +280,9 @@ fn difference(
     }
     let (root, file) = butler.workspace_file(&info.row)?;
     let client = WorkspaceClient::new(root, file, butler.root())?;
+    if job.reuse != info.transaction.reuse {
+        return Ok(Some("list of collections to reuse"));
+    }
     let Some(built) = client.graph_if_built()? else { return Ok(None) };
     let wanted = plan_graph(
         butler,
@@ -330,7 +340,9 @@ fn open_workspace(butler: &DirectButler, job: &Job) -> Result<WorkspaceClient, P
             inputs: job.inputs.clone(),
             pipeline: job.pipeline.clone(),
             choices: job.choices.clone(),
+            reuse: job.reuse.clone(),
             project: Some(job.key()),
+            shard_by: Vec::new(),
         };
         match create(butler, opening, &request) {
             Err(WorkspaceError::RunExists(_) | WorkspaceError::NameInUse { .. })

@@ -29,7 +29,7 @@ use crate::{
                   pantler query provenance '..summary@{city=oslo}' --format svg -o made.svg\n  \
                   pantler query provenance --quantum 0192a7e8-c000-7000-8000-00000000000a --log\n\n\
                   JSON: {expression, quanta, datasets}; quanta is an array of {id, task, data_id, run, status, begun, attempts,\n\
-                  taken_over, inputs, outputs, log}, attempts of {attempt, runner, host, pid, started_at, ended_at, exit, failure};\n\
+                  taken_over ({run, quantum}), inputs, outputs, log}, attempts of {attempt, runner, host, pid, started_at, ended_at, exit, failure};\n\
                   inputs and outputs are UUIDs by connection; datasets is an array of {id, dataset_type, data_id, run, state,\n\
                   size, checksum, producer}"
 )]
@@ -205,12 +205,16 @@ fn table(view: &ProvenanceView) -> Table {
     let mut table = Table::new(["", "name", "data ID", "RUN", "status", "id"]);
     for own in view.quanta() {
         let quantum = &own.quantum;
+        let status = match &own.execution.taken_over {
+            Some(from) => format!("{}, taken over from {}", quantum.status.name(), from.run),
+            None => quantum.status.name().to_owned(),
+        };
         table.row([
             "quantum".to_owned(),
             quantum.task.to_string(),
             quantum.data_id.to_string(),
             own.run.to_string(),
-            quantum.status.name().to_owned(),
+            status,
             quantum.id.to_string(),
         ]);
     }

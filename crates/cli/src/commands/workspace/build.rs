@@ -7,6 +7,8 @@ use crate::{
     arguments::{Assignment, texts},
     context::Context,
     error::{CommandResult, Next, Status},
+    shard::ShardValues,
+    summary,
     table::{Table, count},
     target::{ParentArgs, WorkspaceTarget, open_parent},
 };
@@ -32,6 +34,10 @@ pub(crate) struct Args {
     #[arg(long = "where", value_name = "EXPRESSION")]
     restriction: Option<String>,
 
+    /// Build this shard only, such as city=oslo,month=3
+    #[arg(long, value_name = "KEY=VALUE,…")]
+    shard: Option<ShardValues>,
+
     /// Build nothing; say why there is a quantum of this task for a data ID, or not
     #[arg(long, value_name = "LABEL")]
     explain: Option<TaskLabel>,
@@ -42,8 +48,8 @@ pub(crate) struct Args {
 }
 
 enum Target {
-    Internal(WorkspaceClient),
-    External(ExternalWorkspace),
+    Internal(Box<WorkspaceClient>),
+    External(Box<ExternalWorkspace>),
 }
 
 impl Target {
@@ -60,14 +66,22 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let (target, butler) = if let Some(root) = name.folder(context) {
         let workspace = name.external(context, &root, Some(&args.parent))?;
         let parent = open_parent(context, &workspace, true)?;
-        (Target::External(workspace), parent)
+        (Target::External(Box::new(workspace)), parent)
     } else {
         let client = name.client_with(context, Some(&args.parent))?;
-        (Target::Internal(client), context.open()?)
+        (Target::Internal(Box::new(client)), context.open()?)
     };
     let restriction = match &args.restriction {
         None => Restriction::default(),
         Some(text) => Restriction::parse(text, butler.universe()).map_err(WorkspaceError::from)?,
+    };
+    let restriction = match &args.shard {
+        None => restriction,
+        Some(values) => {
+            let shard = values.shard(target.client(), butler.universe())?;
+            let values = shard.values().map(|(name, value)| (name.clone(), value.clone()));
+            Restriction::of_values(values).and(restriction)
+        }
     };
     let request = BuildRequest { tasks: args.tasks.iter().cloned().collect(), restriction };
     let output = context.output();
@@ -98,6 +112,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     output.say(&table.to_string());
     for pruned in built.pruned.iter().take(10) {
         output.say(&format!("left out: {pruned}"));
+    }
+    if let Some(reusable) = &built.reusable {
+        output.say(&summary::reusable(reusable));
     }
     let next = Next::command(format_args!("workspace run {name}")).text(context.located());
     output.say(&format!("next: {next}"));

@@ -2,10 +2,11 @@ use pantler_core::transaction::Closing;
 
 use super::external::CommitArgs;
 use crate::{
-    close::{ClosingArgs, DeadArgs, close_workspace},
+    close::{ClosingArgs, DeadArgs, close_workspace, commit_shards},
     context::Context,
     error::CommandResult,
-    target::WorkspaceTarget,
+    shard::ShardValues,
+    target::{WorkspaceTarget, only_internal},
 };
 
 /// Enter the results of a workspace into the repository, and end it
@@ -19,6 +20,11 @@ pub(crate) struct Args {
     /// The workspace; or the folder of an external one, which goes to its parent
     #[arg(value_name = "NAME|DIR")]
     target: WorkspaceTarget,
+
+    /// Commit this shard only, such as city=oslo,month=3, and leave the workspace open; again for
+    /// more shards, one after the other
+    #[arg(long, value_name = "KEY=VALUE,…")]
+    shard: Vec<ShardValues>,
 
     /// Commit what succeeded, and drop the rest
     #[arg(long)]
@@ -35,17 +41,16 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
-    let Args { target, partial, closing, dead, external } = args;
+    let Args { target, shard, partial, closing, dead, external } = args;
     if let Some(root) = target.folder(context) {
-        return super::external::commit(
-            context,
-            target,
-            &root,
-            *partial,
-            external,
-            closing.clone(),
-        );
+        if !shard.is_empty() {
+            return Err(only_internal("--shard"));
+        }
+        return super::external::commit(context, target, &root, *partial, external, closing);
     }
     external.expect_none()?;
+    if !shard.is_empty() {
+        return commit_shards(context, &target.name()?, shard, closing.options(*partial), dead);
+    }
     close_workspace(context, &target.name()?, Closing::Commit, closing.options(*partial), dead)
 }

@@ -1,5 +1,5 @@
 use camino::Utf8PathBuf;
-use pantler_core::CollectionName;
+use pantler_core::{CollectionName, ElementName};
 use pantler_direct::DirectButler;
 use pantler_graph::Choices;
 use pantler_workspace::{
@@ -47,8 +47,18 @@ pub(crate) struct Args {
     #[arg(long, value_name = "CHAIN")]
     chain: Option<CollectionName>,
 
+    /// Take over what a RUN of this collection has made already from the same inputs with the
+    /// same tasks, instead of running it; again for more
+    #[arg(long, value_name = "COLLECTION", value_delimiter = ',', conflicts_with = "external")]
+    reuse: Vec<CollectionName>,
+
     #[command(flatten)]
     choices: ChoiceArgs,
+
+    /// Make shards of the data IDs of these dimensions, which can be built, run and committed
+    /// one by one; every task must have them
+    #[arg(long, value_name = "DIMENSION", value_delimiter = ',', conflicts_with = "external")]
+    shard_by: Vec<ElementName>,
 
     /// Make an external workspace: in this folder of its own, which is missing or empty
     #[arg(long, value_name = "DIR")]
@@ -73,7 +83,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         inputs: args.input.clone(),
         pipeline: canonical(&pipeline)?,
         choices,
+        reuse: args.reuse.clone(),
         project: None,
+        shard_by: args.shard_by.clone(),
     };
     if let Some(folder) = &args.external {
         return super::external::make(context, &butler, &request, folder, &args.include);

@@ -71,7 +71,7 @@ pub(super) fn commit(
     root: &Utf8Path,
     partial: bool,
     args: &CommitArgs,
-    closing: ClosingArgs,
+    closing: &ClosingArgs,
 ) -> CommandResult {
     let finished = ExternalWorkspace::finish_commit(root);
     if finished.map_err(|error| target.error(context, error))? {

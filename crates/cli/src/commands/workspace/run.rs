@@ -9,6 +9,7 @@ use crate::{
     execution::{Execution, JobsArgs},
     interrupt::Interrupts,
     progress::Progress,
+    shard::{ShardValues, shards},
     summary,
     table::count,
     target::{ParentArgs, WorkspaceTarget},
@@ -36,6 +37,10 @@ pub(crate) struct Args {
     /// Run the quanta of this task only; again for more tasks
     #[arg(long = "task", value_name = "LABEL")]
     tasks: Vec<TaskLabel>,
+
+    /// Run the quanta of this shard only, such as city=oslo,month=3; again for more shards
+    #[arg(long, value_name = "KEY=VALUE,…", conflicts_with_all = ["quanta", "tasks", "expr"])]
+    shard: Vec<ShardValues>,
 
     /// Run the quanta that an expression means only, such as `..summary@{city=oslo}`
     #[arg(long, value_name = "EXPR", conflicts_with_all = ["quanta", "tasks"])]
@@ -67,6 +72,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let interrupts = Interrupts::watch(format!("stopped\nnext: {}", next("run")))?;
     let quanta = match &args.expr {
         Some(text) => client.select(&graph, &expression(text)?)?,
+        None if !args.shard.is_empty() => {
+            let universe = graph.pipeline().universe();
+            client.quanta_of_shards(&graph, &shards(&args.shard, &client, universe)?)?
+        }
         None => args.quanta.clone(),
     };
     let selection = Selection { quanta, tasks: args.tasks.clone() };

@@ -1,7 +1,7 @@
 use pantler_direct::SystemClock;
 use pantler_exec::{Failure, RunnerInfo, RunnerState, TaskStatus};
 use pantler_graph::QuantumView;
-use pantler_workspace::{WorkspaceClient, kind::Source};
+use pantler_workspace::{ShardStatus, WorkspaceClient, committed_shards, kind::Source};
 use serde_json::{Value, json};
 
 use crate::{
@@ -18,10 +18,11 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  pantler workspace status climate/trial\n\n\
                   JSON: {name, root, built, complete, tasks, failures, accepted, development, runners}; tasks is an array of {task, total, built,\n\
-                  started, succeeded, accepted, failed, poisoned, blocked}, where succeeded counts accepted and failed counts\n\
+                  started, succeeded, accepted, taken_over, failed, poisoned, blocked}, where succeeded counts accepted and taken over, and failed counts\n\
                   poisoned ones; failures and accepted of {task, data_id, quantum, attempt, reason}; development says whether the workspace is in that mode;\n\
                   runners of {runner,\n\
-                  process, host, since, last_heartbeat, state}, where state is live, silent, ended, dead or taken over. Of a ledger:\n\
+                  process, host, since, last_heartbeat, state}, where state is live, silent, ended, dead or taken over. Of a workspace\n\
+                  with shards: shards of {shard, total, succeeded, failed, state}, where state is open, frozen or committed. Of a ledger:\n\
                   {name, root, ledger, runners}, where ledger is {done, bytes, begun, writers}. With --expr: {name,\n\
                   expression, quanta}; quanta is an array of {quantum, task, data_id, status}")]
 pub(crate) struct Args {
@@ -69,6 +70,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         );
         value["development"] = development.into();
         value["runners"] = runners.iter().map(json_of).collect();
+        if let Some(shards) = shards_of(context, &client)? {
+            value["shards"] = shards.iter().map(ShardRow::json).collect();
+        }
         output.json(&value)?;
         return Ok(Status::Done);
     }
@@ -93,12 +97,16 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     output.table(&table, "no quanta")?;
     let sum = |part: fn(&TaskStatus) -> usize| status.tasks().iter().map(part).sum::<usize>();
     for (number, text) in [
+        (sum(|task| task.taken_over), "taken over from earlier RUNs"),
         (sum(|task| task.accepted), "counted as succeeded since accepted"),
         (sum(|task| task.poisoned), "counted as failed since poisoned"),
     ] {
         if number > 0 {
             output.line(&format!("{} {text}", count(number, "quantum")))?;
         }
+    }
+    if let Some(shards) = shards_of(context, &client)? {
+        say_shards(context, &shards)?;
     }
     say_runners(context, &runners)?;
     for failure in &accepted {
@@ -143,6 +151,55 @@ fn say_ledger(context: &Context, args: &Args, client: &WorkspaceClient) -> Comma
     let next = Next::command(format_args!("workspace commit {name}")).text(context.located());
     output.line(&format!("next: {next}"))?;
     Ok(Status::Done)
+}
+
+/// A shard, and what became of it.
+struct ShardRow {
+    status: ShardStatus,
+    state: &'static str,
+}
+
+impl ShardRow {
+    fn json(&self) -> Value {
+        let ShardStatus { shard, total, succeeded, failed, .. } = &self.status;
+        json!({
+            "shard": shard, "total": total, "succeeded": succeeded, "failed": failed,
+            "state": self.state,
+        })
+    }
+}
+
+/// The shards of a workspace that has some. The database alone knows which are committed.
+fn shards_of(
+    context: &Context,
+    client: &WorkspaceClient,
+) -> Result<Option<Vec<ShardRow>>, CommandError> {
+    if client.transaction().shard_by.is_empty() {
+        return Ok(None);
+    }
+    let found = client.graph_if_built()?.map(|graph| client.shards(&graph)).transpose()?;
+    let committed = committed_shards(&context.open_to_read()?, client)?;
+    let row = |status: ShardStatus| {
+        let state = match status.is_frozen {
+            _ if committed.contains(&status.shard) => "committed",
+            true => "frozen",
+            false => "open",
+        };
+        ShardRow { status, state }
+    };
+    Ok(Some(found.unwrap_or_default().into_iter().map(row).collect()))
+}
+
+fn say_shards(context: &Context, shards: &[ShardRow]) -> Result<(), CommandError> {
+    let mut table =
+        Table::new(["shard", "quanta", "succeeded", "failed", "state"]).numbers([1, 2, 3]);
+    for ShardRow { status, state } in shards {
+        let numbers = [status.total, status.succeeded, status.failed];
+        let [total, succeeded, failed] = numbers.map(|n| n.to_string());
+        table.row([status.shard.to_string(), total, succeeded, failed, (*state).to_owned()]);
+    }
+    context.output().line("")?;
+    context.output().table(&table, "no shards")
 }
 
 /// Says where each of the quanta stands that an expression means.

@@ -124,6 +124,8 @@ impl Fixture {
             observer,
             clock: &Ticks::default(),
             process: &process(),
+            frozen: &std::collections::BTreeSet::new(),
+            reuse: None,
         }))
     }
 

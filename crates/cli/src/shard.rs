@@ -1,0 +1,43 @@
+//! `--shard KEY=VALUE,…`: one shard of a workspace.
+
+use std::{collections::BTreeSet, str::FromStr};
+
+use pantler_core::Universe;
+use pantler_workspace::{Shard, WorkspaceClient};
+
+use crate::{
+    arguments::{Assignment, AssignmentError, texts},
+    error::CommandError,
+};
+
+/// Values of the sharding dimensions, as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ShardValues(Vec<Assignment>);
+
+impl FromStr for ShardValues {
+    type Err = AssignmentError;
+
+    fn from_str(text: &str) -> Result<Self, AssignmentError> {
+        text.split(',').map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl ShardValues {
+    /// The shard of a workspace that it names.
+    pub(crate) fn shard(
+        &self,
+        client: &WorkspaceClient,
+        universe: &Universe,
+    ) -> Result<Shard, CommandError> {
+        Ok(client.shard(universe, &texts(&self.0)?)?)
+    }
+}
+
+/// The shards that are named, each once.
+pub(crate) fn shards(
+    given: &[ShardValues],
+    client: &WorkspaceClient,
+    universe: &Universe,
+) -> Result<BTreeSet<Shard>, CommandError> {
+    given.iter().map(|values| values.shard(client, universe)).collect()
+}

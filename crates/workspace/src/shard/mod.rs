@@ -1,0 +1,131 @@
+//! Shards: parts of a workspace that are committed one after the other, into one RUN.
+//!
+//! A shard is a data ID of the sharding dimensions. Every task has these, and the quanta of
+//! one task read what quanta of the same shard have made: no edge of the graph leads from one
+//! shard to another. So a shard can be built, run and committed while others are not there
+//! yet, or are run by other processes.
+//!
+//! # Commit of a shard
+//!
+//! | step | effect | a kill after it leaves |
+//! | --- | --- | --- |
+//! | 1. runners are declared dead, if told so | `journal/<runner>.over` | as for a whole commit |
+//! | 2. closers' lock (`closer.lock`): shard commits, closings, and accept, poison, reset come one after the other | none | nothing |
+//! | 3. no `closing`; the shard has quanta; no live runner is to run any of them | none | nothing |
+//! | 4. `freeze.lock`, then the marker `frozen/<shard>.json`, create-only and flushed | nobody runs, builds, accepts, poisons or resets anything of the shard | a frozen shard |
+//! | 5. again: no live runner is to run any of its quanta | none | the same |
+//! | 6. claim | attempt + 1 | the same; the claim of a dead process |
+//! | 7. graph, and what the journal says about these quanta; sizes of their outputs looked at, one by one | none | the same |
+//! | 8. logs | one pack a task below the RUN's prefix, with a key of this attempt | the same, and packs that belong to nobody |
+//! | 9. one database transaction: datasets, records, chain; the shard noted in the data of the transaction, which stays open; the claim ended | the shard is there, as a whole | a committed shard |
+//!
+//! Killed before step 9, the same call finishes it, and so does a commit of the whole
+//! workspace: that looks at the database only for what is committed, and treats a frozen
+//! shard as any other. What belongs to nobody is deleted when the workspace is closed. A
+//! commit that fails before step 9 takes the marker away again, so that the shard can be run
+//! on. Committed again: nothing is done.
+//!
+//! A runner reads the markers before it chooses its quanta and looks for new ones after its
+//! header is there: so either the header names no quantum of the shard, or the committer sees
+//! it in step 5. Who adds to the graph holds `freeze.lock` from the look at the markers until
+//! the part is there: so either the part is read in step 7, or it has no quanta of the shard.
+//!
+//! # Between and after
+//!
+//! The RUN stays locked by the open workspace. Once a shard is committed the workspace cannot
+//! be reverted; abandoning it drops only what is not committed. The commit of the whole
+//! enters the rest, writes the provenance of the RUN, shards included, and ends it.
+
+mod commit;
+mod frozen;
+mod select;
+
+use std::{collections::BTreeMap, fmt};
+
+use pantler_butler::transaction::ArtifactTransaction as _;
+use pantler_core::{DataId, ElementName, KeyValue};
+use pantler_graph::{QuantumGraph, QuantumIndex, ResolvedPipeline};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::frozen::Frozen;
+pub use self::{
+    commit::{ShardCommitted, commit_shard, committed_shards},
+    select::ShardStatus,
+};
+use crate::{WorkspaceError, WorkspaceTransaction};
+
+/// One shard: a value for each sharding dimension.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Shard(BTreeMap<ElementName, KeyValue>);
+
+impl Shard {
+    /// Its values by dimension.
+    pub fn values(&self) -> impl Iterator<Item = (&ElementName, &KeyValue)> {
+        self.0.iter()
+    }
+
+    /// The shard that a data ID belongs to; `None` if it has not all of the dimensions.
+    fn of(data_id: &DataId, shard_by: &[ElementName]) -> Option<Self> {
+        let value = |name: &ElementName| Some((name.clone(), data_id.get(name.as_str())?.clone()));
+        shard_by.iter().map(value).collect::<Option<_>>().map(Self)
+    }
+}
+
+/// `city=oslo,month=1`, as the command line takes it.
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (name, value)) in self.0.iter().enumerate() {
+            let comma = if i == 0 { "" } else { "," };
+            write!(f, "{comma}{name}={value}")?;
+        }
+        Ok(())
+    }
+}
+
+impl WorkspaceTransaction {
+    /// The shard of a quantum; `None` for a workspace without shards.
+    pub fn shard_of(&self, graph: &QuantumGraph, quantum: QuantumIndex) -> Option<Shard> {
+        if self.shard_by.is_empty() {
+            return None;
+        }
+        Shard::of(&graph.quantum(quantum).data_id, &self.shard_by)
+    }
+
+    /// Whether a quantum is of a committed shard.
+    pub(crate) fn has_committed(&self, graph: &QuantumGraph, quantum: QuantumIndex) -> bool {
+        !self.committed.is_empty()
+            && self.shard_of(graph, quantum).is_some_and(|shard| self.committed.contains(&shard))
+    }
+}
+
+/// The data of the transaction in the database.
+fn data_of(transaction: &WorkspaceTransaction) -> String {
+    transaction.data(None)
+}
+
+/// The dimensions of shards, if every task has them: those asked for, with those that they
+/// require.
+pub(crate) fn sharding(
+    pipeline: &ResolvedPipeline,
+    shard_by: &[ElementName],
+) -> Result<Vec<ElementName>, WorkspaceError> {
+    if shard_by.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: Vec<&str> = shard_by.iter().map(ElementName::as_str).collect();
+    let group = pipeline
+        .universe()
+        .group(&names)
+        .map_err(|source| WorkspaceError::ShardBy { shard_by: names.join(", "), source })?;
+    let required = group.required();
+    let lacks = |dimensions: &[ElementName]| required.iter().any(|name| !dimensions.contains(name));
+    match pipeline.tasks().iter().find(|task| lacks(task.dimensions.required())) {
+        Some(task) => Err(WorkspaceError::TaskNotSharded {
+            task: task.label.clone(),
+            has: task.dimensions.to_string(),
+            shard_by: group.to_string(),
+        }),
+        None => Ok(required.to_vec()),
+    }
+}
