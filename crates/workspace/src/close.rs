@@ -127,21 +127,26 @@ fn wait_for_runners(
         Err(_) if !root.is_dir() => return Ok(None),
         lock => lock?,
     };
-    match RunnerLock::acquire(root, &process, false) {
-        // Nobody runs anything: what comes next has a lock of its own.
-        Ok(_lock) if !is_anyone_left(root, &process) => Ok(None),
-        Ok(_) | Err(LockError::Locked { .. }) => {
-            let made = set_marker(root)?;
-            let waited =
-                closer.wait_for_runners(&process, &mut |holder| notice.waiting_for(holder));
-            if waited.is_err() && made {
-                drop(std::fs::remove_file(layout::closing_marker(root)));
-            }
-            drop(waited?);
-            Ok(Some(made))
+    let is_idle = match RunnerLock::acquire(root, &process, false) {
+        Ok(lock) => {
+            let is_idle = !is_anyone_left(root, &process);
+            // What comes next has a lock of its own, which this one would keep it from.
+            drop(lock);
+            is_idle
         }
-        Err(error) => Err(error.into()),
+        Err(LockError::Locked { .. }) => false,
+        Err(error) => return Err(error.into()),
+    };
+    if is_idle {
+        return Ok(None);
     }
+    let made = set_marker(root)?;
+    let waited = closer.wait_for_runners(&process, &mut |holder| notice.waiting_for(holder));
+    if waited.is_err() && made {
+        drop(std::fs::remove_file(layout::closing_marker(root)));
+    }
+    drop(waited?);
+    Ok(Some(made))
 }
 
 /// Whether a runner may be at work on another machine, whose locks do not show here.
