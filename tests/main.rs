@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod activation;
 mod bad_input;
 mod building;
 mod closing;

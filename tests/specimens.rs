@@ -759,3 +759,30 @@ fn a_workspace_with_a_committed_and_a_frozen_shard_is_committed() {
     assert_eq!(summaries(), 2);
     project.check();
 }
+
+#[test]
+fn a_workspace_with_init_steps_is_committed() {
+    let from = specimen("activation-v1");
+    let project = repository(&from.join("repo"));
+    let name = the_workspace(&project);
+    let status = project.pantler(&["workspace", "status", &name, "--json"]).expect(0).json();
+    let steps: Vec<_> = status["init_steps"].as_array().unwrap().iter().collect();
+    assert!(steps.len() == 2 && steps.iter().all(|one| one["active"] == true), "{status}");
+    let made = || {
+        let there = |one| datasets(&project, &[one, "--collections", &name]).len();
+        ["settings", "schema", "copy"].map(there)
+    };
+    assert_eq!(made(), [1, 1, 1]);
+    project.pantler(&["workspace", "commit", &name, "--take-over"]).expect(0);
+    assert_eq!(made(), [1, 1, 2]);
+    let settings = project.pantler(&["get", "settings", "--collections", &name]).expect(0).json();
+    assert_eq!(settings, json!({"decimals": 2, "unit": "C"}));
+    // The file by hand is read as it was then.
+    let pipeline = from.join("pipeline.yaml");
+    let create = ["workspace", "create", "specimen/new", "-i", "specimen/raw", "--pipeline"];
+    project.pantler(&[&create[..], &[pipeline.as_str()]].concat()).expect(0);
+    let said = project.pantler(&["workspace", "activate", "specimen/new"]).expect(0).text();
+    assert!(said.contains("active: 2 init steps"), "{said}");
+    project.pantler(&["workspace", "revert", "specimen/new"]).expect(0);
+    project.check();
+}

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use pantler_core::{QuantumId, TaskLabel};
 use pantler_graph::{
     CommandTemplate, ConfigValue, QuantumGraph, QuantumIndex, QuantumView, ResolvedOutput,
-    ResolvedTask, TaskBody,
+    ResolvedTask, TaskBody, config_json,
 };
 
-use crate::{RunError, Task, TaskRegistry};
+use crate::{QuantumContext, RunError, Task, TaskError, TaskRegistry};
 
 /// A graph, with what runs its tasks looked up.
 #[derive(Debug)]
@@ -47,6 +47,7 @@ impl<'a> Plan<'a> {
                 task_of[index.get()] = number;
                 count += 1;
             }
+            let config = pipeline.config_of(&task.definition);
             let body = match &task.definition.body {
                 TaskBody::Command(command) => Body::Command(command),
                 TaskBody::Rust(name) => {
@@ -56,8 +57,8 @@ impl<'a> Plan<'a> {
                         known: registry.known(),
                     })?)
                 }
+                TaskBody::Configuration => Body::Rust(Arc::new(write_configuration(task, &config))),
             };
-            let config = pipeline.config_of(&task.definition);
             tasks.push(TaskPlan { task, body, config, quanta: count });
         }
         Ok(Self { graph, indices: graph.quanta().collect(), task_of, tasks })
@@ -127,6 +128,21 @@ impl<'a> TaskPlan<'a> {
     /// What it writes, without its log: that is stored when the workspace commits.
     pub(crate) fn outputs(&self) -> &'a [ResolvedOutput] {
         outputs(self.task)
+    }
+}
+
+/// Writes the configuration as each output.
+fn write_configuration(
+    task: &ResolvedTask,
+    config: &BTreeMap<String, ConfigValue>,
+) -> impl Task + use<> {
+    let content = config_json(config);
+    let names: Vec<String> = outputs(task).iter().map(|output| output.name.clone()).collect();
+    move |quantum: &mut QuantumContext<'_>| -> Result<(), TaskError> {
+        for name in &names {
+            quantum.write(name, &content)?;
+        }
+        Ok(())
     }
 }
 

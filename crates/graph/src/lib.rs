@@ -56,10 +56,10 @@ pub use graph::{
 pub use merge::MergeError;
 pub use pipeline::{
     Bindings, Choices, CommandTemplate, ConfigChoice, ConfigFile, ConfigValue, ContractError,
-    ExpandError, Fault, FaultKind, GivenValue, InputDefinition, OutputDefinition, ParameterChoice,
-    Pipeline, PipelineError, PipelineText, ReadFile, ResolvedInput, ResolvedOutput,
-    ResolvedPipeline, ResolvedTask, TaskBody, TaskDefinition, Template, TemplateError, named_files,
-    task_fingerprint,
+    ExpandError, Fault, FaultKind, GivenValue, InitDefinition, InputDefinition, OutputDefinition,
+    ParameterChoice, Pipeline, PipelineError, PipelineText, ReadFile, ResolvedInput,
+    ResolvedOutput, ResolvedPipeline, ResolvedTask, TaskBody, TaskDefinition, Template,
+    TemplateError, config_json, named_files, task_fingerprint,
 };
 pub use provenance::{
     Attempt, AttemptEnd, DescribedDataset, DescribedQuantum, ExecutionRecords, ProvenanceCounts,

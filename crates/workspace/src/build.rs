@@ -26,7 +26,9 @@ use pantler_graph::{
 use pantler_registry::{DatasetQuery, RegistryError};
 
 use crate::{
-    Shard, WorkspaceClient, WorkspaceError, WorkspaceTransaction, client,
+    Shard, WorkspaceClient, WorkspaceError, WorkspaceTransaction,
+    activation::{expect_active, expect_init_inputs, has_quanta_of_tasks},
+    client,
     create::{name_of, resolve},
     layout,
     pipeline_file::of_workspace,
@@ -74,6 +76,24 @@ impl BuildRequest {
         }
     }
 
+    /// Whether nothing but init steps is asked for.
+    fn is_init(&self, pipeline: &ResolvedPipeline) -> bool {
+        let is_step = |label: &TaskLabel| {
+            pipeline.task(label.as_str()).is_some_and(|task| task.definition.init_of().is_some())
+        };
+        !self.tasks.is_empty() && self.tasks.iter().all(is_step)
+    }
+
+    /// The same with the init steps of its tasks, as if these were active.
+    fn with_init(&self, pipeline: &ResolvedPipeline) -> Self {
+        let mut request = self.clone();
+        if !request.tasks.is_empty() {
+            let steps = pipeline.tasks().iter().filter(|task| task.definition.init_of().is_some());
+            request.tasks.extend(steps.map(|task| task.label.clone()));
+        }
+        request
+    }
+
     /// Whether parts that were built cover it: then nothing is looked up, and inputs that
     /// have come since make no difference.
     ///
@@ -114,7 +134,8 @@ impl BuildRequest {
 ///
 /// # Errors
 /// [`WorkspaceError::NothingToDo`] if there are no quanta at all, with the reasons;
-/// nothing is written then.
+/// [`WorkspaceError::NotActive`] if a task has an init step that has not succeeded
+/// ([`crate::prepare_activation`]). Nothing is written then.
 pub fn build(
     butler: &DirectButler,
     workspace: &WorkspaceClient,
@@ -213,6 +234,7 @@ impl Next {
             None => Arc::new(resolve(butler, &of_workspace(butler, workspace)?)?),
         };
         check_tasks(&request.tasks, &pipeline)?;
+        expect_active(workspace, &pipeline, base.as_ref(), request)?;
         // What the transaction noted as read, also if a chain has grown since.
         let source = Inputs::read(butler, &pipeline, &transaction.searched)?;
         let metadata = metadata(workspace, request);
@@ -220,9 +242,13 @@ impl Next {
         let part = pantler_graph::build_part(&pipeline, &source, metadata, &scope)
             .map_err(WorkspaceError::Build)?;
         let pruned = part.pruned().to_vec();
+        expect_init_inputs(&pipeline, &pruned)?;
         let before = base.as_ref().map_or(0, QuantumGraph::len);
         if part.is_empty() {
-            let whole = Some(base.ok_or_else(|| nothing_to_do(&part))?);
+            // What was made for quanta that there are none of is nothing to do.
+            let is_something =
+                |base: &QuantumGraph| request.is_init(&pipeline) || has_quanta_of_tasks(base);
+            let whole = Some(base.filter(is_something).ok_or_else(|| nothing_to_do(&part))?);
             let new_shards = BTreeSet::new();
             return Ok(Self { number, before, part: None, whole, pruned, new_shards });
         }
@@ -296,6 +322,7 @@ pub fn explain(
     let data_id = DataId::parse(butler.universe(), &resolved.dimensions, values)?;
     let source = Inputs::read(butler, &pipeline, &transaction.searched)?;
     let metadata = metadata(workspace, request);
+    let request = &request.with_init(&pipeline);
     let scope = request.build_scope(base.as_ref());
     let failed = WorkspaceError::Build;
     let part = pantler_graph::build_part(&pipeline, &source, metadata, &scope).map_err(failed)?;
@@ -362,7 +389,8 @@ pub(crate) fn graph_of(
         scope: None,
     };
     let graph = pantler_graph::build(pipeline, source, metadata).map_err(WorkspaceError::Build)?;
-    if graph.is_empty() { Err(nothing_to_do(&graph)) } else { Ok(graph) }
+    expect_init_inputs(pipeline, graph.pruned())?;
+    if has_quanta_of_tasks(&graph) { Ok(graph) } else { Err(nothing_to_do(&graph)) }
 }
 
 fn nothing_to_do(graph: &QuantumGraph) -> WorkspaceError {

@@ -136,7 +136,7 @@ fn expect_revertible(
         && let Ok(transaction) = WorkspaceTransaction::decode(&row.data, &[])
         && !transaction.committed.is_empty()
     {
-        let (name, committed) = (run.clone(), transaction.committed.len());
+        let (name, committed) = (run.clone(), transaction.committed_shards());
         return Err(WorkspaceError::ShardsCommitted { name, committed });
     }
     Ok(())

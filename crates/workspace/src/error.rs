@@ -13,7 +13,8 @@ use pantler_graph::{BuildError, GraphFileError, MergeError, PipelineError};
 use pantler_registry::RegistryError;
 
 use crate::{
-    DevelopmentError, PipelineFileError, Shard, external::ExternalError, ledger::LedgerError,
+    DevelopmentError, MissingInitInput, PipelineFileError, Shard, external::ExternalError,
+    ledger::LedgerError,
 };
 
 /// An operation on a workspace failed.
@@ -130,6 +131,17 @@ pub enum WorkspaceError {
         /// The labels that there are.
         known: String,
     },
+    /// A task whose quanta are to be built and that is not active.
+    #[error("task `{task}` of workspace {name} is not active: its init step has not succeeded")]
+    NotActive {
+        /// The workspace.
+        name: CollectionName,
+        /// The task.
+        task: TaskLabel,
+    },
+    /// A task that cannot be activated.
+    #[error(transparent)]
+    MissingInitInput(#[from] Box<MissingInitInput>),
     /// Values that are not those of a task's data IDs.
     #[error(transparent)]
     DataId(#[from] pantler_core::DataIdError),

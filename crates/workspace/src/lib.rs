@@ -9,6 +9,7 @@
 //! | `create.rs` | checks the pipeline, opens the transaction |
 //! | `pipeline_file.rs` | reads pipelines; what a workspace keeps of its own, `pipeline.json` |
 //! | `build.rs` | joins inputs into the quantum graph, writes `graph-<n>.qg` |
+//! | `activation.rs` | builds and runs the init steps of tasks before their quanta |
 //! | `client.rs` | opens a root without the database: status, run |
 //! | `transitions.rs` | accept, poison, reset of quanta |
 //! | `close.rs` | commit, revert, abandon of a workspace by name |
@@ -23,6 +24,7 @@
 //! | `external/` | workspaces in folders of their own, standalone repositories |
 //! | `project/` | a folder with `project.yaml`: ingest, build, run, commit in one go |
 
+mod activation;
 mod build;
 mod butler;
 mod client;
@@ -43,6 +45,9 @@ mod reuse;
 pub mod shard;
 mod transitions;
 
+pub use activation::{
+    Activation, MissingInitInput, TaskActivation, has_quanta_of_tasks, prepare_activation,
+};
 pub use build::{BuildRequest, Built, build, explain, plan};
 pub use butler::Workspaces;
 pub use client::{RunOptions, WorkspaceClient};

@@ -121,23 +121,10 @@ pub(crate) fn of_workspace(
     butler: &DirectButler,
     workspace: &WorkspaceClient,
 ) -> Result<Pipeline, WorkspaceError> {
-    if let Some(development) = Development::read(workspace.root())?
-        && let Some(pipeline) = development.pipeline()?
-    {
+    if let Some(pipeline) = kept(butler, workspace)? {
         return Ok(pipeline);
     }
-    let path = layout::pipeline_file(workspace.root());
-    let content = match std::fs::read(&path) {
-        Ok(content) => Some(content),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            restore(butler, workspace.root(), workspace.file().opening)?
-        }
-        Err(source) => return Err(WorkspaceError::Io { path, source }),
-    };
     let transaction = workspace.transaction();
-    if let Some(content) = content {
-        return Ok(decode(&content, &path, workspace.pipeline(), transaction.pipeline_digest)?);
-    }
     let pipeline = read_pipeline(workspace.pipeline(), &Choices::default())?;
     if pipeline.digest() == transaction.pipeline_digest {
         return Ok(pipeline);
@@ -146,6 +133,42 @@ pub(crate) fn of_workspace(
         name: transaction.run.clone(),
         file: workspace.pipeline().to_owned(),
     })
+}
+
+/// The pipeline that a workspace keeps; `None` for one of an earlier program, which keeps none.
+pub(crate) fn kept(
+    butler: &DirectButler,
+    workspace: &WorkspaceClient,
+) -> Result<Option<Pipeline>, WorkspaceError> {
+    if let Some(pipeline) = kept_in_root(workspace)? {
+        return Ok(Some(pipeline));
+    }
+    match restore(butler, workspace.root(), workspace.file().opening)? {
+        Some(content) => Ok(Some(decoded(workspace, &content)?)),
+        None => Ok(None),
+    }
+}
+
+/// The same without the database, which may know it still.
+pub(crate) fn kept_in_root(
+    workspace: &WorkspaceClient,
+) -> Result<Option<Pipeline>, WorkspaceError> {
+    if let Some(development) = Development::read(workspace.root())?
+        && let Some(pipeline) = development.pipeline()?
+    {
+        return Ok(Some(pipeline));
+    }
+    let path = layout::pipeline_file(workspace.root());
+    match std::fs::read(&path) {
+        Ok(content) => Ok(Some(decoded(workspace, &content)?)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(WorkspaceError::Io { path, source }),
+    }
+}
+
+fn decoded(workspace: &WorkspaceClient, content: &[u8]) -> Result<Pipeline, PipelineFileError> {
+    let path = layout::pipeline_file(workspace.root());
+    decode(content, &path, workspace.pipeline(), workspace.transaction().pipeline_digest)
 }
 
 /// Reads the content of `pipeline.json` at `path`; `file` is the user's file in messages,

@@ -422,6 +422,20 @@ fn workspace(error: &WorkspaceError) -> Sorted {
         WorkspaceError::NotBuilt(name) => {
             unchanged.then(Next::command(format_args!("workspace build {name}")))
         }
+        WorkspaceError::NotActive { name, .. } => {
+            unchanged.then(Next::command(format_args!("workspace activate {name}")))
+        }
+        WorkspaceError::MissingInitInput(missing) => unchanged.then(Next::plain(
+            match &missing.producer {
+                Some(producer) => {
+                    format!("`pantler workspace activate NAME {producer}`, or without a task, for all")
+                }
+                None => format!(
+                    "store a `{}`, and take a collection that has it as an input",
+                    missing.dataset_type
+                ),
+            },
+        )),
         WorkspaceError::InputsGrew { name, .. } => Sorted {
             status: Status::LeftOpen,
             state: format!("workspace {name} is open and has no graph yet"),

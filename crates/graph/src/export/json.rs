@@ -25,6 +25,9 @@ const VERSION: u32 = 1;
 #[derive(Serialize)]
 struct TaskV1<'a> {
     task: &'a TaskLabel,
+    /// Of an init step: the task whose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    init_of: Option<&'a TaskLabel>,
     dimensions: &'a [ElementName],
     inputs: BTreeMap<&'a str, InputV1<'a>>,
     outputs: BTreeMap<&'a str, &'a DatasetTypeName>,
@@ -155,6 +158,7 @@ fn task_document<'a>(task: &'a ResolvedTask) -> TaskV1<'a> {
     let outputs = task.outputs.iter().map(|o| (o.name.as_str(), &o.dataset_type.name));
     TaskV1 {
         task: &task.label,
+        init_of: task.definition.init_of(),
         dimensions: task.dimensions.required(),
         inputs: task.inputs.iter().map(|i| (i.name.as_str(), input(i))).collect(),
         outputs: outputs.collect(),

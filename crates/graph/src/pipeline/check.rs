@@ -11,13 +11,14 @@ use petgraph::{
 };
 
 use super::{
-    Fault, FaultKind, Pipeline, TaskBody, TaskDefinition, Template, TemplateError,
+    Fault, FaultKind, Pipeline, TaskBody, TaskDefinition, Template, TemplateError, init,
     template::Placeholder,
 };
 
 /// The faults of the whole; empty for a good pipeline.
 pub(super) fn check(pipeline: &Pipeline) -> Vec<Fault> {
     let mut faults = producers(pipeline);
+    faults.append(&mut init::check_init_inputs(pipeline));
     for (label, task) in &pipeline.tasks {
         placeholders(pipeline, label, task, &mut faults);
     }
@@ -95,7 +96,8 @@ fn cycle(pipeline: &Pipeline) -> Option<Fault> {
         path.push(next);
     };
     let labels: Vec<_> = tasks.iter().map(|node| graph[*node].as_str()).collect();
-    let key = format!("tasks.{}", labels[0]);
+    let first = graph[tasks[0]];
+    let key = format!("tasks.{}", pipeline.tasks[first].init_of().unwrap_or(first));
     Some(fault(pipeline, key, FaultKind::Cycle { tasks: labels.join(" needs ") }))
 }
 
@@ -106,7 +108,7 @@ fn producers(pipeline: &Pipeline) -> Vec<Fault> {
     let mut producers: BTreeMap<&DatasetTypeName, String> = BTreeMap::new();
     for (label, task) in &pipeline.tasks {
         for (name, output) in &task.outputs {
-            let key = format!("tasks.{label}.outputs.{name}");
+            let key = pipeline.key(label, "outputs", name);
             let dataset_type = &output.dataset_type;
             if let Some(task) = logs.get(dataset_type) {
                 let kind = FaultKind::ReservedForLog {
@@ -135,9 +137,10 @@ fn placeholders(
     faults: &mut Vec<Fault>,
 ) {
     let mut templates: Vec<(String, &Template, bool)> = Vec::new();
+    let command_key = pipeline.key(label, "command", "");
     if let TaskBody::Command(command) = &task.body {
         for (i, argument) in command.arguments().iter().enumerate() {
-            templates.push((format!("tasks.{label}.command[{i}]"), argument, true));
+            templates.push((format!("{command_key}[{i}]"), argument, true));
         }
     }
     for (name, value) in &task.env {

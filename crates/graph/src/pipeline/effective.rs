@@ -53,7 +53,8 @@ pub(super) fn apply(
         if selected.contains(label) {
             return true;
         }
-        let outputs = task.outputs.values().map(|output| output.dataset_type.clone());
+        let outputs = task.outputs.values().chain(task.init.outputs.values());
+        let outputs = outputs.map(|output| output.dataset_type.clone());
         left_out
             .extend(outputs.chain([label.log_dataset_type()]).map(|made| (made, label.clone())));
         false

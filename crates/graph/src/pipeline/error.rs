@@ -4,7 +4,7 @@ use std::fmt;
 
 use camino::Utf8PathBuf;
 use pantler_core::{
-    DatasetTypeError, DatasetTypeName, NameError, TaskLabel, dimension::UniverseError,
+    DatasetTypeError, DatasetTypeName, NameError, StorageClass, TaskLabel, dimension::UniverseError,
 };
 
 use super::{ContractError, TemplateError};
@@ -92,8 +92,52 @@ pub enum FaultKind {
     #[error("the task has nothing to run; give it a `command` or a `task`")]
     NoBody,
     /// A task with two things to run.
-    #[error("the task has both `command` and `task`; remove one")]
-    TwoBodies,
+    #[error("the task has both `{command}` and `{task}`; remove one")]
+    TwoBodies {
+        /// The one field.
+        command: &'static str,
+        /// The other.
+        task: &'static str,
+    },
+    /// An init step that nothing is known of.
+    #[error("there are no `init_inputs` and no `init_outputs`: nothing would run it; remove it")]
+    NothingToInit,
+    /// An init-output that nothing makes.
+    #[error(
+        "an init-output is the configuration as Json unless an `init_command` (or `init_task`) makes it; this one is {0}: add that, or write `storage_class: Json`"
+    )]
+    NoInitBody(StorageClass),
+    /// An init-output with dimensions.
+    #[error("an init-output is made once and has no dimensions; remove them, or make it an output")]
+    InitOutputDimensions,
+    /// An init-input with dimensions.
+    #[error(
+        "an init-input is read once and has no dimensions, but `{dataset_type}` has {dimensions}; make it an input"
+    )]
+    InitInputDimensions {
+        /// The dataset type.
+        dataset_type: DatasetTypeName,
+        /// Its dimensions.
+        dimensions: String,
+    },
+    /// An init-input that is there only when quanta have run.
+    #[error(
+        "`{dataset_type}` is made by quanta of task `{task}`, which run after the init steps; make it an init-output there, or an input here"
+    )]
+    InitInputOfQuanta {
+        /// The dataset type.
+        dataset_type: DatasetTypeName,
+        /// The task.
+        task: TaskLabel,
+    },
+    /// A connection that stands twice among what quanta read.
+    #[error(
+        "quanta read init-inputs and init-outputs as their inputs, and there is another `{0}`; rename one"
+    )]
+    InitConnection(String),
+    /// A task that has the label of an init step.
+    #[error("this is the label of the init step of task `{0}`; give the task another")]
+    InitLabel(TaskLabel),
     /// A command without a program.
     #[error("the command is empty; its first element is the program")]
     EmptyCommand,

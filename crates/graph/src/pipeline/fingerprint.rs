@@ -83,7 +83,7 @@ pub fn task_fingerprint(
 fn templates(task: &TaskDefinition) -> impl Iterator<Item = &Template> {
     let command = match &task.body {
         TaskBody::Command(command) => command.arguments(),
-        TaskBody::Rust(_) => &[],
+        TaskBody::Rust(_) | TaskBody::Configuration => &[],
     };
     command.iter().chain(task.env.values())
 }

@@ -9,7 +9,7 @@ use pantler_core::{Checksum, ElementName};
 use serde::Serialize;
 
 use super::{
-    ConfigValue, Pipeline, PipelineError, TaskBody, TaskDefinition,
+    ConfigValue, OutputDefinition, Pipeline, PipelineError, TaskBody, TaskDefinition,
     node::{Node, SyntaxError},
     parse,
 };
@@ -31,6 +31,14 @@ struct TaskV1<'a> {
     dimensions: &'a BTreeSet<ElementName>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     env: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    init_command: Option<Vec<&'a str>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    init_inputs: BTreeMap<&'a str, InitInputV1<'a>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    init_outputs: BTreeMap<&'a str, OutputV1<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    init_task: Option<&'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     inputs: BTreeMap<&'a str, InputV1<'a>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -55,6 +63,11 @@ struct InputV1<'a> {
 }
 
 #[derive(Serialize)]
+struct InitInputV1<'a> {
+    r#type: &'a str,
+}
+
+#[derive(Serialize)]
 struct OutputV1<'a> {
     storage_class: &'static str,
     r#type: &'a str,
@@ -62,7 +75,7 @@ struct OutputV1<'a> {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum ConfigV1<'a> {
+pub(super) enum ConfigV1<'a> {
     Boolean(bool),
     Integer(i64),
     Float(f64),
@@ -72,8 +85,9 @@ enum ConfigV1<'a> {
 impl Pipeline {
     /// The pipeline as canonical JSON.
     pub fn to_json(&self) -> String {
-        let tasks =
-            self.tasks.iter().map(|(label, own)| (label.as_str(), task(own, config(&own.config))));
+        // Init steps follow from their tasks.
+        let written = self.tasks.iter().filter(|(_, task)| task.init_of().is_none());
+        let tasks = written.map(|(label, own)| (label.as_str(), task(own, config(&own.config))));
         let file = PipelineV1 { config: config(&self.config), tasks: tasks.collect(), version: 1 };
         serde_json::to_string(&file).expect("maps with text keys serialize")
     }
@@ -106,13 +120,14 @@ impl Pipeline {
 }
 
 fn task<'a>(task: &'a TaskDefinition, config: BTreeMap<&'a str, ConfigV1<'a>>) -> TaskV1<'a> {
-    let (command, rust) = match &task.body {
-        TaskBody::Command(command) => {
-            (Some(command.arguments().iter().map(super::Template::source).collect()), None)
-        }
-        TaskBody::Rust(name) => (None, Some(name.as_str())),
-    };
-    let inputs = task.inputs.iter().map(|(name, input)| {
+    let (command, rust) = body(&task.body);
+    let init = &task.init;
+    let (init_command, init_task) = init.body.as_ref().map_or((None, None), body);
+    let init_inputs = init.inputs.iter().map(|(name, dataset_type)| {
+        let r#type = dataset_type.as_str();
+        (&**name, InitInputV1 { r#type })
+    });
+    let inputs = task.inputs.iter().filter(|(name, _)| !init.has(name)).map(|(name, input)| {
         let input = InputV1 {
             minimum: (input.minimum > 1).then_some(input.minimum),
             multiple: input.multiple,
@@ -121,25 +136,44 @@ fn task<'a>(task: &'a TaskDefinition, config: BTreeMap<&'a str, ConfigV1<'a>>) -
         };
         (&**name, input)
     });
-    // `dimensions` of an output only repeats the task's.
-    let outputs = task.outputs.iter().map(|(name, output)| {
-        let storage_class = output.storage_class.name();
-        (&**name, OutputV1 { storage_class, r#type: output.dataset_type.as_str() })
-    });
     TaskV1 {
         command,
         config,
         dimensions: &task.dimensions,
         env: task.env.iter().map(|(name, value)| (&**name, value.source())).collect(),
+        init_command,
+        init_inputs: init_inputs.collect(),
+        init_outputs: outputs(&init.outputs),
+        init_task,
         inputs: inputs.collect(),
-        outputs: outputs.collect(),
+        outputs: outputs(&task.outputs),
         pass_env: &task.pass_env,
         task: rust,
         version: task.version.as_deref(),
     }
 }
 
-fn config(values: &BTreeMap<String, ConfigValue>) -> BTreeMap<&str, ConfigV1<'_>> {
+/// Command and Rust task.
+fn body(body: &TaskBody) -> (Option<Vec<&str>>, Option<&str>) {
+    match body {
+        TaskBody::Command(command) => {
+            (Some(command.arguments().iter().map(super::Template::source).collect()), None)
+        }
+        TaskBody::Rust(name) => (None, Some(name)),
+        TaskBody::Configuration => (None, None),
+    }
+}
+
+/// `dimensions` of an output only repeats the task's.
+fn outputs<'a>(outputs: &'a BTreeMap<String, OutputDefinition>) -> BTreeMap<&'a str, OutputV1<'a>> {
+    let output = |own: &'a OutputDefinition| {
+        let (storage_class, r#type) = (own.storage_class.name(), own.dataset_type.as_str());
+        OutputV1 { storage_class, r#type }
+    };
+    outputs.iter().map(|(name, own)| (&**name, output(own))).collect()
+}
+
+pub(super) fn config(values: &BTreeMap<String, ConfigValue>) -> BTreeMap<&str, ConfigV1<'_>> {
     let value = |value| match value {
         &ConfigValue::Boolean(value) => ConfigV1::Boolean(value),
         &ConfigValue::Integer(value) => ConfigV1::Integer(value),

@@ -3,9 +3,9 @@
 //! A file becomes a tree of nodes with lines (`node`), the tree becomes the sections of
 //! a file (`parse`, `sections`), which are put together with those of the files that it
 //! imports (`files`, `part`). What a person said on top of the file ([`Choices`]) is
-//! applied (`effective`, `parameters`, `select`): that gives a [`Pipeline`], checked as a whole (`check`),
-//! which meets a universe and the registered dataset types, and its contracts
-//! (`resolve`, `contract`).
+//! applied (`effective`, `parameters`, `select`): that gives a [`Pipeline`], which gets the
+//! init steps of its tasks (`init`), is checked as a whole (`check`), and meets a universe
+//! and the registered dataset types, and its contracts (`resolve`, `contract`).
 //!
 //! The JSON in graph files and workspaces is that of the effective pipeline: tasks and
 //! configuration values only. It has the fields of the YAML and goes through the same
@@ -18,6 +18,7 @@ mod effective;
 mod error;
 mod files;
 mod fingerprint;
+mod init;
 mod json;
 mod node;
 mod parameters;
@@ -42,6 +43,7 @@ pub use self::{
     contract::ContractError,
     error::{Fault, FaultKind, PipelineError},
     fingerprint::{named_files, task_fingerprint},
+    init::{InitDefinition, config_json},
     resolve::{ResolvedInput, ResolvedOutput, ResolvedPipeline, ResolvedTask},
     template::{Bindings, CommandTemplate, ExpandError, Template, TemplateError},
 };
@@ -97,6 +99,10 @@ pub struct TaskDefinition {
     pub version: Option<String>,
     /// What runs.
     pub body: TaskBody,
+    /// What is needed and made before any quantum.
+    pub init: InitDefinition,
+    /// See [`Self::init_of`].
+    init_of: Option<TaskLabel>,
 }
 
 /// A connection of a task to what it reads.
@@ -128,6 +134,8 @@ pub enum TaskBody {
     Command(CommandTemplate),
     /// A Rust task, registered under this name.
     Rust(String),
+    /// Each output is the configuration as JSON.
+    Configuration,
 }
 
 /// A configuration value.
@@ -186,7 +194,7 @@ impl Pipeline {
         &self.config
     }
 
-    /// The tasks by label.
+    /// The tasks by label, init steps among them.
     pub fn tasks(&self) -> &BTreeMap<TaskLabel, TaskDefinition> {
         &self.tasks
     }

@@ -11,8 +11,8 @@ use camino::Utf8Path;
 use pantler_core::{ElementName, NameError, StorageClass, TaskLabel};
 
 use super::{
-    CommandTemplate, ConfigValue, Fault, FaultKind, InputDefinition, OutputDefinition, Pipeline,
-    PipelineError, TaskBody, TaskDefinition, Template, check,
+    CommandTemplate, ConfigValue, Fault, FaultKind, InitDefinition, InputDefinition,
+    OutputDefinition, Pipeline, PipelineError, TaskBody, TaskDefinition, Template, check, init,
     node::{Entry, Node, SyntaxError, Value, join},
     place::{Place, Places},
     sections::Sections,
@@ -70,9 +70,12 @@ pub(super) fn effective(
     })
 }
 
-/// The pipeline, if nothing is wrong with it as a whole.
-pub(super) fn checked(pipeline: Pipeline) -> Result<Pipeline, PipelineError> {
-    let faults = check::check(&pipeline);
+/// The pipeline with its init steps, if nothing is wrong with it as a whole.
+pub(super) fn checked(mut pipeline: Pipeline) -> Result<Pipeline, PipelineError> {
+    let mut faults = init::expand(&mut pipeline);
+    if faults.is_empty() {
+        faults = check::check(&pipeline);
+    }
     if faults.is_empty() { Ok(pipeline) } else { Err(PipelineError::sorted(faults)) }
 }
 
@@ -180,6 +183,10 @@ impl Parser {
                 "version",
                 "command",
                 "task",
+                "init_inputs",
+                "init_outputs",
+                "init_command",
+                "init_task",
             ],
         );
         if !matches!(node.value, Value::Map(_)) {
@@ -228,7 +235,12 @@ impl Parser {
         }
         let version =
             fields.get("version").and_then(|node| self.task_version(&at("version"), node));
-        let body = self.body(path, fields.get("command").copied(), fields.get("task").copied())?;
+        let init = self.init(path, &fields);
+        let field = |name: &'static str| (name, fields.get(name).copied());
+        if field("command").1.is_none() && field("task").1.is_none() {
+            self.fault(path, FaultKind::NoBody);
+        }
+        let body = self.body(path, field("command"), field("task"))?;
         Some(TaskDefinition {
             dimensions,
             inputs,
@@ -238,7 +250,44 @@ impl Parser {
             pass_env,
             version,
             body,
+            init,
+            init_of: None,
         })
+    }
+
+    fn init(&mut self, path: &str, fields: &BTreeMap<&str, &Node>) -> InitDefinition {
+        let mut init = InitDefinition::default();
+        let at = join(path, "init_inputs");
+        for (name, node) in self.optional_map(&at, fields.get("init_inputs")) {
+            let path = join(&at, name);
+            self.identifier(&path, "connection", name);
+            let dataset_type = match &node.value {
+                Value::String(text) => self.name(&path, text),
+                Value::Map(_) => {
+                    let fields = self.fields(&path, node, &["type"]);
+                    self.required_name(&path, &fields, "type")
+                }
+                _ => {
+                    self.type_fault(&path, node, "a dataset type or a map with `type`");
+                    None
+                }
+            };
+            init.inputs.extend(dataset_type.map(|dataset_type| (name.to_owned(), dataset_type)));
+        }
+        let at = join(path, "init_outputs");
+        for (name, node) in self.optional_map(&at, fields.get("init_outputs")) {
+            let path = join(&at, name);
+            self.identifier(&path, "connection", name);
+            if let Some(output) = self.output(&path, node) {
+                if output.dimensions.is_some() {
+                    self.fault(&join(&path, "dimensions"), FaultKind::InitOutputDimensions);
+                }
+                init.outputs.insert(name.to_owned(), output);
+            }
+        }
+        let field = |name: &'static str| (name, fields.get(name).copied());
+        init.body = self.body(path, field("init_command"), field("init_task"));
+        init
     }
 
     /// A number with a point would lose zeros: 1.10 is not 1.1.
@@ -255,17 +304,21 @@ impl Parser {
         }
     }
 
+    /// One of two fields, each with its name; `None` if there is neither.
     fn body(
         &mut self,
         path: &str,
-        command: Option<&Node>,
-        task: Option<&Node>,
+        (command_field, command): (&'static str, Option<&Node>),
+        (task_field, task): (&'static str, Option<&Node>),
     ) -> Option<TaskBody> {
         match (command, task) {
-            (None, None) => self.fault(path, FaultKind::NoBody),
-            (Some(_), Some(_)) => self.fault(&join(path, "task"), FaultKind::TwoBodies),
+            (None, None) => {}
+            (Some(_), Some(_)) => {
+                let kind = FaultKind::TwoBodies { command: command_field, task: task_field };
+                self.fault(&join(path, task_field), kind);
+            }
             (Some(node), None) => {
-                let path = join(path, "command");
+                let path = join(path, command_field);
                 let items = self.list(&path, node);
                 if items.is_empty() && matches!(node.value, Value::List(_)) {
                     self.fault(&path, FaultKind::EmptyCommand);
@@ -280,7 +333,7 @@ impl Parser {
                 return Some(TaskBody::Command(CommandTemplate::new(arguments)));
             }
             (None, Some(node)) => {
-                let path = join(path, "task");
+                let path = join(path, task_field);
                 let name = self.text(&path, node)?;
                 self.identifier(&path, "task", name);
                 return Some(TaskBody::Rust(name.to_owned()));
@@ -568,7 +621,7 @@ mod tests {
                 "pipeline.yaml:4: tasks.t.dimensions[0]: invalid dimension element name \"Month\": it must start with a lower-case letter (a-z)",
                 "pipeline.yaml:6: tasks.t.inputs.a.typ: there is no such field; expected one of type, multiple, optional, minimum",
                 "pipeline.yaml:6: tasks.t.inputs.a: the field `type` is missing",
-                "pipeline.yaml:7: tasks.t.comand: there is no such field; expected one of dimensions, inputs, outputs, config, env, pass_env, version, command, task",
+                "pipeline.yaml:7: tasks.t.comand: there is no such field; expected one of dimensions, inputs, outputs, config, env, pass_env, version, command, task, init_inputs, init_outputs, init_command, init_task",
             ]
         );
         assert_eq!(

@@ -290,8 +290,10 @@ fn chosen(part: &Part, import: &Import, faults: &mut Vec<Fault>) -> Part {
 }
 
 fn relocate(task: &mut TaskDefinition, folder: &Utf8Path) {
-    if let TaskBody::Command(command) = &mut task.body {
-        command.relocate(folder);
+    for body in std::iter::once(&mut task.body).chain(&mut task.init.body) {
+        if let TaskBody::Command(command) = body {
+            command.relocate(folder);
+        }
     }
     for template in task.env.values_mut() {
         *template = template.relocated(folder);

@@ -208,7 +208,7 @@ impl Resolver<'_> {
     ) {
         let pipeline = self.pipeline;
         for (name, output) in &pipeline.tasks[label].outputs {
-            let key = format!("tasks.{label}.outputs.{name}");
+            let key = pipeline.key(label, "outputs", name);
             if let Some(names) = &output.dimensions {
                 let own = self.group(&format!("{key}.dimensions"), names);
                 if own != *group {
@@ -259,18 +259,30 @@ impl Resolver<'_> {
         let definition = &self.pipeline.tasks[label];
         let mut inputs = Vec::with_capacity(definition.inputs.len());
         for (name, input) in &definition.inputs {
-            let key = format!("tasks.{label}.inputs.{name}");
+            // What is wrong with an init-input is said once, of its task.
+            let is_said = definition.init_of().is_some();
+            let key = self.pipeline.key(label, "inputs", name);
             let Some(&type_index) = index.get(&input.dataset_type) else {
                 let dataset_type = input.dataset_type.clone();
                 let kind = match self.pipeline.left_out.get(&dataset_type) {
                     Some(task) => FaultKind::LeftOut { dataset_type, task: task.clone() },
                     None => FaultKind::MissingInput { dataset_type },
                 };
-                self.fault(key, kind);
+                if !is_said {
+                    self.fault(key, kind);
+                }
                 continue;
             };
             let dataset_type = Arc::clone(&dataset_types[type_index]);
-            if !input.multiple && !group.is_superset(&dataset_type.dimensions) {
+            if definition.init.inputs.contains_key(name) {
+                if !dataset_type.dimensions.required().is_empty() {
+                    let kind = FaultKind::InitInputDimensions {
+                        dataset_type: input.dataset_type.clone(),
+                        dimensions: dataset_type.dimensions.to_string(),
+                    };
+                    self.fault(key, kind);
+                }
+            } else if !is_said && !input.multiple && !group.is_superset(&dataset_type.dimensions) {
                 let kind = FaultKind::NeedsMultiple {
                     dataset_type: input.dataset_type.clone(),
                     input: dataset_type.dimensions.to_string(),
@@ -310,9 +322,10 @@ impl Resolver<'_> {
         definition: &TaskDefinition,
     ) {
         let mut templates: Vec<(String, &Template)> = Vec::new();
+        let command_key = self.pipeline.key(label, "command", "");
         if let TaskBody::Command(command) = &definition.body {
             for (i, argument) in command.arguments().iter().enumerate() {
-                templates.push((format!("tasks.{label}.command[{i}]"), argument));
+                templates.push((format!("{command_key}[{i}]"), argument));
             }
         }
         for (name, value) in &definition.env {
@@ -430,6 +443,24 @@ mod tests {
         assert_eq!(
             fault("  t: {dimensions: [city], command: [sh, '{data_id.month}']}\n"),
             "pipeline.yaml:3: tasks.t.command[1]: placeholder `{data_id.month}`: the task has no such dimension; it has {city}"
+        );
+        assert_eq!(
+            fault("  t: {dimensions: [city], task: x, init_inputs: {i: readings}}\n"),
+            "pipeline.yaml:3: tasks.t.init_inputs.i: an init-input is read once and has no dimensions, but `readings` has {city, month}; make it an input"
+        );
+        assert_eq!(
+            fault("  t: {dimensions: [city], task: x, init_inputs: {i: horly}}\n"),
+            "pipeline.yaml:3: tasks.t.init_inputs.i: no task makes `horly` and no such dataset type is registered; ingest it first, or correct the name"
+        );
+        assert_eq!(
+            fault(
+                "  t: {dimensions: [city], task: x, init_inputs: {i: horly}, init_command: [x, '{data_id.city}']}\n"
+            )
+            .lines()
+            .last(),
+            Some(
+                "pipeline.yaml:3: tasks.t.init_command[1]: placeholder `{data_id.city}`: the task has no such dimension; it has {}"
+            )
         );
     }
 }

@@ -56,15 +56,17 @@ type Edges<'a> = BTreeMap<&'a TaskLabel, BTreeSet<&'a TaskLabel>>;
 fn edges(part: &Part, up: bool) -> Edges<'_> {
     let mut producers: BTreeMap<DatasetTypeName, BTreeSet<&TaskLabel>> = BTreeMap::new();
     for (label, task) in &part.tasks {
-        let made = task.definition.outputs.values().map(|output| output.dataset_type.clone());
+        let outputs = task.definition.outputs.values().chain(task.definition.init.outputs.values());
+        let made = outputs.map(|output| output.dataset_type.clone());
         for dataset_type in made.chain([label.log_dataset_type()]) {
             producers.entry(dataset_type).or_default().insert(label);
         }
     }
     let mut edges = Edges::new();
     for (reader, task) in &part.tasks {
-        for input in task.definition.inputs.values() {
-            for producer in producers.get(&input.dataset_type).into_iter().flatten() {
+        let inputs = task.definition.inputs.values().map(|input| &input.dataset_type);
+        for dataset_type in inputs.chain(task.definition.init.inputs.values()) {
+            for producer in producers.get(dataset_type).into_iter().flatten() {
                 let (from, to) = if up { (reader, *producer) } else { (*producer, reader) };
                 edges.entry(from).or_default().insert(to);
             }

@@ -21,7 +21,9 @@ use super::{
     log_pack::LogPack,
     manifest_source::{ManifestSource, Promised},
 };
-use crate::{client, development::Development, layout, provenance};
+use crate::{
+    activation::has_quanta_of_tasks, client, development::Development, layout, provenance,
+};
 
 pub(super) struct GraphSource {
     root: Utf8PathBuf,
@@ -60,7 +62,10 @@ impl GraphSource {
 
 impl ManifestSource for GraphSource {
     fn unfinished(&self) -> Option<String> {
-        let Self { total, harvest, .. } = self;
+        let Self { total, harvest, graph, .. } = self;
+        if !has_quanta_of_tasks(graph) {
+            return Some("only init steps are built, and no quanta of tasks".to_owned());
+        }
         (harvest.succeeded < *total).then(|| unfinished(*total, harvest))
     }
 

@@ -129,7 +129,7 @@ impl ArtifactTransaction for WorkspaceTransaction {
 
     fn expect_closing(&self, closing: Closing) -> Result<(), KindError> {
         if closing == Closing::Revert && self.has_entered() {
-            let count = self.committed.len();
+            let count = self.committed_shards();
             return Err(KindError::Invalid(format!(
                 "{count} of its shards are committed: commit or abandon it"
             )));

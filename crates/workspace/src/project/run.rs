@@ -1,11 +1,14 @@
-//! Running a job: repository, records, ingest, workspace, graph, quanta, commit.
+//! Running a job: repository, records, ingest, workspace, init steps, graph, quanta, commit.
 //!
 //! Killed at any instruction and called again, it goes on: a half-made repository is
 //! made, an open ingest of the same files is finished, an open workspace of the same
 //! work is built, run and committed. The connection to the database is closed while
 //! quanta run.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use camino::Utf8PathBuf;
 use pantler_butler::request::{StoreProgress, StoreReport};
@@ -28,6 +31,7 @@ use super::{
 };
 use crate::{
     CloseNotice, RunOptions, WorkspaceClient, WorkspaceError, WorkspaceInfo, WorkspaceRequest,
+    activation::{has_quanta_of_tasks, prepare_activation},
     build::{is_same_work, plan as plan_graph},
     close,
     create::{create, open_butler},
@@ -152,6 +156,30 @@ pub fn run(
     if !resumed {
         progress.notice(&Notice::Created(&workspace));
     }
+    let report = |summary: RunSummary, ending: Ending| JobReport {
+        repository: job.repository.clone(),
+        run: workspace.transaction().run.clone(),
+        chain: workspace.transaction().chain.clone(),
+        root: workspace.root().to_owned(),
+        ingest: ingest.clone(),
+        resumed,
+        summary,
+        ending,
+        wall: started.elapsed(),
+    };
+    let activation = prepare_activation(&butler, &workspace, &BTreeSet::new())?;
+    let butler = if activation.pending() == 0 {
+        butler
+    } else {
+        drop(butler);
+        if let Some(summary) = workspace.activate(&activation, execution, progress)?
+            && !summary.is_done()
+        {
+            let ending = if summary.stopped { Ending::Stopped } else { Ending::QuantaFailed };
+            return Ok(report(summary, ending));
+        }
+        open_butler(&job.repository, environment.clone(), &database)?
+    };
     let built = crate::build(&butler, &workspace, &crate::BuildRequest::default())?;
     let graph = built.graph;
     progress.notice(&Notice::Built(&graph));
@@ -176,17 +204,7 @@ pub fn run(
         Ending::Committed { datasets: datasets_in(&butler, &name)? }
     };
     drop(lock);
-    Ok(JobReport {
-        repository: job.repository.clone(),
-        run: name,
-        chain: workspace.transaction().chain.clone(),
-        root: workspace.root().to_owned(),
-        ingest,
-        resumed,
-        summary,
-        ending,
-        wall: started.elapsed(),
-    })
+    Ok(report(summary, ending))
 }
 
 fn make_repository(project: &Project, progress: &mut dyn JobProgress) -> Result<(), ProjectError> {
@@ -283,7 +301,10 @@ fn difference(
     if job.reuse != info.transaction.reuse {
         return Ok(Some("list of collections to reuse"));
     }
-    let Some(built) = client.graph_if_built()? else { return Ok(None) };
+    // Its tasks may have been activated, and nothing else.
+    let Some(built) = client.graph_if_built()?.filter(has_quanta_of_tasks) else {
+        return Ok(None);
+    };
     let wanted = plan_graph(
         butler,
         &pipeline,

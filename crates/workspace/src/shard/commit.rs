@@ -14,12 +14,16 @@ use pantler_core::{
 use pantler_direct::{
     ButlerError, CloseError, CloseOptions, DirectButler, TransactionFile, this_process,
 };
-use pantler_exec::{CloserLock, JournalState, LockError, RunnerState, declare_dead, runners};
-use pantler_graph::QuantumGraph;
+use pantler_exec::{
+    CloserLock, JournalState, LockError, RunnerState, current_successes, declare_dead, runners,
+};
+use pantler_graph::{QuantumGraph, QuantumIndex};
 
-use super::{Shard, frozen};
+use super::{Frozen, Shard, frozen};
 use crate::{
-    CloseNotice, WorkspaceClient, WorkspaceError, WorkspaceTransaction, client,
+    CloseNotice, WorkspaceClient, WorkspaceError, WorkspaceTransaction,
+    activation::init_quanta,
+    client,
     create::name_of,
     kind::{
         commit::{enter, harvest_of, unfinished},
@@ -93,12 +97,21 @@ pub fn commit_shard(
         return Err(WorkspaceError::EmptyShard { name, shard });
     }
     expect_no_runner(&root, &process, &transaction, &graph, shard)?;
+    // Before the shard: nothing is taken from below it while it is frozen.
+    let init = Shard::of_init_steps();
+    let has_init = init_quanta(&graph).next().is_some();
+    if has_init {
+        frozen::freeze(&root, &init)?;
+    }
     frozen::freeze(&root, shard)?;
     let work = Work { root: &root, shard, transaction: &transaction };
     let done = wait_for_new_runners(&root, &process, &transaction, &graph, shard)
         .and_then(|()| work.done(butler, &row, options));
     if done.as_ref().is_err_and(nothing_entered) {
         frozen::thaw(&root, shard);
+        if has_init && transaction.committed.is_empty() && !Frozen::read(&root)?.has_shards() {
+            frozen::thaw(&root, &init);
+        }
     }
     done
 }
@@ -254,21 +267,38 @@ impl Work<'_> {
         };
         // Again, now that nothing is added to this shard.
         let graph = client::read_graph(root).map_err(|e| unreadable(e.into()))?;
-        let meant: Vec<bool> = meant(self.transaction, &graph, self.shard).collect();
-        let ids: Vec<QuantumId> = graph
-            .quanta()
-            .filter(|quantum| meant[quantum.get()])
-            .map(|quantum| graph.quantum_id(quantum))
-            .collect();
+        let mut meant: Vec<bool> = meant(self.transaction, &graph, self.shard).collect();
+        let steps: Vec<QuantumIndex> = init_quanta(&graph).collect();
+        let init = Shard::of_init_steps();
+        let with_init = !steps.is_empty() && !self.transaction.committed.contains(&init);
+        if with_init {
+            steps.iter().for_each(|step| meant[step.get()] = true);
+        }
+        let total = meant.iter().filter(|is_meant| **is_meant).count();
+        // What init steps have made says whether what was made from it counts.
+        let own = graph.quanta().filter(|quantum| meant[quantum.get()]);
+        let ids: Vec<QuantumId> =
+            own.chain(steps.iter().copied()).map(|quantum| graph.quantum_id(quantum)).collect();
         let journal = JournalState::read_only(&layout::journal_dir(root), &ids)
             .map_err(|e| unreadable(e.into()))?;
         let harvest = harvest_of(&graph, &journal, &meant);
-        if !context.facts().partial && harvest.succeeded < ids.len() {
+        if !context.facts().partial && harvest.succeeded < total {
             return Err(KindError::Unfinished(format!(
                 "of shard {}, {}",
                 self.shard,
-                unfinished(ids.len(), &harvest)
+                unfinished(total, &harvest)
             )));
+        }
+        if with_init {
+            // Others may be built from these still.
+            let current = current_successes(&graph, &journal);
+            let succeeded = steps.iter().filter(|step| current[step.get()].is_some()).count();
+            if succeeded < steps.len() {
+                let steps = steps.len();
+                return Err(KindError::Unfinished(format!(
+                    "{succeeded} of {steps} init steps succeeded, whose outputs enter with the first shard"
+                )));
+            }
         }
         let mut missing = Vec::new();
         for (_, record) in &harvest.outputs {
@@ -287,6 +317,9 @@ impl Work<'_> {
         enter(self.transaction, &graph, stored, context);
         let mut after = self.transaction.clone();
         after.committed.insert(self.shard.clone());
+        if with_init {
+            after.committed.insert(init);
+        }
         Ok((super::data_of(&after), count))
     }
 }

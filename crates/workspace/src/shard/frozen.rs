@@ -59,6 +59,11 @@ impl Frozen {
         self.shards.is_empty()
     }
 
+    /// Whether any is of a data ID, and not of init steps.
+    pub(crate) fn has_shards(&self) -> bool {
+        self.shards.iter().any(|shard| !shard.is_of_init_steps())
+    }
+
     pub(crate) fn has(&self, shard: &Shard) -> bool {
         self.shards.contains(shard)
     }

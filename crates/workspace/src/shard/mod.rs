@@ -2,7 +2,8 @@
 //!
 //! A shard is a data ID of the sharding dimensions. Every task has these, and the quanta of
 //! one task read what quanta of the same shard have made: no edge of the graph leads from one
-//! shard to another. So a shard can be built, run and committed while others are not there
+//! shard to another. What init steps have made all shards may read: it enters with the first
+//! shard that is committed, and is frozen from then on, as a shard without dimensions. So a shard can be built, run and committed while others are not there
 //! yet, or are run by other processes.
 //!
 //! # Commit of a shard
@@ -12,7 +13,7 @@
 //! | 1. runners are declared dead, if told so | `journal/<runner>.over` | as for a whole commit |
 //! | 2. closers' lock (`closer.lock`): shard commits, closings, and accept, poison, reset come one after the other | none | nothing |
 //! | 3. no `closing`; the shard has quanta; no live runner is to run any of them | none | nothing |
-//! | 4. `freeze.lock`, then the marker `frozen/<shard>.json`, create-only and flushed | nobody runs, builds, accepts, poisons or resets anything of the shard | a frozen shard |
+//! | 4. `freeze.lock`, then the marker `frozen/<shard>.json`, create-only and flushed; before it that of the init steps, if there are any | nobody runs, builds, accepts, poisons or resets anything of the shard | a frozen shard |
 //! | 5. again: no live runner is to run any of its quanta | none | the same |
 //! | 6. claim | attempt + 1 | the same; the claim of a dead process |
 //! | 7. graph, and what the journal says about these quanta; sizes of their outputs looked at, one by one | none | the same |
@@ -65,6 +66,17 @@ impl Shard {
         self.0.iter()
     }
 
+    /// What the quanta of init steps are of: they belong to no shard, and are committed with
+    /// the first.
+    pub(crate) fn of_init_steps() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// Whether it is that.
+    pub fn is_of_init_steps(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The shard that a data ID belongs to; `None` if it has not all of the dimensions.
     fn of(data_id: &DataId, shard_by: &[ElementName]) -> Option<Self> {
         let value = |name: &ElementName| Some((name.clone(), data_id.get(name.as_str())?.clone()));
@@ -75,6 +87,9 @@ impl Shard {
 /// `city=oslo,month=1`, as the command line takes it.
 impl fmt::Display for Shard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_of_init_steps() {
+            return f.write_str("{}");
+        }
         for (i, (name, value)) in self.0.iter().enumerate() {
             let comma = if i == 0 { "" } else { "," };
             write!(f, "{comma}{name}={value}")?;
@@ -89,7 +104,16 @@ impl WorkspaceTransaction {
         if self.shard_by.is_empty() {
             return None;
         }
-        Shard::of(&graph.quantum(quantum).data_id, &self.shard_by)
+        let view = graph.quantum(quantum);
+        if view.task.definition.init_of().is_some() {
+            return Some(Shard::of_init_steps());
+        }
+        Shard::of(&view.data_id, &self.shard_by)
+    }
+
+    /// How many shards are committed.
+    pub(crate) fn committed_shards(&self) -> usize {
+        self.committed.iter().filter(|shard| !shard.is_of_init_steps()).count()
     }
 
     /// Whether a quantum is of a committed shard.
@@ -120,7 +144,8 @@ pub(crate) fn sharding(
         .map_err(|source| WorkspaceError::ShardBy { shard_by: names.join(", "), source })?;
     let required = group.required();
     let lacks = |dimensions: &[ElementName]| required.iter().any(|name| !dimensions.contains(name));
-    match pipeline.tasks().iter().find(|task| lacks(task.dimensions.required())) {
+    let mut tasks = pipeline.tasks().iter().filter(|task| task.definition.init_of().is_none());
+    match tasks.find(|task| lacks(task.dimensions.required())) {
         Some(task) => Err(WorkspaceError::TaskNotSharded {
             task: task.label.clone(),
             has: task.dimensions.to_string(),

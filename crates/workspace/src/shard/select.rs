@@ -98,6 +98,9 @@ impl WorkspaceClient {
         let mut shards: BTreeMap<Shard, ShardStatus> = BTreeMap::new();
         for index in graph.quanta() {
             let Some(shard) = self.transaction().shard_of(graph, index) else { continue };
+            if shard.is_of_init_steps() {
+                continue;
+            }
             let one = shards.entry(shard).or_insert_with_key(|shard| ShardStatus {
                 shard: shard.clone(),
                 total: 0,

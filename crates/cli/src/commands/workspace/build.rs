@@ -1,16 +1,16 @@
 use pantler_core::{Restriction, TaskLabel};
-use pantler_workspace::{
-    BuildRequest, WorkspaceClient, WorkspaceError, build, explain, external::ExternalWorkspace,
-};
+use pantler_workspace::{BuildRequest, WorkspaceError, build, explain};
 
+use super::activate::{Target, activate};
 use crate::{
     arguments::{Assignment, texts},
     context::Context,
     error::{CommandResult, Next, Status},
+    execution::JobsArgs,
     shard::ShardValues,
     summary,
     table::{Table, count},
-    target::{ParentArgs, WorkspaceTarget, open_parent},
+    target::{ParentArgs, WorkspaceTarget},
 };
 
 /// Find out what there is to do: build the quantum graph of a workspace
@@ -38,6 +38,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "KEY=VALUE,…")]
     shard: Option<ShardValues>,
 
+    #[command(flatten)]
+    jobs: JobsArgs,
+
     /// Build nothing; say why there is a quantum of this task for a data ID, or not
     #[arg(long, value_name = "LABEL")]
     explain: Option<TaskLabel>,
@@ -47,30 +50,9 @@ pub(crate) struct Args {
     values: Vec<Assignment>,
 }
 
-enum Target {
-    Internal(Box<WorkspaceClient>),
-    External(Box<ExternalWorkspace>),
-}
-
-impl Target {
-    fn client(&self) -> &WorkspaceClient {
-        match self {
-            Self::Internal(client) => client,
-            Self::External(workspace) => workspace.client(),
-        }
-    }
-}
-
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let name = &args.name;
-    let (target, butler) = if let Some(root) = name.folder(context) {
-        let workspace = name.external(context, &root, Some(&args.parent))?;
-        let parent = open_parent(context, &workspace, true)?;
-        (Target::External(Box::new(workspace)), parent)
-    } else {
-        let client = name.client_with(context, Some(&args.parent))?;
-        (Target::Internal(Box::new(client)), context.open()?)
-    };
+    let (target, mut butler) = Target::open(context, name, &args.parent)?;
     let restriction = match &args.restriction {
         None => Restriction::default(),
         Some(text) => Restriction::parse(text, butler.universe()).map_err(WorkspaceError::from)?,
@@ -90,6 +72,17 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         let explained = explain(&butler, client, &request, task, &texts(&args.values)?)?;
         output.say(&explained.to_string());
         return Ok(Status::Done);
+    }
+    let activation =
+        target.prepare(&butler, &request.tasks).map_err(|error| name.error(context, error))?;
+    if activation.pending() > 0 {
+        drop(butler);
+        match activate(context, name, &target, &activation, args.jobs)? {
+            Status::Done => {}
+            other => return Ok(other),
+        }
+        (_, butler) = Target::open(context, name, &args.parent)?;
+        output.say(&format!("active: {}", count(activation.steps(), "init step")));
     }
     let built = match &target {
         Target::Internal(client) => build(&butler, client, &request)?,

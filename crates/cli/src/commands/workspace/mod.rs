@@ -1,5 +1,6 @@
 mod abandon;
 mod accept;
+mod activate;
 mod build;
 mod commit;
 mod convert;
@@ -34,6 +35,7 @@ pub(crate) enum Workspace {
     Create(create::Args),
     Dev(dev::Args),
     Pipeline(pipeline::Args),
+    Activate(activate::Args),
     Build(build::Args),
     Run(run::Args),
     Put(put::Args),
@@ -58,6 +60,7 @@ impl Workspace {
             Self::Create(args) => create::run(context, args),
             Self::Dev(args) => dev::run(context, args),
             Self::Pipeline(args) => pipeline::run(context, args),
+            Self::Activate(args) => activate::run(context, args),
             Self::Build(args) => build::run(context, args),
             Self::Run(args) => run::run(context, args),
             Self::Put(args) => put::run(context, args),

@@ -1,7 +1,10 @@
 use pantler_direct::SystemClock;
-use pantler_exec::{Failure, RunnerInfo, RunnerState, TaskStatus};
+use pantler_exec::{Failure, QuantumStatus, RunnerInfo, RunnerState, TaskStatus};
 use pantler_graph::QuantumView;
-use pantler_workspace::{ShardStatus, WorkspaceClient, committed_shards, kind::Source};
+use pantler_workspace::{
+    ShardStatus, TaskActivation, WorkspaceClient, committed_shards, has_quanta_of_tasks,
+    kind::Source,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -21,7 +24,8 @@ use crate::{
                   started, succeeded, accepted, taken_over, failed, poisoned, blocked}, where succeeded counts accepted and taken over, and failed counts\n\
                   poisoned ones; failures and accepted of {task, data_id, quantum, attempt, reason}; development says whether the workspace is in that mode;\n\
                   runners of {runner,\n\
-                  process, host, since, last_heartbeat, state}, where state is live, silent, ended, dead or taken over. Of a workspace\n\
+                  process, host, since, last_heartbeat, state}, where state is live, silent, ended, dead or taken over. Where tasks\n\
+                  have init steps: init_steps of {task, active, status}, where status is null if it is not built. Of a workspace\n\
                   with shards: shards of {shard, total, succeeded, failed, state}, where state is open, frozen or committed. Of a ledger:\n\
                   {name, root, ledger, runners}, where ledger is {done, bytes, begun, writers}. With --expr: {name,\n\
                   expression, quanta}; quanta is an array of {quantum, task, data_id, status}")]
@@ -48,12 +52,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     if let Some(text) = &args.expr {
         return list(context, args, &client, text);
     }
-    let (status, failures, accepted) = match client.graph_if_built()? {
-        Some(graph) => (
-            Some(client.status(&graph)?),
-            client.failures(&graph)?,
-            client.accepted_failures(&graph)?,
-        ),
+    let graph = client.graph_if_built()?;
+    let activations = client.activations(graph.as_ref())?;
+    let has_quanta = graph.as_ref().is_some_and(has_quanta_of_tasks);
+    let (status, failures, accepted) = match &graph {
+        Some(graph) => {
+            (Some(client.status(graph)?), client.failures(graph)?, client.accepted_failures(graph)?)
+        }
         None => (None, Vec::new(), Vec::new()),
     };
     let runners = client.runners(&SystemClock)?;
@@ -70,6 +75,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         );
         value["development"] = development.into();
         value["runners"] = runners.iter().map(json_of).collect();
+        if !activations.is_empty() {
+            value["init_steps"] = activations.iter().map(json_of_activation).collect();
+        }
         if let Some(shards) = shards_of(context, &client)? {
             value["shards"] = shards.iter().map(ShardRow::json).collect();
         }
@@ -80,6 +88,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         |verb: &str| Next::command(format_args!("workspace {verb} {name}")).text(context.located());
     if development {
         output.line("in development mode: no provenance is stored")?;
+    }
+    if let Some(line) = line_of(&activations) {
+        output.line(&line)?;
     }
     let Some(status) = status else {
         output.line(&format!("{name} has no quantum graph yet\nnext: {}", next("build")))?;
@@ -116,8 +127,43 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     for failure in &failures {
         output.line(&summary::describe(failure, client.root()))?;
     }
-    output.line(&format!("next: {}", next(if status.is_complete() { "commit" } else { "run" })))?;
+    let verb = match status.is_complete() {
+        _ if !has_quanta && activations.iter().all(TaskActivation::is_active) => "build",
+        _ if !has_quanta => "activate",
+        true => "commit",
+        false => "run",
+    };
+    output.line(&format!("next: {}", next(verb)))?;
     Ok(Status::Done)
+}
+
+/// Says which tasks are active, if any need be.
+fn line_of(activations: &[TaskActivation]) -> Option<String> {
+    if activations.is_empty() {
+        return None;
+    }
+    let names = |is_active: bool| {
+        let of = activations.iter().filter(|one| one.is_active() == is_active);
+        let word = |one: &TaskActivation| match one.status {
+            Some(status) if !is_active => format!("{} ({})", one.task, status.name()),
+            _ => one.task.to_string(),
+        };
+        let names: Vec<String> = of.map(word).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    };
+    let mut line = format!("active: {}", names(true));
+    if activations.iter().any(|one| !one.is_active()) {
+        line = format!("{line}; not active: {}", names(false));
+    }
+    Some(line)
+}
+
+fn json_of_activation(one: &TaskActivation) -> Value {
+    json!({
+        "task": one.task,
+        "active": one.is_active(),
+        "status": one.status.map(QuantumStatus::name),
+    })
 }
 
 /// Says how much is in a ledger.

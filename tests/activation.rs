@@ -1,0 +1,550 @@
+//! Init steps: what tasks need and make once, before any of their quanta.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::unix::process::ExitStatusExt as _,
+};
+
+use pantler::{
+    core::TaskLabel,
+    graph::Pipeline,
+    workspace::{BuildRequest, WorkspaceClient, WorkspaceError, build, prepare_activation},
+};
+use pantler_testkit::{Project, Ran};
+use serde_json::{Value, json};
+
+use crate::{
+    library::{butler, collection},
+    source_root,
+    toy::{datasets, open_names, toy_with},
+};
+
+const PIPELINE: &str = "\
+version: 1
+config: {unit: m}
+tasks:
+  copy:
+    dimensions: [item]
+    config: {factor: 2}
+    inputs: {number: {type: number}}
+    outputs: {copy: {type: copy, storage_class: Text}}
+    init_outputs: {settings: {type: settings, storage_class: Json}}
+    command: [sh, \"{pipeline_dir}/copy.sh\", \"{inputs.settings}\", \"{inputs.number}\", \"{outputs.copy}\"]
+  total:
+    dimensions: []
+    env: {UNIT: \"{config.unit}\", OUT: \"{outputs.total}\"}
+    init_inputs: {settings: settings}
+    init_outputs: {header: {type: header, storage_class: Text}}
+    init_command: [sh, \"{pipeline_dir}/header.sh\", \"{pipeline_dir}\", \"{inputs.settings}\", \"{outputs.header}\"]
+    inputs: {copies: {type: copy, multiple: true}}
+    outputs: {total: {type: total, storage_class: Text}}
+    command: [sh, \"{pipeline_dir}/total.sh\", \"{inputs.header}\", \"{inputs.settings}\", \"{inputs.copies}\"]
+";
+
+/// Multiplies by the factor in the settings.
+const COPY: &str = "\
+factor=$(sed -n 's/.*\"factor\": *\\([0-9]*\\).*/\\1/p' \"$1\")\n\
+awk -v factor=\"$factor\" '{ print $1 * factor }' \"$2\" > \"$3\"\n";
+const HEADER: &str = "\
+echo \"a header\"\ntest ! -e \"$1/broken\" || exit 3\ntest -s \"$2\" || exit 4\n\
+echo \"sum in ${UNIT}${OUT}\" > \"$3\"\n";
+const TOTAL: &str = "\
+header=$1\nshift 2\n{ cat \"$header\"; awk '{ sum += $1 } END { print sum }' \"$@\"; } > \"$OUT\"\n";
+
+const NAME: &str = "toy/trial";
+
+/// Two numbers, ingested into `raw`; nothing is open.
+fn ingested() -> Project {
+    ingested_with(PIPELINE)
+}
+
+fn ingested_with(pipeline: &str) -> Project {
+    let project = project(pipeline);
+    let universe = project.path().join("universe.yaml");
+    let repo = project.repo();
+    let init = ["init", repo.as_str(), "--universe", universe.as_str()];
+    project.program().run(&init).expect(0);
+    let pattern = format!("{}/data/{{item}}.txt", project.path());
+    let ingest =
+        ["ingest", "--type", "number", "--run", "raw", "--register", "--dimensions", "item"];
+    project.pantler(&[&ingest[..], &["--storage-class", "Text", &pattern]].concat()).expect(0);
+    project
+}
+
+fn project(pipeline: &str) -> Project {
+    let project = toy_with(&["a", "b"], COPY);
+    project.write("pipeline.yaml", pipeline);
+    project.write("header.sh", HEADER);
+    project.write("total.sh", TOTAL);
+    project
+}
+
+fn create(project: &Project, args: &[&str]) -> Ran {
+    let pipeline = project.path().join("pipeline.yaml");
+    let create = ["workspace", "create", NAME, "--pipeline", pipeline.as_str(), "-i", "raw"];
+    project.pantler(&[&create, args].concat())
+}
+
+/// The same with an open workspace.
+fn opened() -> Project {
+    let project = ingested();
+    create(&project, &["--chain", "toy"]).expect(0);
+    project
+}
+
+fn verb(project: &Project, verb: &str, args: &[&str]) -> Ran {
+    project.pantler(&[&["workspace", verb, NAME], args].concat())
+}
+
+fn finish(project: &Project) {
+    for step in ["build", "run", "commit"] {
+        verb(project, step, &[]).expect(0);
+    }
+}
+
+fn get(project: &Project, dataset_type: &str) -> String {
+    project.pantler(&["get", dataset_type, "--collections", NAME]).expect(0).text()
+}
+
+fn total(project: &Project) -> String {
+    get(project, "total")
+}
+
+/// The tasks that have init steps, and where these stand.
+fn steps(project: &Project) -> BTreeMap<String, String> {
+    let status = verb(project, "status", &["--json"]).expect(0).json();
+    let steps = status["init_steps"].as_array().unwrap().iter();
+    let line = |one: &Value| {
+        assert_eq!(one["active"] == true, one["status"] == "succeeded");
+        let status = one["status"].as_str().unwrap_or("not built");
+        (one["task"].as_str().unwrap().to_owned(), status.to_owned())
+    };
+    steps.map(line).collect()
+}
+
+fn quanta(project: &Project) -> BTreeMap<String, u64> {
+    let shown = project.pantler(&["graph", "show", NAME, "--json"]).expect(0).json();
+    let tasks = shown["tasks"].as_array().unwrap().iter();
+    let count =
+        |one: &Value| (one["task"].as_str().unwrap().to_owned(), one["quanta"].as_u64().unwrap());
+    tasks.map(count).filter(|(_, quanta)| *quanta > 0).collect()
+}
+
+fn map<V: Copy>(of: &[(&str, V)]) -> BTreeMap<String, V> {
+    of.iter().map(|(key, value)| ((*key).to_owned(), *value)).collect()
+}
+
+fn stands(of: &[(&str, &str)]) -> BTreeMap<String, String> {
+    of.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn the_documented_pipeline_is_read() {
+    let docs = std::fs::read_to_string(source_root().join("docs/activation.md")).unwrap();
+    let (_, text) = docs.split_once("```yaml\n").unwrap();
+    let (text, _) = text.split_once("```").unwrap();
+    let pipeline = Pipeline::from_yaml(text, "docs/pipeline.yaml".into()).unwrap();
+    let labels: Vec<&str> = pipeline.tasks().keys().map(TaskLabel::as_str).collect();
+    assert_eq!(labels, ["detect", "detect_init", "join", "join_init"]);
+}
+
+#[test]
+fn tasks_are_activated_before_they_are_built() {
+    let project = opened();
+    assert_eq!(steps(&project), stands(&[("copy", "not built"), ("total", "not built")]));
+    let status = verb(&project, "status", &[]).expect(0).text();
+    assert!(status.contains("active: none; not active: copy, total"), "{status}");
+
+    let said = verb(&project, "activate", &[]).expect(0).text();
+    assert!(said.contains("active: 2 init steps"), "{said}");
+    assert!(said.contains(&format!("next: pantler workspace build {NAME}")), "{said}");
+    assert_eq!(steps(&project), stands(&[("copy", "succeeded"), ("total", "succeeded")]));
+    assert_eq!(quanta(&project), map(&[("copy_init", 1), ("total_init", 1)]));
+    let status = verb(&project, "status", &[]).expect(0).text();
+    assert!(status.contains("active: copy, total\n"), "{status}");
+    assert!(status.contains(&format!("next: pantler workspace build {NAME}")), "{status}");
+    let before = project.picture();
+    let said = verb(&project, "activate", &[]).expect(0).text();
+    assert!(said.contains("active before: 2 init steps, nothing to do"), "{said}");
+    before.assert_same(&project.picture(), "after it was activated again");
+    let refused = verb(&project, "commit", &[]).expect(3);
+    assert!(refused.stderr.contains("only init steps are built"), "{}", refused.stderr);
+
+    finish(&project);
+    let settings: Value = serde_json::from_str(&get(&project, "settings")).unwrap();
+    assert_eq!(settings, json!({"factor": 2, "unit": "m"}));
+    assert_eq!(get(&project, "header"), "sum in m\n");
+    assert_eq!(total(&project), "sum in m\n6\n");
+    let log = project.pantler(&["get", "total_init_log", "--collections", NAME]).expect(0).text();
+    assert_eq!(log, "a header\n");
+    let found = |expression: &str| {
+        let args = ["query", "provenance", expression, "--collections", NAME, "--json"];
+        let mut found = project.pantler(&args).expect(0).json();
+        let quanta = std::mem::take(found["quanta"].as_array_mut().unwrap());
+        let mut names: Vec<String> =
+            quanta.iter().map(|one| one["task"].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(found("..total & quanta"), ["copy", "copy", "copy_init", "total", "total_init"]);
+    assert_eq!(found("settings.. & *_init"), ["total_init"]);
+}
+
+#[test]
+fn a_build_activates_the_tasks_that_it_is_about() {
+    let project = opened();
+    let said = verb(&project, "build", &["--task", "copy"]).expect(0).text();
+    assert!(said.contains("active: 1 init step\n"), "{said}");
+    assert_eq!(steps(&project), stands(&[("copy", "succeeded"), ("total", "not built")]));
+    assert_eq!(quanta(&project), map(&[("copy_init", 1), ("copy", 2)]));
+    let said = verb(&project, "build", &[]).expect(0).text();
+    assert!(said.contains("active: 2 init steps"), "{said}");
+    assert_eq!(steps(&project), stands(&[("copy", "succeeded"), ("total", "succeeded")]));
+    let again = verb(&project, "build", &[]).expect(0).text();
+    assert!(!again.contains("active"), "{again}");
+    finish(&project);
+    assert_eq!(total(&project), "sum in m\n6\n");
+}
+
+#[test]
+fn a_run_from_files_to_run_does_it_as_well() {
+    let project = project(PIPELINE);
+    let said = project.run(&["--dry-run"]).expect(0).text();
+    assert!(said.contains("would run 5 quanta"), "{said}");
+    project.write("broken", "");
+    let failed = project.run(&[]).expect(3);
+    let said = failed.text();
+    assert!(said.contains("failed: total_init {}"), "{said}");
+    assert!(said.contains("| a header"), "{said}");
+    assert!(said.contains("(tries again what failed)"), "{said}");
+    let name = open_names(&project, "workspace").remove(0);
+    std::fs::remove_file(project.path().join("broken")).unwrap();
+    project.run(&[]).expect(0);
+    assert!(open_names(&project, "workspace").is_empty());
+    let text = project.pantler(&["get", "total", "--collections", &name]).expect(0).text();
+    assert_eq!(text, "sum in m\n6\n", "the same workspace was gone on with");
+    // What is the same is taken over, init steps included.
+    let ran = project.run(&["--reuse", "toy"]).expect(0);
+    let said = format!("{}{}", ran.text(), ran.stderr);
+    assert!(said.contains("3 quanta did not run: outputs of earlier RUNs were taken"), "{said}");
+    let settings = datasets(&project, &["settings"]);
+    assert_eq!(settings.len(), 2, "each RUN has its own");
+    let newest = settings.iter().find(|one| one["run"] != name.as_str()).unwrap();
+    let run = newest["run"].as_str().unwrap();
+    let args = ["query", "provenance", "copy_init", "--collections", run, "--json"];
+    let found = project.pantler(&args).expect(0).json();
+    assert_eq!(found["quanta"][0]["taken_over"]["run"], name.as_str(), "{found}");
+}
+
+#[test]
+fn an_init_step_that_fails_keeps_its_task_from_being_built() {
+    let project = opened();
+    project.write("broken", "");
+    let failed = verb(&project, "activate", &[]).expect(3).text();
+    assert!(failed.contains("failed: total_init {} (attempt 1)"), "{failed}");
+    assert!(failed.contains("not activated"), "{failed}");
+    assert!(failed.contains(&format!("next: pantler workspace activate {NAME}")), "{failed}");
+    assert_eq!(steps(&project), stands(&[("copy", "succeeded"), ("total", "failed")]));
+    let status = verb(&project, "status", &[]).expect(0).text();
+    assert!(status.contains("active: copy; not active: total (failed)"), "{status}");
+    let failed = verb(&project, "build", &[]).expect(3).text();
+    assert!(failed.contains("failed: total_init {} (attempt 2)"), "{failed}");
+    assert_eq!(quanta(&project), map(&[("copy_init", 1), ("total_init", 1)]));
+    // The task that is active can go on.
+    verb(&project, "build", &["--task", "copy"]).expect(0);
+    verb(&project, "run", &["--task", "copy"]).expect(0);
+    std::fs::remove_file(project.path().join("broken")).unwrap();
+    verb(&project, "activate", &["total"]).expect(0);
+    finish(&project);
+    assert_eq!(total(&project), "sum in m\n6\n");
+}
+
+#[test]
+fn what_an_init_step_lacks_is_named() {
+    let project = opened();
+    let refused = verb(&project, "activate", &["total"]).expect(1);
+    let says = "task `total` cannot be activated: its init-input `settings` is a `settings`, \
+                which the init step of task `copy` makes, and that is not active";
+    assert!(refused.stderr.contains(says), "{}", refused.stderr);
+    assert!(refused.stderr.contains("pantler workspace activate NAME copy"), "{}", refused.stderr);
+    let refused = verb(&project, "activate", &["tottal"]).expect(1);
+    assert!(refused.stderr.contains("there is no task `tottal`"), "{}", refused.stderr);
+    assert_eq!(steps(&project), stands(&[("copy", "not built"), ("total", "not built")]));
+    verb(&project, "activate", &["copy"]).expect(0);
+    verb(&project, "activate", &["total"]).expect(0);
+    verb(&project, "revert", &[]).expect(0);
+
+    // One that is registered, and that no input collection has.
+    let only = PIPELINE
+        .replace("    init_outputs: {settings: {type: settings, storage_class: Json}}\n", "");
+    let only = only.replace(
+        "\"{inputs.settings}\", \"{inputs.number}\"",
+        "\"{inputs.number}\", \"{inputs.number}\"",
+    );
+    project.write("pipeline.yaml", only);
+    let refused = create(&project, &[]).expect(1);
+    assert!(refused.stderr.contains("no task makes `settings`"), "{}", refused.stderr);
+    let register = ["dataset-type", "register", "settings", "--storage-class", "Json"];
+    project.pantler(&register).expect(0);
+    create(&project, &[]).expect(0);
+    let refused = verb(&project, "build", &[]).expect(1);
+    let says = "task `total` cannot be activated: its init-input `settings` is a `settings`, \
+                and the input collections have none";
+    assert!(refused.stderr.contains(says), "{}", refused.stderr);
+    verb(&project, "revert", &[]).expect(0);
+    // With one in an input collection.
+    project.write("settings.json", "{\"factor\": 3}\n");
+    let file = project.path().join("settings.json");
+    project.pantler(&["put", file.as_str(), "settings", "--run", "raw"]).expect(0);
+    create(&project, &[]).expect(0);
+    verb(&project, "activate", &[]).expect(0);
+    verb(&project, "revert", &[]).expect(0);
+}
+
+#[test]
+fn closing_drops_what_was_made() {
+    for closing in ["revert", "abandon"] {
+        let project = opened();
+        let before = project.picture();
+        verb(&project, "activate", &[]).expect(0);
+        let made = project.picture().files;
+        assert!(made.keys().any(|file| file.contains("/settings/")), "{made:?}");
+        verb(&project, closing, &[]).expect(0);
+        let after = project.picture().files;
+        assert!(!after.keys().any(|file| file.contains("trial")), "{after:?}");
+        assert!(before.files.keys().any(|file| file.contains("trial")));
+    }
+}
+
+#[test]
+fn a_changed_configuration_is_made_again_in_development_mode() {
+    let project = opened();
+    for step in ["build", "run"] {
+        verb(&project, step, &[]).expect(0);
+    }
+    verb(&project, "dev", &[]).expect(0);
+    let pipeline = project.path().join("pipeline.yaml");
+    let set = ["--pipeline", pipeline.as_str(), "--set", "copy:factor=5"];
+    let refused = verb(&project, "pipeline", &set).expect(1);
+    assert!(refused.stderr.contains("has changed, and quanta of total"), "{}", refused.stderr);
+    for task in ["total", "total_init"] {
+        verb(&project, "reset", &["--task", task]).expect(0);
+    }
+    let said = verb(&project, "pipeline", &set).expect(0).text();
+    assert!(said.contains("copy, copy_init changed, 3 quanta reset"), "{said}");
+    let said = verb(&project, "build", &[]).expect(0).text();
+    assert!(said.contains("active: 2 init steps"), "{said}");
+    for step in ["run", "commit"] {
+        verb(&project, step, &[]).expect(0);
+    }
+    assert_eq!(total(&project), "sum in m\n15\n");
+    let settings: Value = serde_json::from_str(&get(&project, "settings")).unwrap();
+    assert_eq!(settings["factor"], 5);
+}
+
+#[test]
+fn what_was_made_from_an_init_step_goes_with_it() {
+    let project = opened();
+    for step in ["build", "run"] {
+        verb(&project, step, &[]).expect(0);
+    }
+    verb(&project, "reset", &["--task", "copy_init"]).expect(0);
+    assert_eq!(steps(&project), stands(&[("copy", "built"), ("total", "built")]));
+    let status = verb(&project, "status", &["--json"]).expect(0).json();
+    assert_eq!(status["complete"], false);
+    // A run makes it again, and then the rest: quanta wait for the init steps of their tasks.
+    verb(&project, "run", &[]).expect(0);
+    verb(&project, "commit", &[]).expect(0);
+    assert_eq!(total(&project), "sum in m\n6\n");
+}
+
+#[test]
+fn a_program_of_ones_own_is_told_to_activate_first() {
+    let project = opened();
+    let butler = butler(&project);
+    let name = collection(NAME);
+    let client = WorkspaceClient::find(&project.repo(), &name).unwrap().unwrap();
+    let request = |task: &str| BuildRequest {
+        tasks: [TaskLabel::new(task).unwrap()].into(),
+        ..BuildRequest::default()
+    };
+    for request in [BuildRequest::default(), request("copy")] {
+        let error = build(&butler, &client, &request).unwrap_err();
+        let says =
+            "task `copy` of workspace toy/trial is not active: its init step has not succeeded";
+        assert_eq!(error.to_string(), says);
+    }
+    assert!(client.graph_if_built().unwrap().is_none(), "nothing was written");
+    // Only built, its init step does not make it active.
+    assert_eq!(prepare_activation(&butler, &client, &BTreeSet::new()).unwrap().pending(), 2);
+    let error = build(&butler, &client, &request("copy")).unwrap_err();
+    assert!(matches!(error, WorkspaceError::NotActive { .. }), "{error}");
+    drop(butler);
+    verb(&project, "revert", &[]).expect(0);
+}
+
+/// The steps of a command.
+fn log_of(project: &Project, args: &[&str]) -> Vec<String> {
+    let log = project.path().join("steps.log");
+    let mut command = project.program().command(args);
+    command.args(["--repo", project.repo().as_str()]).env("PANTLER_CRASH_LOG", &log);
+    Ran::of(command).expect(0);
+    let steps = std::fs::read_to_string(&log).unwrap();
+    std::fs::remove_file(&log).unwrap();
+    steps.lines().map(str::to_owned).collect()
+}
+
+/// A copy in which the command was killed, at each of its steps.
+fn killed_everywhere(project: &Project, args: &[&str], mut then: impl FnMut(Project, &str)) {
+    let mut seen = BTreeMap::<String, u32>::new();
+    for step in log_of(&project.duplicate(), args) {
+        let n = seen.entry(step.clone()).or_default();
+        *n += 1;
+        let at = format!("{step}:{n}");
+        let copy = project.duplicate();
+        let mut command = copy.program().command(args);
+        command.args(["--repo", copy.repo().as_str()]).env("PANTLER_CRASH", &at);
+        let ran = Ran::of(command);
+        assert_eq!(ran.status.signal(), Some(9), "{at}: {}{}", ran.text(), ran.stderr);
+        copy.check();
+        then(copy, &at);
+    }
+}
+
+#[test]
+fn an_activation_that_is_killed_is_done_by_the_same_call() {
+    let project = opened();
+    let mut at_run = 0;
+    killed_everywhere(&project, &["workspace", "activate", NAME, "-j1"], |copy, at| {
+        at_run += usize::from(at.starts_with("exec."));
+        let other = copy.duplicate();
+        verb(&copy, "activate", &[]).expect(0);
+        assert_eq!(steps(&copy), stands(&[("copy", "succeeded"), ("total", "succeeded")]), "{at}");
+        finish(&copy);
+        assert_eq!(total(&copy), "sum in m\n6\n", "{at}");
+        let closing = if at_run % 2 == 0 { "revert" } else { "abandon" };
+        verb(&other, closing, &[]).expect(0);
+    });
+    assert!(at_run > 10, "{at_run}");
+}
+
+const SHARDED: &str = "\
+version: 1
+tasks:
+  copy:
+    dimensions: [item]
+    config: {factor: 2}
+    inputs: {number: {type: number}}
+    outputs: {copy: {type: copy, storage_class: Text}}
+    init_outputs: {settings: {type: settings, storage_class: Json}}
+    command: [sh, \"{pipeline_dir}/copy.sh\", \"{inputs.settings}\", \"{inputs.number}\", \"{outputs.copy}\"]
+  again:
+    dimensions: [item]
+    init_inputs: {settings: settings}
+    init_outputs: {header: {type: header, storage_class: Text}}
+    init_command: [cp, \"{inputs.settings}\", \"{outputs.header}\"]
+    inputs: {copy: {type: copy}}
+    outputs: {again: {type: again, storage_class: Text}}
+    command: [cp, \"{inputs.copy}\", \"{outputs.again}\"]
+";
+
+/// A workspace of one shard an item, the first of which has run.
+fn sharded() -> Project {
+    let project = ingested_with(SHARDED);
+    create(&project, &["--shard-by", "item", "--chain", "toy"]).expect(0);
+    verb(&project, "build", &["--shard", "item=a"]).expect(0);
+    verb(&project, "run", &["--shard", "item=a"]).expect(0);
+    project
+}
+
+fn shards(project: &Project) -> Vec<String> {
+    let status = verb(project, "status", &["--json"]).expect(0).json();
+    let shards = status["shards"].as_array().unwrap().iter();
+    let line = |one: &Value| format!("{} {}", one["shard"]["item"], one["state"]);
+    shards.map(|one| line(one).replace('"', "")).collect()
+}
+
+fn there(project: &Project, dataset_type: &str) -> usize {
+    // A dataset type that is not registered yet is no error then.
+    let all = datasets(project, &["--collections", NAME]);
+    all.iter().filter(|one| one["dataset_type"] == dataset_type).count()
+}
+
+#[test]
+fn init_outputs_enter_with_the_first_shard() {
+    let project = sharded();
+    assert_eq!(steps(&project), stands(&[("again", "succeeded"), ("copy", "succeeded")]));
+    assert_eq!(shards(&project), ["a open"]);
+    assert_eq!((there(&project, "settings"), there(&project, "again")), (0, 0));
+    verb(&project, "commit", &["--shard", "item=a"]).expect(0);
+    let types = ["settings", "header", "again"];
+    assert_eq!(types.map(|one| there(&project, one)), [1, 1, 1]);
+    project.check();
+    assert_eq!(shards(&project), ["a committed"]);
+    let none = verb(&project, "reset", &["--task", "copy_init"]).expect(0).text();
+    assert!(none.starts_with("nothing to do"), "{none}");
+    let refused = verb(&project, "revert", &[]).expect(4);
+    assert!(refused.stderr.contains("1 of its shards are committed"), "{}", refused.stderr);
+
+    verb(&project, "build", &["--shard", "item=b"]).expect(0);
+    verb(&project, "run", &["--shard", "item=b"]).expect(0);
+    let abandoned = project.duplicate();
+    verb(&project, "commit", &["--shard", "item=b"]).expect(0);
+    assert_eq!(types.map(|one| there(&project, one)), [1, 1, 2]);
+    verb(&project, "commit", &[]).expect(0);
+    let args = ["query", "provenance", "..again & *_init", "--collections", NAME, "--json"];
+    let found = project.pantler(&args).expect(0).json();
+    assert_eq!(found["quanta"].as_array().unwrap().len(), 2);
+
+    verb(&abandoned, "abandon", &[]).expect(0);
+    assert_eq!(types.map(|one| there(&abandoned, one)), [1, 1, 1], "what is committed stays");
+}
+
+#[test]
+fn the_first_shard_is_refused_without_init_outputs() {
+    let project = sharded();
+    verb(&project, "poison", &["--task", "again_init"]).expect(0);
+    for args in [&["--shard", "item=a"][..], &["--shard", "item=a", "--partial"]] {
+        let refused = verb(&project, "commit", args).expect(3);
+        assert!(refused.stderr.contains("could not be committed"), "{}", refused.stderr);
+        assert_eq!(shards(&project), ["a open"]);
+    }
+    // Nothing is frozen after it.
+    verb(&project, "reset", &["--task", "again_init"]).expect(0);
+    verb(&project, "run", &[]).expect(0);
+    verb(&project, "commit", &["--shard", "item=a"]).expect(0);
+    assert_eq!((there(&project, "settings"), there(&project, "again")), (1, 1));
+    verb(&project, "commit", &[]).expect(0);
+}
+
+#[test]
+fn a_first_shard_that_is_killed_is_finished() {
+    let project = sharded();
+    killed_everywhere(&project, &["workspace", "commit", NAME, "--shard", "item=a"], |copy, at| {
+        let counts = (there(&copy, "settings"), there(&copy, "again"));
+        assert!(counts == (0, 0) || counts == (1, 1), "{at}: all or nothing: {counts:?}");
+        let other = copy.duplicate();
+        verb(&copy, "commit", &["--shard", "item=a"]).expect(0);
+        verb(&copy, "build", &[]).expect(0);
+        verb(&copy, "run", &[]).expect(0);
+        verb(&copy, "commit", &[]).expect(0);
+        assert_eq!((there(&copy, "settings"), there(&copy, "again")), (1, 2), "{at}");
+        verb(&other, "abandon", &[]).expect(0);
+        assert_eq!((there(&other, "settings"), there(&other, "again")), counts, "{at}");
+    });
+}
+
+#[test]
+fn an_external_workspace_is_activated() {
+    let project = ingested();
+    let outside = project.path().join("outside");
+    create(&project, &["--chain", "toy", "--external", outside.as_str()]).expect(0);
+    let of = |verb: &str| project.program().run(&["workspace", verb, outside.as_str()]);
+    let said = of("activate").expect(0).text();
+    assert!(said.contains("active: 2 init steps"), "{said}");
+    for step in ["build", "transfer-inputs", "run", "commit"] {
+        of(step).expect(0);
+    }
+    assert_eq!(total(&project), "sum in m\n6\n");
+    assert_eq!(there(&project, "settings"), 1);
+}
