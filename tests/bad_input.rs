@@ -294,7 +294,7 @@ fn pipelines_that_cannot_be() {
     <project>/pipeline.yaml:3: tasks.Copy: the field `dimensions` is missing
     <project>/pipeline.yaml:3: tasks.Copy: the task has nothing to run; give it a `command` or a `task`
     <project>/pipeline.yaml:4: tasks.sum: the field `dimensions` is missing
-    <project>/pipeline.yaml:5: tasks.sum.dimension: there is no such field; expected one of dimensions, inputs, outputs, config, env, pass_env, version, command, task
+    <project>/pipeline.yaml:5: tasks.sum.dimension: there is no such field; expected one of dimensions, inputs, outputs, config, env, pass_env, version, command, task, init_inputs, init_outputs, init_command, init_task
     <project>/pipeline.yaml:6: tasks.sum.command: expected a list, found a text
     now: nothing has changed
     "#);
