@@ -124,14 +124,12 @@ pub(super) fn expand(pipeline: &mut Pipeline) -> Vec<Fault> {
 
 fn step_of(label: &TaskLabel, task: &TaskDefinition) -> TaskDefinition {
     let init = &task.init;
-    let (env, pass_env) = match init.body {
-        None => (BTreeMap::new(), Vec::new()),
-        Some(_) => {
-            let own = task.env.iter().filter(|(_, value)| is_of_any_quantum(value));
-            let own = own.map(|(name, value)| (name.clone(), value.clone()));
-            (own.collect(), task.pass_env.clone())
-        }
-    };
+    let (mut env, mut pass_env) = (BTreeMap::new(), Vec::new());
+    if init.body.is_some() {
+        let own = task.env.iter().filter(|(_, value)| is_of_any_quantum(value));
+        env.extend(own.map(|(name, value)| (name.clone(), value.clone())));
+        pass_env.clone_from(&task.pass_env);
+    }
     TaskDefinition {
         dimensions: BTreeSet::new(),
         inputs: init.inputs.iter().map(|(name, of)| (name.clone(), input(of))).collect(),

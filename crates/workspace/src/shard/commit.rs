@@ -272,7 +272,9 @@ impl Work<'_> {
         let init = Shard::of_init_steps();
         let with_init = !steps.is_empty() && !self.transaction.committed.contains(&init);
         if with_init {
-            steps.iter().for_each(|step| meant[step.get()] = true);
+            for step in &steps {
+                meant[step.get()] = true;
+            }
         }
         let total = meant.iter().filter(|is_meant| **is_meant).count();
         // What init steps have made says whether what was made from it counts.
