@@ -13,6 +13,7 @@ use pantler_registry::{LockKind, OpenOptions, Reader, RegistryError};
 
 use crate::{
     WorkspaceClient, WorkspaceError, WorkspaceTransaction,
+    kind::Source,
     pipeline_file::{self, read_pipeline},
     shard,
 };
@@ -67,19 +68,52 @@ pub fn create(
     let resolved = resolve(butler, &pipeline)?;
     check_provenance(butler, &resolved)?;
     let shard_by = shard::sharding(&resolved, &request.shard_by)?;
-    let (searched, input_runs) = butler.registry().read(|reader| {
-        if reader.collection(&request.run)?.is_some()
-            && reader.transaction(&name_of(&request.run))?.is_none()
-        {
-            return Err(WorkspaceError::RunExists(request.run.clone()));
+    // What they stand for is looked up when the graph is built.
+    butler.registry().read(|reader| reader.resolve(&request.reuse))?;
+    let (searched, input_runs) =
+        find_inputs(butler, &request.run, request.chain.as_ref(), &request.inputs)?;
+    let effective = pipeline_file::effective(&pipeline);
+    let transaction = WorkspaceTransaction {
+        run: request.run.clone(),
+        chain: request.chain.clone(),
+        inputs: request.inputs.clone(),
+        input_runs,
+        searched,
+        source: Source::Graph,
+        pipeline_file: portable(butler.root(), &request.pipeline)?,
+        pipeline_digest: pipeline.digest(),
+        reuse: request.reuse.clone(),
+        project: request.project.clone(),
+        shard_by,
+        committed: BTreeSet::new(),
+        pipeline: Some(effective.clone()),
+    };
+    begin(butler, opening, transaction, |name, root| {
+        // What a build would write, too; made here so that the root has all it needs.
+        pipeline_file::write(root, &effective).map_err(|source| ButlerError::RootNotMade {
+            name: name.clone(),
+            source: Box::new(source.into()),
+        })
+    })
+}
+
+/// The RUNs and TAGGED collections that input collections stand for, and the RUNs that own
+/// what those name. Refuses a name that is in use, and a chain that could not be extended.
+pub(crate) fn find_inputs(
+    butler: &DirectButler,
+    run: &CollectionName,
+    chain: Option<&CollectionName>,
+    inputs: &[CollectionName],
+) -> Result<(Vec<CollectionName>, Vec<CollectionName>), WorkspaceError> {
+    butler.registry().read(|reader| {
+        if reader.collection(run)?.is_some() && reader.transaction(&name_of(run))?.is_none() {
+            return Err(WorkspaceError::RunExists(run.clone()));
         }
-        if let Some(chain) = &request.chain {
-            check_chain(reader, chain, &request.inputs)?;
+        if let Some(chain) = chain {
+            check_chain(reader, chain, inputs)?;
         }
-        // What they stand for is looked up when the graph is built.
-        reader.resolve(&request.reuse)?;
         let searched: Vec<CollectionName> =
-            reader.resolve(&request.inputs)?.into_iter().map(|found| found.name).collect();
+            reader.resolve(inputs)?.into_iter().map(|found| found.name).collect();
         let mut runs: Vec<CollectionName> = Vec::new();
         for collection in &searched {
             for run in reader.owning_runs(collection)? {
@@ -97,23 +131,19 @@ pub fn create(
             }
         }
         Ok((searched, runs))
-    })?;
-    let effective = pipeline_file::effective(&pipeline);
-    let transaction = WorkspaceTransaction {
-        run: request.run.clone(),
-        chain: request.chain.clone(),
-        inputs: request.inputs.clone(),
-        input_runs,
-        searched,
-        pipeline_file: portable(butler.root(), &request.pipeline)?,
-        pipeline_digest: pipeline.digest(),
-        reuse: request.reuse.clone(),
-        project: request.project.clone(),
-        shard_by,
-        committed: BTreeSet::new(),
-        pipeline: Some(effective.clone()),
-    };
-    let name = name_of(&request.run);
+    })
+}
+
+/// Opens the transaction of a workspace and makes its root; `finish` writes what the root
+/// needs beside `transaction.json`.
+pub(crate) fn begin(
+    butler: &DirectButler,
+    opening: OpeningId,
+    transaction: WorkspaceTransaction,
+    finish: impl FnOnce(&TransactionName, &Utf8Path) -> Result<(), ButlerError>,
+) -> Result<WorkspaceClient, WorkspaceError> {
+    let run = transaction.run.clone();
+    let name = name_of(&run);
     match butler.begin(&name, opening, transaction) {
         Ok(Begun::Opened(open)) => {
             let (name, opening) = (open.name().clone(), open.opening());
@@ -123,20 +153,14 @@ pub fn create(
                 .filter(|row| row.opening == opening)
                 .ok_or_else(|| WorkspaceError::NoWorkspace(name.to_string()))?;
             let (root, file) = butler.workspace_file(&row)?;
-            // What a build would write, too; made here so that the root has all it needs.
-            pipeline_file::write(&root, &effective).map_err(|source| ButlerError::RootNotMade {
-                name,
-                source: Box::new(source.into()),
-            })?;
+            finish(&name, &root)?;
             Ok(WorkspaceClient::new(root, file, butler.root())?)
         }
-        Ok(Begun::Joined(row)) => Err(WorkspaceError::NameInUse {
-            name: request.run.clone(),
-            owner: row.owner,
-            process: row.process,
-        }),
+        Ok(Begun::Joined(row)) => {
+            Err(WorkspaceError::NameInUse { name: run, owner: row.owner, process: row.process })
+        }
         Err(ButlerError::NameInUse { owner, process, .. }) => {
-            Err(WorkspaceError::NameInUse { name: request.run.clone(), owner, process })
+            Err(WorkspaceError::NameInUse { name: run, owner, process })
         }
         Err(error) => Err(error.into()),
     }

@@ -67,8 +67,8 @@ mod tests {
             .map(|n| ArtifactKey::new(format!("run/type/{n}")).unwrap())
             .chain([ArtifactKey::new("run/other/1").unwrap()])
             .collect();
-        std::fs::write(root.join("run/type/7.tmp"), "part").unwrap();
-        std::fs::write(root.join("run/type/8"), "whole").unwrap();
+        std::fs::File::create_new(root.join("run/type/7.tmp")).unwrap();
+        std::fs::File::create_new(root.join("run/type/8")).unwrap();
         let keys: Vec<&ArtifactKey> = keys.iter().collect();
         let absent = seen_absent(root, &keys);
         let unseen: Vec<&str> =
@@ -80,8 +80,8 @@ mod tests {
     fn a_directory_of_many_names_is_left() {
         let folder = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(folder.path()).unwrap();
-        for n in 0..FEW * NAMES_FOR_A_KEY + 1 {
-            std::fs::write(root.join(format!("other-{n}")), "").unwrap();
+        for n in 0..=FEW * NAMES_FOR_A_KEY {
+            std::fs::File::create_new(root.join(format!("other-{n}"))).unwrap();
         }
         let keys: Vec<ArtifactKey> =
             (0..FEW).map(|n| ArtifactKey::new(format!("{n}")).unwrap()).collect();

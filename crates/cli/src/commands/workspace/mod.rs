@@ -4,10 +4,13 @@ mod build;
 mod commit;
 mod convert;
 mod create;
+mod dev;
 mod export;
 mod external;
 mod list;
+mod pipeline;
 mod poison;
+mod put;
 mod reopen;
 mod reset;
 mod revert;
@@ -29,8 +32,11 @@ use crate::{
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Workspace {
     Create(create::Args),
+    Dev(dev::Args),
+    Pipeline(pipeline::Args),
     Build(build::Args),
     Run(run::Args),
+    Put(put::Args),
     Status(status::Args),
     Accept(accept::Args),
     Poison(poison::Args),
@@ -50,8 +56,11 @@ impl Workspace {
     pub(super) fn run(&self, context: &Context) -> CommandResult {
         match self {
             Self::Create(args) => create::run(context, args),
+            Self::Dev(args) => dev::run(context, args),
+            Self::Pipeline(args) => pipeline::run(context, args),
             Self::Build(args) => build::run(context, args),
             Self::Run(args) => run::run(context, args),
+            Self::Put(args) => put::run(context, args),
             Self::Status(args) => status::run(context, args),
             Self::Accept(args) => accept::run(context, args),
             Self::Poison(args) => poison::run(context, args),
