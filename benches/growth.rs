@@ -165,7 +165,7 @@ fn svg(all: &[(f64, Vec<Cost>)]) -> String {
         ("memory at most", ["1 MB", "10 MB", "100 MB", "1 GB", "10 GB", "100 GB"], |c| c.1, 1e6),
     ];
     let mut out = String::from(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 760 330\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"760\" height=\"330\" fill=\"white\"/>\n",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 800 330\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"800\" height=\"330\" fill=\"white\"/>\n",
     );
     for (panel, (title, labels, value, lowest)) in (0_u8..).zip(panels) {
         let left = 70.0 + f64::from(panel) * 380.0;
