@@ -7,6 +7,7 @@ use pantler_butler::transaction::Kinds;
 use pantler_core::{
     CollectionName, CollectionType, DatasetTypeName, ElementName, OpeningId, TransactionName,
 };
+use pantler_datastore::StorageError;
 use pantler_direct::{Begun, ButlerError, DirectButler, Environment};
 use pantler_graph::{Choices, Pipeline, ResolvedPipeline};
 use pantler_registry::{LockKind, OpenOptions, Reader, RegistryError};
@@ -88,12 +89,9 @@ pub fn create(
         committed: BTreeSet::new(),
         pipeline: Some(effective.clone()),
     };
-    begin(butler, opening, transaction, |name, root| {
+    begin(butler, opening, transaction, |root| {
         // What a build would write, too; made here so that the root has all it needs.
-        pipeline_file::write(root, &effective).map_err(|source| ButlerError::RootNotMade {
-            name: name.clone(),
-            source: Box::new(source.into()),
-        })
+        pipeline_file::write(root, &effective)
     })
 }
 
@@ -140,20 +138,20 @@ pub(crate) fn begin(
     butler: &DirectButler,
     opening: OpeningId,
     transaction: WorkspaceTransaction,
-    finish: impl FnOnce(&TransactionName, &Utf8Path) -> Result<(), ButlerError>,
+    finish: impl FnOnce(&Utf8Path) -> Result<(), StorageError>,
 ) -> Result<WorkspaceClient, WorkspaceError> {
     let run = transaction.run.clone();
     let name = name_of(&run);
     match butler.begin(&name, opening, transaction) {
         Ok(Begun::Opened(open)) => {
-            let (name, opening) = (open.name().clone(), open.opening());
-            drop(open);
-            let row = butler
-                .transaction(&name)?
-                .filter(|row| row.opening == opening)
-                .ok_or_else(|| WorkspaceError::NoWorkspace(name.to_string()))?;
-            let (root, file) = butler.workspace_file(&row)?;
-            finish(&name, &root)?;
+            let row = open.row();
+            // From here on it is open, whatever fails.
+            let not_made = |source| ButlerError::RootNotMade {
+                name: row.name.clone(),
+                source: Box::new(source),
+            };
+            let (root, file) = butler.workspace_file(row).map_err(not_made)?;
+            finish(&root).map_err(|source| not_made(source.into()))?;
             Ok(WorkspaceClient::new(root, file, butler.root())?)
         }
         Ok(Begun::Joined(row)) => {

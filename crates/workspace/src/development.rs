@@ -60,6 +60,15 @@ pub enum DevelopmentError {
         /// The task that has not.
         downstream: TaskLabel,
     },
+    /// The old one is given up already, and the new one is not there.
+    #[error("the pipeline of workspace {name} was not replaced")]
+    NotReplaced {
+        /// The workspace.
+        name: CollectionName,
+        /// Why.
+        #[source]
+        source: Box<WorkspaceError>,
+    },
     /// `development.json` is not as it was written.
     #[error("{path} is damaged: {reason}")]
     Damaged {
@@ -190,7 +199,7 @@ impl WorkspaceClient {
     /// # Errors
     /// [`DevelopmentError::NotEntered`]; [`DevelopmentError::DownstreamRan`] if quanta of a
     /// task that has not changed have succeeded on what one that has made; locks as of
-    /// [`Self::transition`].
+    /// [`Self::transition`]; [`DevelopmentError::NotReplaced`] after quanta were reset.
     pub fn replace_pipeline(
         &self,
         butler: &DirectButler,
@@ -223,6 +232,15 @@ impl WorkspaceClient {
             let done = self.transition_under(&lock, &graph, Transition::Reset, &target, clock)?;
             reset = done.plan.changes.len();
         }
+        self.exchange(&new, file).map_err(|source| DevelopmentError::NotReplaced {
+            name: name.clone(),
+            source: Box::new(source),
+        })?;
+        Ok(Replaced { changed, reset })
+    }
+
+    /// Drops the graph, and makes the pipeline the workspace's own.
+    fn exchange(&self, new: &Pipeline, file: &Utf8Path) -> Result<(), WorkspaceError> {
         for part in layout::graph_files(self.root()).iter().rev() {
             step("development.graph.drop");
             std::fs::remove_file(part)
@@ -237,7 +255,7 @@ impl WorkspaceClient {
         }));
         fs::replace(&layout::development_file(self.root()), &content)?;
         step("development.replaced");
-        Ok(Replaced { changed, reset })
+        Ok(())
     }
 
     /// Refuses one that was closed since it was found, or is being closed. The caller has a

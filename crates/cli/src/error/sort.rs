@@ -512,6 +512,13 @@ fn development(error: &DevelopmentError) -> Sorted {
             let command = format_args!("workspace reset {name} --task {downstream}");
             unchanged.then(Next::command(command))
         }
+        DevelopmentError::NotReplaced { name, .. } => Sorted {
+            status: Status::LeftOpen,
+            state: format!(
+                "workspace {name} is open with the pipeline that it had; what has changed is reset"
+            ),
+            next: Some(Next::plain("the same command again")),
+        },
         DevelopmentError::Damaged { .. } => {
             unchanged.then(Next::plain("`pantler workspace revert NAME` needs no file"))
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use pantler_core::{Checksum, CollectionName, OpeningId};
-use pantler_direct::{ButlerError, DirectButler};
+use pantler_direct::DirectButler;
 use pantler_registry::Reader;
 
 use super::{LedgerTypes, LedgerWorkspace};
@@ -54,11 +54,6 @@ pub fn create(
         shard_by: Vec::new(),
         committed: BTreeSet::new(),
     };
-    let client = begin(butler, opening, transaction, |name, root| {
-        LedgerTypes::write(root, &content).map_err(|source| ButlerError::RootNotMade {
-            name: name.clone(),
-            source: Box::new(source.into()),
-        })
-    })?;
+    let client = begin(butler, opening, transaction, |root| LedgerTypes::write(root, &content))?;
     Ok(LedgerWorkspace::open(client)?)
 }

@@ -13,7 +13,7 @@ use crate::{
 pub(crate) struct Args {
     /// The workspace
     #[arg(value_name = "NAME")]
-    name: CollectionName,
+    pub(super) name: CollectionName,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {

@@ -56,6 +56,32 @@ pub(crate) enum Workspace {
 
 impl Workspace {
     pub(super) fn run(&self, context: &Context) -> CommandResult {
+        self.dispatch(context).map_err(|error| match self.workspace() {
+            Some(name) => error.of_workspace(&name),
+            None => error,
+        })
+    }
+
+    /// The open workspace that it is about.
+    fn workspace(&self) -> Option<String> {
+        Some(match self {
+            Self::Dev(args) => args.name.to_string(),
+            Self::Pipeline(args) => args.name.to_string(),
+            Self::Build(args) => args.name.to_string(),
+            Self::Run(args) => args.name.to_string(),
+            Self::Put(args) => args.name.to_string(),
+            Self::Accept(args) => args.transition.name.to_string(),
+            Self::Poison(args) => args.transition.name.to_string(),
+            Self::Reset(args) => args.transition.name.to_string(),
+            Self::Commit(args) => args.target.to_string(),
+            Self::Revert(args) => args.target.to_string(),
+            Self::Abandon(args) => args.target.to_string(),
+            Self::Reopen(args) => args.name.to_string(),
+            _ => return None,
+        })
+    }
+
+    fn dispatch(&self, context: &Context) -> CommandResult {
         match self {
             Self::Create(args) => create::run(context, args),
             Self::Dev(args) => dev::run(context, args),

@@ -23,7 +23,7 @@ use crate::{
 pub(crate) struct Args {
     /// The workspace
     #[arg(value_name = "NAME")]
-    name: CollectionName,
+    pub(super) name: CollectionName,
 
     /// The pipeline; after a `#` some of its tasks and subsets
     #[arg(long, value_name = "FILE[#TASK,…]")]

@@ -25,7 +25,7 @@ use crate::{
 pub(crate) struct Args {
     /// The workspace
     #[arg(value_name = "NAME")]
-    name: CollectionName,
+    pub(super) name: CollectionName,
 
     /// The content; `-` is standard input
     #[arg(value_name = "FILE|-")]
