@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::unix::process::ExitStatusExt as _,
+    process::Command,
 };
 
 use pantler::{
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     library::{butler, collection},
     source_root,
-    toy::{datasets, open_names, toy_with},
+    toy::{Gate, datasets, open_names, toy_with, until},
 };
 
 const PIPELINE: &str = "\
@@ -385,9 +386,14 @@ fn a_program_of_ones_own_is_told_to_activate_first() {
 
 /// The steps of a command.
 fn log_of(project: &Project, args: &[&str]) -> Vec<String> {
-    let log = project.path().join("steps.log");
     let mut command = project.program().command(args);
-    command.args(["--repo", project.repo().as_str()]).env("PANTLER_CRASH_LOG", &log);
+    command.args(["--repo", project.repo().as_str()]);
+    logged(project, command)
+}
+
+fn logged(project: &Project, mut command: Command) -> Vec<String> {
+    let log = project.path().join("steps.log");
+    command.env("PANTLER_CRASH_LOG", &log);
     Ran::of(command).expect(0);
     let steps = std::fs::read_to_string(&log).unwrap();
     std::fs::remove_file(&log).unwrap();
@@ -537,6 +543,69 @@ fn a_first_shard_that_is_killed_is_finished() {
             assert_eq!((there(&other, "settings"), there(&other, "again")), counts, "{at}");
         }
     });
+}
+
+#[test]
+fn builds_at_the_same_time_run_an_init_step_once() {
+    let project = ingested();
+    project.write(
+        "header.sh",
+        "echo begun >> \"$1/begun\"\nread line < \"$1/gate\"\necho header > \"$3\"\n",
+    );
+    let gate = Gate::at(&project.path().join("gate"));
+    create(&project, &[]).expect(0);
+    let repo = project.repo();
+    let args = ["workspace", "build", NAME, "--repo", repo.as_str()];
+    let first = project.program().start(&args);
+    until("the init step runs", || project.path().join("begun").exists());
+    let others: Vec<_> = (0..3).map(|_| project.program().start(&args)).collect();
+    // The others come to their runs, and find that the first is at it.
+    let status = || verb(&project, "status", &["--json"]).expect(0).json();
+    until("all are there", || {
+        status()["runners"].as_array().unwrap().iter().filter(|one| one["state"] == "live").count()
+            == 4
+    });
+    gate.open(1);
+    for child in std::iter::once(first).chain(others) {
+        Ran::finish(child).expect(0);
+    }
+    assert_eq!(project.read("begun"), "begun\n");
+    assert_eq!(
+        quanta(&project),
+        map(&[("copy_init", 1), ("copy", 2), ("total_init", 1), ("total", 1)])
+    );
+    finish(&project);
+    assert_eq!(total(&project), "header\n6\n");
+}
+
+/// A run of everything, killed while it activates.
+#[test]
+fn a_run_that_is_killed_while_it_activates_goes_on() {
+    let project = project(PIPELINE);
+    project.run(&["--dry-run"]).expect(0);
+    let calm = project.duplicate();
+    let path = calm.path();
+    let steps = logged(&calm, calm.program().command(&["run", path.as_str(), "-j1"]));
+    let builds = steps.iter().enumerate().filter(|(_, step)| *step == "build.graph.write");
+    let [first, second] = builds.map(|(n, _)| n).collect::<Vec<_>>()[..] else {
+        panic!("{steps:?}")
+    };
+    assert!(second - first > 15, "{steps:?}");
+    for n in first..=second {
+        let step = &steps[n];
+        let at = format!("{step}:{}", steps[..=n].iter().filter(|one| *one == step).count());
+        let copy = project.duplicate();
+        let path = copy.path();
+        let mut command = copy.program().command(&["run", path.as_str(), "-j1"]);
+        command.env("PANTLER_CRASH", &at);
+        let ran = Ran::of(command);
+        assert_eq!(ran.status.signal(), Some(9), "{at}: {}{}", ran.text(), ran.stderr);
+        copy.check();
+        let name = open_names(&copy, "workspace").remove(0);
+        copy.run(&[]).expect(0);
+        let text = copy.pantler(&["get", "total", "--collections", &name]).expect(0).text();
+        assert_eq!(text, "sum in m\n6\n", "{at}");
+    }
 }
 
 #[test]
