@@ -34,8 +34,8 @@ use stages::{
     ran, rotten, running, shared, stored, tagged, two, types, unstored, vanished,
 };
 use workspaces::{
-    CREATE, broken, built, closing, complete, created, developed, ledger, raw, shard_committed,
-    sharded,
+    CREATE, broken, built, closing, complete, created, developed, inits, inits_sharded, ledger,
+    raw, shard_committed, sharded,
 };
 
 use crate::crash;
@@ -102,7 +102,9 @@ fn operations() -> Vec<Operation> {
         operation("revert: workspace", running, "workspace revert {open}"),
         operation("abandon: workspace", running, "workspace abandon {open}"),
         operation("workspace create", raw, CREATE).stays("toy/w"),
+        operation("workspace activate", inits, "workspace activate toy/w -j1").stays("toy/w"),
         operation("workspace build", created, "workspace build toy/w").stays("toy/w"),
+        operation("workspace build: activates", inits, "workspace build toy/w -j1").stays("toy/w"),
         operation("workspace run", built, "workspace run toy/w -j1").stays("toy/w"),
         operation("workspace run what failed", broken, "workspace run toy/w -j1").stays("toy/w"),
         operation("workspace accept", broken, "workspace accept toy/w --failed").stays("toy/w"),
@@ -113,6 +115,7 @@ fn operations() -> Vec<Operation> {
         operation("workspace put", ledger, "workspace put toy/w {project}/data/a.txt number item=a").stays("toy/w"),
         operation("workspace commit: ledger", ledger, "workspace commit toy/w"),
         operation("workspace commit: shard", sharded, "workspace commit toy/w --shard item=a").stays("toy/w").one_way(),
+        operation("workspace commit: first shard, init steps", inits_sharded, "workspace commit toy/w --shard item=a").stays("toy/w").one_way(),
         operation("workspace commit: other shard", shard_committed, "workspace commit toy/w --shard item=b").stays("toy/w").one_way(),
         operation("workspace commit: shards", shard_committed, "workspace commit toy/w").one_way(),
         operation("workspace reopen", closing, "workspace reopen toy/w").stays("toy/w"),

@@ -21,6 +21,27 @@ tasks:
     command: [sh, \"{pipeline_dir}/copy.sh\", \"{pipeline_dir}\", \"{inputs.number}\", \"{outputs.copy}\", \"{data_id.item}\"]
 ";
 
+/// What they have made once is read by all.
+const INITS: &str = "\
+version: 1
+tasks:
+  copy:
+    dimensions: [item]
+    config: {factor: 1}
+    inputs: {number: {type: number}}
+    init_outputs: {settings: {type: settings, storage_class: Json}}
+    outputs: {copy: {type: copy, storage_class: Text}}
+    command: [cp, \"{inputs.number}\", \"{outputs.copy}\"]
+  again:
+    dimensions: [item]
+    init_inputs: {settings: settings}
+    init_outputs: {header: {type: header, storage_class: Text}}
+    init_command: [cp, \"{inputs.settings}\", \"{outputs.header}\"]
+    inputs: {copy: copy}
+    outputs: {again: {type: again, storage_class: Text}}
+    command: [cp, \"{inputs.copy}\", \"{outputs.again}\"]
+";
+
 const BREAKS: &str = "test ! -e \"$1/broken.$4\" || exit 3\ncat \"$2\" > \"$3\"\n";
 
 pub(crate) const CREATE: &str =
@@ -28,6 +49,8 @@ pub(crate) const CREATE: &str =
 const CREATE_LEDGER: &str = "workspace create toy/w --ledger --chain toy";
 const CREATE_SHARDED: &str =
     "workspace create toy/w --pipeline {project}/copies.yaml -i raw --chain toy --shard-by item";
+const CREATE_INITS: &str =
+    "workspace create toy/w --pipeline {project}/inits.yaml -i raw --chain toy --shard-by item";
 const BUILD: &str = "workspace build toy/w";
 const RUN: &str = "workspace run toy/w -j1";
 const DEVELOP: &str = "workspace dev toy/w";
@@ -37,6 +60,7 @@ const COMMIT_A: &str = "workspace commit toy/w --shard item=a";
 pub(crate) fn raw() -> Stage {
     let project = fresh().into_copy().project;
     project.write("copies.yaml", COPIES);
+    project.write("inits.yaml", INITS);
     project.write("copy.sh", BREAKS);
     project.write(
         "changed.yaml",
@@ -105,6 +129,16 @@ pub(crate) fn ledger() -> Stage {
 /// Two shards that were run.
 pub(crate) fn sharded() -> Stage {
     after(&[(CREATE_SHARDED, 0), (BUILD, 0), (RUN, 0)])
+}
+
+/// Tasks that are to be activated.
+pub(crate) fn inits() -> Stage {
+    after(&[(CREATE_INITS, 0)])
+}
+
+/// Two shards of those that were run.
+pub(crate) fn inits_sharded() -> Stage {
+    after(&[(CREATE_INITS, 0), (BUILD, 0), (RUN, 0)])
 }
 
 /// One of them is committed: a revert is not possible any more.

@@ -1,4 +1,5 @@
 use pantler_core::{Restriction, TaskLabel};
+use pantler_direct::DirectButler;
 use pantler_workspace::{BuildRequest, WorkspaceError, build, explain};
 
 use super::activate::{Target, activate};
@@ -52,7 +53,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let name = &args.name;
-    let (target, mut butler) = Target::open(context, name, &args.parent)?;
+    let (target, butler) = Target::open(context, name, &args.parent)?;
     let restriction = match &args.restriction {
         None => Restriction::default(),
         Some(text) => Restriction::parse(text, butler.universe()).map_err(WorkspaceError::from)?,
@@ -75,19 +76,33 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     }
     let activation =
         target.prepare(&butler, &request.tasks).map_err(|error| name.error(context, error))?;
-    if activation.pending() > 0 {
-        drop(butler);
-        match activate(context, name, &target, &activation, args.jobs)? {
-            Status::Done => {}
-            other => return Ok(other),
-        }
-        (_, butler) = Target::open(context, name, &args.parent)?;
-        output.say(&format!("active: {}", count(activation.steps(), "init step")));
+    if activation.pending() == 0 {
+        return build_quanta(context, args, &target, &butler, &request);
     }
-    let built = match &target {
-        Target::Internal(client) => build(&butler, client, &request)?,
+    drop(butler);
+    match activate(context, name, &target, &activation, args.jobs)? {
+        Status::Done => {}
+        other => return Ok(other),
+    }
+    output.say(&format!("active: {}", count(activation.steps(), "init step")));
+    let built = Target::open(context, name, &args.parent)
+        .and_then(|(target, butler)| build_quanta(context, args, &target, &butler, &request));
+    let again = Next::command(format_args!("workspace build {name}"));
+    built.map_err(|error| error.with_open_workspace(&name.to_string(), again))
+}
+
+fn build_quanta(
+    context: &Context,
+    args: &Args,
+    target: &Target,
+    butler: &DirectButler,
+    request: &BuildRequest,
+) -> CommandResult {
+    let (name, output) = (&args.name, context.output());
+    let built = match target {
+        Target::Internal(client) => build(butler, client, request)?,
         Target::External(workspace) => {
-            workspace.build(&butler, &request).map_err(|error| name.error(context, error))?
+            workspace.build(butler, request).map_err(|error| name.error(context, error))?
         }
     };
     let quanta = count(built.graph.len(), "quantum");

@@ -67,6 +67,7 @@ impl Workspace {
         Some(match self {
             Self::Dev(args) => args.name.to_string(),
             Self::Pipeline(args) => args.name.to_string(),
+            Self::Activate(args) => args.name.to_string(),
             Self::Build(args) => args.name.to_string(),
             Self::Run(args) => args.name.to_string(),
             Self::Put(args) => args.name.to_string(),
