@@ -8,8 +8,12 @@ use std::{
 
 use pantler::{
     core::TaskLabel,
+    direct::SystemClock,
+    exec::{NoObserver, QuantumContext, Selection, StopFlag, TaskRegistry},
     graph::Pipeline,
-    workspace::{BuildRequest, WorkspaceClient, WorkspaceError, build, prepare_activation},
+    workspace::{
+        BuildRequest, RunOptions, WorkspaceClient, WorkspaceError, build, prepare_activation,
+    },
 };
 use pantler_testkit::{Project, Ran};
 use serde_json::{Value, json};
@@ -382,6 +386,70 @@ fn a_program_of_ones_own_is_told_to_activate_first() {
     assert!(matches!(error, WorkspaceError::NotActive { .. }), "{error}");
     drop(butler);
     verb(&project, "revert", &[]).expect(0);
+}
+
+#[test]
+fn rust_tasks_have_init_steps() {
+    let project = ingested_with(
+        "\
+version: 1
+tasks:
+  copy:
+    dimensions: [item]
+    config: {factor: 2}
+    inputs: {number: number}
+    outputs: {copy: {type: copy, storage_class: Text}}
+    init_outputs:
+      settings: {type: settings, storage_class: Json}
+      header: {type: header, storage_class: Text}
+    init_task: prepare
+    task: copy
+",
+    );
+    create(&project, &[]).expect(0);
+    let mut tasks = TaskRegistry::new();
+    tasks.register_fn("prepare", |quantum: &mut QuantumContext<'_>| {
+        let factor = quantum.config("factor").map(ToString::to_string).unwrap_or_default();
+        quantum.write("settings", format!("{{\"times\": {factor}}}").as_bytes())?;
+        quantum.write("header", b"made once\n")?;
+        Ok(())
+    });
+    tasks.register_fn("copy", |quantum: &mut QuantumContext<'_>| {
+        let text = [quantum.read("header")?, quantum.read("settings")?, quantum.read("number")?];
+        quantum.write("copy", &text.concat())?;
+        Ok(())
+    });
+    let environment = pantler::exec::Environment {
+        path: String::new(),
+        home: String::new(),
+        variables: BTreeMap::new(),
+        pipeline_dir: project.path(),
+        pantler: project.program().path().to_owned(),
+    };
+    let (selection, stop) = (Selection::default(), StopFlag::new());
+    let options = RunOptions {
+        selection: &selection,
+        jobs: None,
+        tasks: &tasks,
+        environment: &environment,
+        stop: &stop,
+        clock: &SystemClock,
+    };
+    let butler = butler(&project);
+    let client = WorkspaceClient::find(&project.repo(), &collection(NAME)).unwrap().unwrap();
+    let activation = prepare_activation(&butler, &client, &BTreeSet::new()).unwrap();
+    let ran = client.activate(&activation, &options, &mut NoObserver).unwrap().unwrap();
+    assert!(ran.is_done(), "{ran:?}");
+    let again = prepare_activation(&butler, &client, &BTreeSet::new()).unwrap();
+    assert!(client.activate(&again, &options, &mut NoObserver).unwrap().is_none());
+    let graph = build(&butler, &client, &BuildRequest::default()).unwrap().graph;
+    assert!(client.run(&graph, &options, &mut NoObserver).unwrap().is_complete());
+    drop(butler);
+    verb(&project, "commit", &["--take-over"]).expect(0);
+    assert_eq!(get(&project, "settings"), "{\"times\": 2}");
+    let copy = ["get", "copy", "item=b", "--collections", NAME];
+    let text = project.pantler(&copy).expect(0).text();
+    assert_eq!(text, "made once\n{\"times\": 2}2\n");
 }
 
 /// The steps of a command.

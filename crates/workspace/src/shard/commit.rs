@@ -129,7 +129,9 @@ pub fn committed_shards(
     if row.opening != client.file().opening {
         return Err(WorkspaceError::ClosedMeanwhile(run.clone()));
     }
-    Ok(transaction.committed)
+    let mut committed = transaction.committed;
+    committed.retain(|shard| !shard.is_of_init_steps());
+    Ok(committed)
 }
 
 fn open_row(

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use pantler_core::{QuantumId, TaskLabel};
 use pantler_exec::{Beside, RunSummary, RunnerState, Selection};
+use pantler_workspace::has_quanta_of_tasks;
 
 use crate::{
     context::Context,
@@ -98,7 +99,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
             ),
         )
     } else if summary.is_complete() {
-        (Status::Done, format!("all succeeded in {wall}\nnext: {}", next("commit")))
+        let verb = if has_quanta_of_tasks(&graph) { "commit" } else { "build" };
+        (Status::Done, format!("all succeeded in {wall}\nnext: {}", next(verb)))
     } else if summary.is_done() {
         (
             Status::Done,
