@@ -42,7 +42,7 @@ pub(crate) struct Args {
     collections: Collections,
 
     /// What to write
-    #[arg(long, value_enum, default_value_t = Format::Table, conflicts_with = "json")]
+    #[arg(long, value_enum, default_value_t = Format::Table, conflicts_with_all = ["json", "quantum"])]
     format: Format,
 
     /// Print JSON
