@@ -34,6 +34,7 @@ mod players;
 mod provenance;
 mod races;
 mod reading;
+mod refusals;
 mod reuse;
 mod runners;
 mod scale;

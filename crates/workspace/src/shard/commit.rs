@@ -26,8 +26,8 @@ use crate::{
     client,
     create::name_of,
     kind::{
-        commit::{enter, harvest_of, unfinished},
-        graph_source::store_logs,
+        commit::{enter, harvest_of, unfinished, verify},
+        graph_source::{promised, store_logs},
     },
     layout,
 };
@@ -304,6 +304,7 @@ impl Work<'_> {
                 )));
             }
         }
+        verify(promised(&harvest), context)?;
         let mut missing = Vec::new();
         for (_, record) in &harvest.outputs {
             let Some(key) = record.location.key() else { continue };

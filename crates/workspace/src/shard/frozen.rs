@@ -64,6 +64,12 @@ impl Frozen {
         self.shards.iter().any(|shard| !shard.is_of_init_steps())
     }
 
+    /// One of them, of a data ID if there is one.
+    pub(crate) fn first(&self) -> Option<Shard> {
+        let of_data_id = self.shards.iter().find(|shard| !shard.is_of_init_steps());
+        of_data_id.or(self.shards.first()).cloned()
+    }
+
     pub(crate) fn has(&self, shard: &Shard) -> bool {
         self.shards.contains(shard)
     }

@@ -74,6 +74,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
             &accepted,
         );
         value["development"] = development.into();
+        value["closing"] = client.is_closing().into();
         value["runners"] = runners.iter().map(json_of).collect();
         if !activations.is_empty() {
             value["init_steps"] = activations.iter().map(json_of_activation).collect();
@@ -127,13 +128,22 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     for failure in &failures {
         output.line(&summary::describe(failure, client.root()))?;
     }
-    let verb = match status.is_complete() {
-        _ if !has_quanta && activations.iter().all(TaskActivation::is_active) => "build",
-        _ if !has_quanta => "activate",
-        true => "commit",
-        false => "run",
-    };
-    output.line(&format!("next: {}", next(verb)))?;
+    if client.is_closing() {
+        output.line("a closing of it has begun: nothing runs in it")?;
+        output.line(&format!(
+            "next: {} (goes on with it)\n  or: {} (lets it be run on)",
+            next("commit"),
+            next("reopen")
+        ))?;
+    } else {
+        let verb = match status.is_complete() {
+            _ if !has_quanta && activations.iter().all(TaskActivation::is_active) => "build",
+            _ if !has_quanta => "activate",
+            true => "commit",
+            false => "run",
+        };
+        output.line(&format!("next: {}", next(verb)))?;
+    }
     Ok(Status::Done)
 }
 
