@@ -15,7 +15,7 @@ use pantler_exec::{
 };
 use pantler_registry::RegistryError;
 use pantler_workspace::{
-    DevelopmentError, WorkspaceError, ledger::LedgerError, project::ProjectError,
+    DevelopmentError, MissingInitInput, WorkspaceError, ledger::LedgerError, project::ProjectError,
 };
 
 use super::{CommandError, Next, Status, quoted};
@@ -442,17 +442,7 @@ fn workspace(error: &WorkspaceError) -> Sorted {
         WorkspaceError::NotActive { name, .. } => {
             unchanged.then(Next::command(format_args!("workspace activate {name}")))
         }
-        WorkspaceError::MissingInitInput(missing) => unchanged.then(Next::plain(
-            match &missing.producer {
-                Some(producer) => {
-                    format!("`pantler workspace activate NAME {producer}`, or without a task, for all")
-                }
-                None => format!(
-                    "store a `{}`, and take a collection that has it as an input",
-                    missing.dataset_type
-                ),
-            },
-        )),
+        WorkspaceError::MissingInitInput(missing) => unchanged.then(missing_init_input(missing)),
         WorkspaceError::InputsGrew { name, .. } => Sorted {
             status: Status::LeftOpen,
             state: format!("workspace {name} is open and has no graph yet"),
@@ -521,6 +511,18 @@ fn workspace(error: &WorkspaceError) -> Sorted {
         WorkspaceError::Close(source) => close(source),
         _ => unchanged,
     }
+}
+
+fn missing_init_input(missing: &MissingInitInput) -> Next {
+    Next::plain(match &missing.producer {
+        Some(producer) => {
+            format!("`pantler workspace activate NAME {producer}`, or without a task, for all")
+        }
+        None => format!(
+            "store a `{}`, and take a collection that has it as an input",
+            missing.dataset_type
+        ),
+    })
 }
 
 fn development(error: &DevelopmentError) -> Sorted {

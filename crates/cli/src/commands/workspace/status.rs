@@ -136,15 +136,20 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
             next("reopen")
         ))?;
     } else {
-        let verb = match status.is_complete() {
-            _ if !has_quanta && activations.iter().all(TaskActivation::is_active) => "build",
-            _ if !has_quanta => "activate",
-            true => "commit",
-            false => "run",
-        };
+        let verb = verb_after(status.is_complete(), has_quanta, &activations);
         output.line(&format!("next: {}", next(verb)))?;
     }
     Ok(Status::Done)
+}
+
+/// What comes next in a workspace with a graph.
+fn verb_after(is_complete: bool, has_quanta: bool, activations: &[TaskActivation]) -> &'static str {
+    match is_complete {
+        _ if !has_quanta && activations.iter().all(TaskActivation::is_active) => "build",
+        _ if !has_quanta => "activate",
+        true => "commit",
+        false => "run",
+    }
 }
 
 /// Says which tasks are active, if any need be.
