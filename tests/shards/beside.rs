@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{NAME, build_and_run, create, ingested, sharded, shards, there, verb};
 use crate::{
-    toy::{Gate, until},
+    toy::{Gate, datasets, until},
     zombies::{go_on, paused},
 };
 
@@ -43,8 +43,10 @@ fn root(project: &Project) -> Utf8PathBuf {
     Utf8PathBuf::from(status["root"].as_str().unwrap())
 }
 
+/// How many markers there are; one that was being written has another name.
 fn frozen(project: &Project) -> usize {
-    root(project).join("frozen").read_dir_utf8().map_or(0, Iterator::count)
+    let Ok(entries) = root(project).join("frozen").read_dir_utf8() else { return 0 };
+    entries.filter(|entry| entry.as_ref().unwrap().path().extension() == Some("json")).count()
 }
 
 /// The states of all runners, by number.
@@ -299,7 +301,7 @@ fn a_failing_commit_of_a_shard_that_is_killed_fails_again_and_the_shard_runs_on(
     verb(&copy, "revert", &[]).expect(0);
     for step in steps(&std::fs::read_to_string(&log).unwrap(), &["shard.frozen", "shard.thawed"]) {
         let copy = killed(&project, &COMMIT_A, &step);
-        assert_eq!(there(&copy, "copy"), 0, "{step}");
+        assert!(datasets(&copy, &["--collections", NAME]).is_empty(), "{step}");
         verb(&copy, "commit", &["--shard", "item=a"]).expect(3);
         assert_eq!(frozen(&copy), 0, "{step}");
         std::fs::remove_file(copy.path().join("broken.a")).unwrap();

@@ -336,9 +336,8 @@ impl WorkspaceClient {
             };
             // One that does not say which quanta it runs means those that come, too.
             let to_come = frozen.markers_to_come(&shards);
-            let concerns = |marker: &str| match is_named {
-                true => to_come.contains(marker),
-                false => !frozen.has_marker(marker),
+            let concerns = |marker: &str| {
+                if is_named { to_come.contains(marker) } else { !frozen.has_marker(marker) }
             };
             let Some(selection) = self.selectable(graph, &frozen, options.selection)? else {
                 return self.ran_nothing(graph);

@@ -296,7 +296,9 @@ impl Work<'_> {
         let ShardGraph { shard, graph, .. } = now;
         let ids: Vec<QuantumId> = quanta.iter().map(|quantum| graph.quantum_id(*quantum)).collect();
         let mut meant = vec![false; graph.len()];
-        quanta.iter().for_each(|quantum| meant[quantum.get()] = true);
+        for quantum in &quanta {
+            meant[quantum.get()] = true;
+        }
         let journal = JournalState::read_only(&layout::journal_dir(root), &ids)
             .map_err(|e| unreadable(e.into()))?;
         let harvest = harvest_of(&graph, &journal, &meant);

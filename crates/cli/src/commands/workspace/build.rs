@@ -6,8 +6,8 @@ use pantler_workspace::{
 use crate::{
     arguments::{Assignment, texts},
     context::Context,
-    error::{CommandResult, Next, Status, quoted},
-    shard::ShardValues,
+    error::{CommandResult, Next, Status},
+    shard::{ShardValues, options as shard_options},
     summary,
     table::{Table, count},
     target::{ParentArgs, WorkspaceTarget, open_parent},
@@ -114,8 +114,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     if let Some(reusable) = &built.reusable {
         output.say(&summary::reusable(reusable));
     }
-    let only = request.shard.iter().map(|shard| format!(" --shard {}", quoted(&shard.to_string())));
-    let run = format!("workspace run {name}{}", only.collect::<String>());
+    let run = format!("workspace run {name}{}", shard_options(&request.shard));
     let next = Next::command(run).text(context.located());
     output.say(&format!("next: {next}"));
     Ok(Status::Done)

@@ -5,11 +5,11 @@ use pantler_exec::{Beside, RunSummary, RunnerState, Selection};
 
 use crate::{
     context::Context,
-    error::{CommandResult, Next, Status, quoted},
+    error::{CommandResult, Next, Status},
     execution::{Execution, JobsArgs},
     interrupt::Interrupts,
     progress::Progress,
-    shard::{ShardValues, shards},
+    shard::{ShardValues, options as shard_options, shards},
     summary,
     table::count,
     target::{ParentArgs, WorkspaceTarget},
@@ -78,11 +78,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         let shards = shards(&args.shard, &client, pipeline.universe())?;
         (client.graph_of_shards(&shards)?, Some(shards))
     };
-    let only: String = of_shards
-        .iter()
-        .flatten()
-        .map(|shard| format!(" --shard {}", quoted(&shard.to_string())))
-        .collect();
+    let only = shard_options(of_shards.iter().flatten());
     let next = |verb: &str| {
         Next::command(format_args!("workspace {verb} {name}{only}")).text(context.located())
     };
