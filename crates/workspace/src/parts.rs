@@ -15,6 +15,7 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_core::{ElementName, QuantumId, Restriction, Universe};
 use pantler_graph::{GraphReader, GraphScope, QuantumGraph, ResolvedPipeline};
+use pantler_seam::{Event, traced};
 
 use crate::{Shard, WorkspaceError, layout};
 
@@ -50,13 +51,18 @@ impl Parts {
     /// The pipeline that they are all of, as it was when the graph was begun; `None` if there
     /// are none.
     pub(crate) fn pipeline(&self) -> Result<Option<Arc<ResolvedPipeline>>, WorkspaceError> {
-        if self.count == 0 {
-            return Ok(None);
+        // Whichever can be read: what is wrong with one of another shard is no matter here.
+        let mut refused = None;
+        for part in 1..=self.count {
+            let path = layout::graph_file(&self.root, part);
+            match GraphReader::open(open(&path)?) {
+                Ok(reader) => return Ok(Some(Arc::clone(reader.pipeline()))),
+                Err(source) => {
+                    refused.get_or_insert(WorkspaceError::GraphFile { path, source });
+                }
+            }
         }
-        let path = layout::graph_file(&self.root, 1);
-        let reader = GraphReader::open(open(&path)?);
-        let reader = reader.map_err(|source| WorkspaceError::GraphFile { path, source })?;
-        Ok(Some(Arc::clone(reader.pipeline())))
+        refused.map_or(Ok(None), Err)
     }
 
     /// The numbers of those that can have quanta of one of these shards. One that cannot be
@@ -118,8 +124,9 @@ pub(crate) fn note(root: &Utf8Path, part: u32, shard: &Shard) {
     pantler_seam::step("shard.part.note");
     let dir = layout::shard_parts_dir(root);
     // A disk that is full keeps nobody from going on without it.
-    drop(std::fs::create_dir(&dir));
-    drop(File::create_new(dir.join(format!("{part}-{}", shard.digest()))));
+    let path = dir.join(format!("{part}-{}", shard.digest()));
+    drop(traced(Event::MakeDirectory(dir.as_str()), || std::fs::create_dir(&dir)));
+    drop(traced(Event::Write(path.as_str()), || File::create_new(&path)));
     pantler_seam::step("shard.part.noted");
 }
 

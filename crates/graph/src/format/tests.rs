@@ -218,7 +218,7 @@ fn an_excerpt_has_what_is_upstream_and_nothing_else() {
 
 #[test]
 fn an_excerpt_of_a_large_graph_takes_few_bytes_or_is_not_made() {
-    let (source, pipeline) = survey(498, 100);
+    let (source, pipeline) = survey(98, 100);
     let graph = source.build(pipeline);
     let bytes = bytes_of(&graph);
     let ids: Vec<_> = graph.quanta().map(|quantum| graph.quantum_id(quantum)).collect();
