@@ -37,6 +37,8 @@ pub(crate) const ELSEWHERE: &[(&str, &str)] = &[
     ("shard.locked", "commits of shards: shards"),
     ("shard.freeze", "commits of shards: shards"),
     ("shard.frozen", "commits of shards: shards"),
+    ("shard.part.note", "builds of shards: shards"),
+    ("shard.part.noted", "builds of shards: shards"),
     ("shard.thawed", "commits of shards that fail: shards"),
     ("part.storage.done", "commits of shards: shards"),
     ("part.rows.committed", "commits of shards: shards"),

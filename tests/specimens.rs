@@ -759,3 +759,22 @@ fn a_workspace_with_a_committed_and_a_frozen_shard_is_committed() {
     assert_eq!(summaries(), 2);
     project.check();
 }
+
+#[test]
+fn notes_say_which_part_is_of_which_shard() {
+    let project = repository(&specimen("shard-parts-v1"));
+    let name = the_workspace(&project);
+    let status = project.pantler(&["workspace", "status", &name, "--json"]).expect(0).json();
+    let root = Utf8PathBuf::from(status["root"].as_str().unwrap());
+    assert_eq!(root.join("shards").read_dir_utf8().unwrap().count(), 2);
+    // The note keeps it from being opened for another shard.
+    std::fs::write(root.join("graph-2.qg"), "nothing").unwrap();
+    let verb =
+        |verb: &str, shard: &str| project.pantler(&["workspace", verb, &name, "--shard", shard]);
+    let refused = verb("run", "city=oslo").expect(1);
+    assert!(refused.stderr.contains("graph-2.qg"), "{}", refused.stderr);
+    verb("run", "city=bergen").expect(0);
+    verb("commit", "city=bergen").expect(0);
+    project.pantler(&["workspace", "abandon", &name, "--take-over"]).expect(0);
+    assert_eq!(datasets(&project, &["summary", "--collections", &name]).len(), 1);
+}

@@ -48,7 +48,7 @@ pub use expression::{
 };
 pub use format::{
     AddressRow, AddressTable, GraphCounts, GraphFileError, GraphReader, StoredInputs, StoredOutput,
-    StoredQuantum, read, write,
+    StoredQuantum, read, read_metadata, write,
 };
 pub use graph::{
     DatasetIndex, GraphMetadata, GraphScope, QuantumGraph, QuantumIndex, QuantumInputs, QuantumView,

@@ -13,8 +13,8 @@ use std::{
 use camino::Utf8Path;
 use pantler_butler::transaction::TransactionKind as _;
 use pantler_core::{
-    CollectionName, DataId, DatasetTypeName, DimensionRecord, ElementName, IdSeed, OpeningId,
-    Restriction, Tai, TaskLabel, Universe,
+    CollectionName, DataId, DatasetType, DatasetTypeName, DimensionRecord, ElementName, IdSeed,
+    KeyValue, OpeningId, Restriction, Tai, TaskLabel, Universe,
 };
 use pantler_datastore::StorageError;
 use pantler_direct::{DirectButler, TransactionFile, this_process};
@@ -29,6 +29,8 @@ use crate::{
     Shard, WorkspaceClient, WorkspaceError, WorkspaceTransaction, client,
     create::{name_of, resolve},
     layout,
+    needed::{Base, Needed},
+    parts::{self, Parts},
     pipeline_file::of_workspace,
     reuse,
     reuse::Reusable,
@@ -38,7 +40,7 @@ use crate::{
 /// What building did.
 #[derive(Debug)]
 pub struct Built {
-    /// The whole graph, with what was built before.
+    /// The whole graph, with what was built before; of one shard, what was built for that.
     pub graph: QuantumGraph,
     /// Whether it was there already, and nothing was done.
     pub before: bool,
@@ -57,19 +59,34 @@ pub struct BuildRequest {
     pub tasks: BTreeSet<TaskLabel>,
     /// The data IDs.
     pub restriction: Restriction,
+    /// The shard; `None` for all. Only the parts of the graph that it needs are read.
+    pub shard: Option<Shard>,
 }
 
 impl BuildRequest {
+    /// The data IDs of the shard that are asked for.
+    fn all_restrictions(&self) -> Restriction {
+        let values = self.shard.iter().flat_map(Shard::values);
+        let values = values.map(|(name, value)| (name.clone(), value.clone()));
+        Restriction::of_values(values).and(self.restriction.clone())
+    }
+
     fn scope(&self) -> Option<GraphScope> {
         let tasks = (!self.tasks.is_empty()).then(|| self.tasks.clone());
-        let restriction = (!self.restriction.is_empty()).then(|| self.restriction.to_string());
+        let restriction = self.all_restrictions();
+        let restriction = (!restriction.is_empty()).then(|| restriction.to_string());
         (tasks.is_some() || restriction.is_some()).then_some(GraphScope { tasks, restriction })
     }
 
-    fn build_scope<'a>(&'a self, base: Option<&'a QuantumGraph>) -> BuildScope<'a> {
+    /// With [`Self::all_restrictions`].
+    fn build_scope<'a>(
+        &'a self,
+        restriction: &'a Restriction,
+        base: Option<&'a QuantumGraph>,
+    ) -> BuildScope<'a> {
         BuildScope {
             tasks: (!self.tasks.is_empty()).then_some(&self.tasks),
-            restriction: (!self.restriction.is_empty()).then_some(&self.restriction),
+            restriction: (!restriction.is_empty()).then_some(restriction),
             base,
         }
     }
@@ -122,36 +139,46 @@ pub fn build(
 ) -> Result<Built, WorkspaceError> {
     workspace.expect_graph()?;
     loop {
-        let parts = client::read_parts(workspace.root())?;
-        if request.is_covered(&parts)? {
-            let reusable = reuse::prepare(butler, workspace)?;
-            let graph = client::merged(workspace.root(), parts)?;
+        let parts = Parts::list(workspace.root())?;
+        let needed = Needed::find(workspace, request, &parts)?;
+        let before = needed.numbers.clone();
+        let read = parts.read(&needed.numbers)?;
+        if request.is_covered(&read)? {
+            let reusable = reuse::prepare(butler, workspace, &before)?;
+            let graph = client::merged(workspace.root(), read)?;
             return Ok(Built { graph, before: true, new: 0, pruned: Vec::new(), reusable });
         }
-        if let Some(built) = build_next(butler, workspace, request, parts)? {
-            return Ok(Built { reusable: reuse::prepare(butler, workspace)?, ..built });
+        let base = Base { number: parts.next(), pipeline: needed.pipeline.clone(), parts: read };
+        if let Some((built, number)) = build_next(butler, workspace, request, base, &needed)? {
+            let numbers: Vec<u32> = before.into_iter().chain(number).collect();
+            let reusable = reuse::prepare(butler, workspace, &numbers)?;
+            return Ok(Built { reusable, ..built });
         }
     }
 }
 
-/// Builds what comes after `parts`; `None` if another process was faster.
+/// Builds what comes after `base`, and says with which number it was written, if there is
+/// anything new; `None` if another process was faster.
 fn build_next(
     butler: &DirectButler,
     workspace: &WorkspaceClient,
     request: &BuildRequest,
-    parts: Vec<QuantumGraph>,
-) -> Result<Option<Built>, WorkspaceError> {
+    base: Base,
+    needed: &Needed,
+) -> Result<Option<(Built, Option<u32>)>, WorkspaceError> {
     let (root, run) = (workspace.root(), &workspace.transaction().run);
     let lock = enter(workspace)?;
-    let next = Next::find(butler, workspace, request, parts)?;
+    let next = Next::find(butler, workspace, request, base)?;
     let new_shards = next.new_shards.clone();
+    let mut written = None;
     let built = next.written(|part, number, _| {
         if workspace.transaction().shard_by.is_empty() {
+            written = Some(number);
             return write(part, root, number);
         }
         // Under the lock with which shards are frozen: one that freezes now sees the part.
         let _lock = FreezeLock::acquire(root, &this_process())?;
-        let frozen = Frozen::read(root)?;
+        let frozen = Frozen::among(root, &new_shards)?;
         // Of a root that was lost the database knows still.
         let row = butler.transaction(&name_of(run))?;
         let data = row.map(|row| WorkspaceTransaction::decode(&row.data, &[]));
@@ -160,10 +187,16 @@ fn build_next(
         if let Some(shard) = new_shards.iter().find(is_frozen) {
             return Err(WorkspaceError::Frozen { name: run.clone(), shard: shard.clone() });
         }
-        write(part, root, number)
+        let Some(number) = needed.number(root, number)? else { return Ok(false) };
+        written = Some(number);
+        let is_written = write(part, root, number)?;
+        if is_written && let Some(shard) = &request.shard {
+            parts::note(root, number, shard);
+        }
+        Ok(is_written)
     })?;
     drop(lock);
-    Ok(built)
+    Ok(built.map(|built| (built, written)))
 }
 
 /// Keeps closers off while something is written into the root: as a runner, so that a closer
@@ -196,27 +229,29 @@ pub(crate) struct Next {
 }
 
 impl Next {
-    /// Builds what comes after `parts` in memory.
+    /// Builds what comes after `base` in memory.
     pub(crate) fn find(
         butler: &DirectButler,
         workspace: &WorkspaceClient,
         request: &BuildRequest,
-        parts: Vec<QuantumGraph>,
+        base: Base,
     ) -> Result<Self, WorkspaceError> {
         let transaction = workspace.transaction();
         let root = workspace.root();
-        let number = u32::try_from(parts.len() + 1).unwrap_or(u32::MAX);
+        let Base { number, pipeline, parts } = base;
         let base = if parts.is_empty() { None } else { Some(client::merged(root, parts)?) };
-        let pipeline = match &base {
+        let pipeline = match base.as_ref().map(|base| Arc::clone(base.pipeline())).or(pipeline) {
             // As it was when the workspace's graph was begun, whatever became of the file.
-            Some(base) => Arc::clone(base.pipeline()),
+            Some(pipeline) => pipeline,
             None => Arc::new(resolve(butler, &of_workspace(butler, workspace)?)?),
         };
         check_tasks(&request.tasks, &pipeline)?;
         // What the transaction noted as read, also if a chain has grown since.
-        let source = Inputs::read(butler, &pipeline, &transaction.searched)?;
+        let shard = request.shard.as_ref();
+        let source = Inputs::read_for(butler, &pipeline, &transaction.searched, shard)?;
         let metadata = metadata(workspace, request);
-        let scope = request.build_scope(base.as_ref());
+        let restriction = request.all_restrictions();
+        let scope = request.build_scope(&restriction, base.as_ref());
         let part = pantler_graph::build_part(&pipeline, &source, metadata, &scope)
             .map_err(WorkspaceError::Build)?;
         let pruned = part.pruned().to_vec();
@@ -296,14 +331,15 @@ pub fn explain(
     let data_id = DataId::parse(butler.universe(), &resolved.dimensions, values)?;
     let source = Inputs::read(butler, &pipeline, &transaction.searched)?;
     let metadata = metadata(workspace, request);
-    let scope = request.build_scope(base.as_ref());
+    let restriction = request.all_restrictions();
+    let scope = request.build_scope(&restriction, base.as_ref());
     let failed = WorkspaceError::Build;
     let part = pantler_graph::build_part(&pipeline, &source, metadata, &scope).map_err(failed)?;
     let graph = match base {
         None => part,
         Some(base) => client::merged(workspace.root(), vec![base, part])?,
     };
-    let scope = request.build_scope(None);
+    let scope = request.build_scope(&restriction, None);
     let explained = pantler_graph::explain(&graph, &source, &scope, task, &data_id);
     explained.map_err(failed)?.ok_or_else(|| unknown_task(task, &pipeline))
 }
@@ -436,15 +472,25 @@ impl Inputs {
         pipeline: &ResolvedPipeline,
         inputs: &[CollectionName],
     ) -> Result<Self, WorkspaceError> {
+        Self::read_for(butler, pipeline, inputs, None)
+    }
+
+    /// The same, without datasets of other shards than that one.
+    fn read_for(
+        butler: &DirectButler,
+        pipeline: &ResolvedPipeline,
+        inputs: &[CollectionName],
+        shard: Option<&Shard>,
+    ) -> Result<Self, WorkspaceError> {
         let universe = Arc::clone(butler.universe());
         let mut datasets: BTreeMap<DatasetTypeName, Vec<InputDataset>> = BTreeMap::new();
         let mut records = BTreeMap::new();
         butler.registry().read(|reader| {
-            let types: Vec<_> = pipeline.overall_inputs().iter().map(|t| t.name.clone()).collect();
-            if !types.is_empty() {
+            for (data_id, types) in by_values(pipeline.overall_inputs(), shard) {
                 let rows = reader.datasets(&DatasetQuery {
                     dataset_types: Some(types),
                     runs: Some(inputs.to_vec()),
+                    data_id,
                     find_first: true,
                     ..DatasetQuery::default()
                 })?;
@@ -472,6 +518,21 @@ impl Inputs {
         })?;
         Ok(Self { universe, datasets, records })
     }
+}
+
+/// The dataset types by the values of a shard that their datasets must have.
+fn by_values(
+    types: &[Arc<DatasetType>],
+    shard: Option<&Shard>,
+) -> BTreeMap<BTreeMap<ElementName, KeyValue>, Vec<DatasetTypeName>> {
+    let mut found: BTreeMap<_, Vec<DatasetTypeName>> = BTreeMap::new();
+    for dataset_type in types {
+        let has = |name: &ElementName| dataset_type.dimensions.required().contains(name);
+        let values = shard.into_iter().flat_map(Shard::values).filter(|(name, _)| has(name));
+        let values = values.map(|(name, value)| (name.clone(), value.clone()));
+        found.entry(values.collect()).or_default().push(dataset_type.name.clone());
+    }
+    found
 }
 
 impl BuildSource for Inputs {

@@ -9,6 +9,8 @@
 //! | `create.rs` | checks the pipeline, opens the transaction |
 //! | `pipeline_file.rs` | reads pipelines; what a workspace keeps of its own, `pipeline.json` |
 //! | `build.rs` | joins inputs into the quantum graph, writes `graph-<n>.qg` |
+//! | `needed.rs` | what a build needs of what was built before |
+//! | `parts.rs` | the parts of a graph, and which of them a shard needs |
 //! | `client.rs` | opens a root without the database: status, run |
 //! | `transitions.rs` | accept, poison, reset of quanta |
 //! | `close.rs` | commit, revert, abandon of a workspace by name |
@@ -35,6 +37,8 @@ pub mod kind;
 pub mod layout;
 pub mod ledger;
 mod list;
+mod needed;
+mod parts;
 mod pipeline_file;
 pub mod project;
 pub mod provenance;

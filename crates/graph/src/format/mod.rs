@@ -26,6 +26,7 @@ pub(crate) mod codec;
 pub(crate) mod container;
 mod dictionary;
 mod error;
+mod excerpt;
 mod header;
 mod inputs;
 #[cfg(test)]
@@ -44,7 +45,7 @@ pub use self::{
     error::GraphFileError,
     header::GraphCounts,
     read::read,
-    reader::{GraphReader, StoredInputs, StoredOutput, StoredQuantum},
+    reader::{GraphReader, StoredInputs, StoredOutput, StoredQuantum, read_metadata},
     table::{AddressRow, AddressTable},
     write::write,
 };

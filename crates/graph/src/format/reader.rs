@@ -1,7 +1,9 @@
 //! Opening a graph file, and reading one quantum of it.
 
 use std::{
+    collections::HashMap,
     io::{Read, Seek},
+    rc::Rc,
     sync::Arc,
 };
 
@@ -71,6 +73,13 @@ pub struct StoredOutput {
     pub dataset: GraphDataset,
 }
 
+/// Blocks that were read, by where they are, so that each is read once.
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    quanta: HashMap<u64, Rc<QuantaBlock>>,
+    inputs: HashMap<u64, Rc<InputBlock>>,
+}
+
 /// A graph file whose small members were read.
 pub(super) struct Opened<R> {
     pub(super) container: Container<R>,
@@ -83,11 +92,17 @@ pub(super) struct Opened<R> {
     pub(super) inputs: Span,
 }
 
-pub(super) fn open<R: Read + Seek>(reader: R) -> Result<Opened<R>, GraphFileError> {
-    let mut container = Container::open(reader)?;
-    // The members read here have fixed limits.
-    let before = Limits::new(0, 0);
-    let header: serde_json::Value = container.json(HEADER, before)?;
+/// Reads what a graph file is for, and no more of it than its directory and its header.
+///
+/// # Errors
+/// [`GraphFileError`] if `reader` fails, or if what is read is damaged or of another version.
+pub fn read_metadata<R: Read + Seek>(reader: R) -> Result<GraphMetadata, GraphFileError> {
+    Ok(read_header(&mut Container::open(reader)?)?.metadata())
+}
+
+fn read_header<R: Read + Seek>(container: &mut Container<R>) -> Result<Header, GraphFileError> {
+    // It has a fixed limit.
+    let header: serde_json::Value = container.json(HEADER, Limits::new(0, 0))?;
     let malformed = |e: serde_json::Error| GraphFileError::malformed(HEADER, e.to_string());
     let FormatOnly { format, version } = FormatOnly::deserialize(&header).map_err(malformed)?;
     if format != FORMAT {
@@ -96,8 +111,15 @@ pub(super) fn open<R: Read + Seek>(reader: R) -> Result<Opened<R>, GraphFileErro
     if version == 0 || version > VERSION {
         return Err(GraphFileError::Version { found: version, supported: VERSION });
     }
-    let header = Header::read(version, &header).map_err(malformed)?;
+    Header::read(version, &header).map_err(malformed)
+}
+
+pub(super) fn open<R: Read + Seek>(reader: R) -> Result<Opened<R>, GraphFileError> {
+    let mut container = Container::open(reader)?;
+    let header = read_header(&mut container)?;
     let (metadata, header) = (header.metadata(), header.common);
+    // The members read here have fixed limits.
+    let before = Limits::new(0, 0);
     let pipeline = Arc::new(container.json::<PipelineV1>(PIPELINE, before)?.resolve()?);
     let quanta = container.span(QUANTA)?;
     let blocks = container.span(QUANTUM_DATASETS)?;
@@ -152,11 +174,25 @@ impl<R: Read + Seek> GraphReader<R> {
     /// # Errors
     /// [`GraphFileError`] if the reader fails, or if what is read is damaged.
     pub fn quantum(&mut self, id: QuantumId) -> Result<Option<StoredQuantum>, GraphFileError> {
+        self.quantum_from(id, &mut Blocks::default())
+    }
+
+    /// As [`Self::quantum`], without reading a block again.
+    pub(super) fn quantum_from(
+        &mut self,
+        id: QuantumId,
+        blocks: &mut Blocks,
+    ) -> Result<Option<StoredQuantum>, GraphFileError> {
         let Some(found) = address::find(&mut self.file, &self.quanta, id)? else {
             return Ok(None);
         };
-        let (block, _) = block::read(&mut self.file, &self.blocks, found.offset)?;
-        let block = quanta::decode(&block, &self.pipeline, self.header.counts.existing)?;
+        let block = if let Some(block) = blocks.quanta.get(&found.offset) {
+            Rc::clone(block)
+        } else {
+            let (block, _) = block::read(&mut self.file, &self.blocks, found.offset)?;
+            let block = quanta::decode(&block, &self.pipeline, self.header.counts.existing)?;
+            Rc::clone(blocks.quanta.entry(found.offset).or_insert(Rc::new(block)))
+        };
         let pipeline = Arc::clone(&self.pipeline);
         let task = &pipeline.tasks()[block.task];
         let local = found
@@ -174,7 +210,7 @@ impl<R: Read + Seek> GraphReader<R> {
         }
         let mut inputs = Vec::with_capacity(task.inputs.len());
         for (i, connection) in task.inputs.iter().enumerate() {
-            let datasets = self.inputs_of(&block, i, local, connection)?;
+            let datasets = self.inputs_of(&block, i, local, connection, blocks)?;
             inputs.push(StoredInputs { name: connection.name.clone(), datasets });
         }
         let outputs = task.outputs.iter().map(|output| {
@@ -192,6 +228,7 @@ impl<R: Read + Seek> GraphReader<R> {
         connection_index: usize,
         quantum: usize,
         connection: &ResolvedInput,
+        blocks: &mut Blocks,
     ) -> Result<Vec<GraphDataset>, GraphFileError> {
         let inputs = &block.inputs[connection_index];
         let range = inputs.range(quantum);
@@ -207,21 +244,21 @@ impl<R: Read + Seek> GraphReader<R> {
                 }
             }
             BlockDatasets::Existing(numbers) => {
-                // Numbers ascend, so a block is read once.
-                let mut last: Option<(u64, InputBlock)> = None;
                 for &number in &numbers[range] {
                     let lost =
                         || GraphFileError::malformed(QUANTUM_DATASETS, "an input is in no block");
                     let at = block.input_blocks.partition_point(|(first, _)| *first <= number);
                     let at = at.checked_sub(1).ok_or_else(lost)?;
                     let offset = block.input_blocks[at].1;
-                    if last.as_ref().is_none_or(|(own, _)| *own != offset) {
+                    let inputs = if let Some(inputs) = blocks.inputs.get(&offset) {
+                        Rc::clone(inputs)
+                    } else {
                         let (read, _) = block::read(&mut self.file, &self.inputs, offset)?;
-                        last = Some((offset, inputs::decode(&read, &self.pipeline)?));
-                    }
-                    let found = last
-                        .as_ref()
-                        .and_then(|(_, inputs)| inputs.dataset(&self.pipeline, number))
+                        let inputs = inputs::decode(&read, &self.pipeline)?;
+                        Rc::clone(blocks.inputs.entry(offset).or_insert(Rc::new(inputs)))
+                    };
+                    let found = inputs
+                        .dataset(&self.pipeline, number)
                         .filter(|dataset| dataset.dataset_type.name == dataset_type.name);
                     datasets.push(found.ok_or_else(lost)?);
                 }

@@ -16,6 +16,7 @@ use crate::{
     BuildRequest, Built, WorkspaceClient, WorkspaceError,
     build::{Next, write},
     client::{merged, read_parts},
+    needed::Base,
 };
 
 /// A workspace in a folder of its own.
@@ -153,7 +154,7 @@ impl ExternalWorkspace {
             return Err(ExternalError::InputsTransferred(self.root.clone()).into());
         }
         self.check_parent(butler, false)?;
-        let next = Next::find(butler, &self.client, request, parts)?;
+        let next = Next::find(butler, &self.client, request, Base::whole(parts))?;
         let built = next.written(|part, number, graph| {
             let rows = Rows::of(butler, graph, &self.description)?;
             let text = rows.to_json(&self.description.universe);

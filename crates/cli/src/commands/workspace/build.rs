@@ -7,7 +7,7 @@ use crate::{
     arguments::{Assignment, texts},
     context::Context,
     error::{CommandResult, Next, Status},
-    shard::ShardValues,
+    shard::{ShardValues, options as shard_options},
     summary,
     table::{Table, count},
     target::{ParentArgs, WorkspaceTarget, open_parent},
@@ -75,15 +75,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         None => Restriction::default(),
         Some(text) => Restriction::parse(text, butler.universe()).map_err(WorkspaceError::from)?,
     };
-    let restriction = match &args.shard {
-        None => restriction,
-        Some(values) => {
-            let shard = values.shard(target.client(), butler.universe())?;
-            let values = shard.values().map(|(name, value)| (name.clone(), value.clone()));
-            Restriction::of_values(values).and(restriction)
-        }
-    };
-    let request = BuildRequest { tasks: args.tasks.iter().cloned().collect(), restriction };
+    let shard = args.shard.as_ref();
+    let shard = shard.map(|values| values.shard(target.client(), butler.universe())).transpose()?;
+    let request = BuildRequest { tasks: args.tasks.iter().cloned().collect(), restriction, shard };
     let output = context.output();
     if let Some(task) = &args.explain {
         let client = target.client();
@@ -98,12 +92,16 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         }
     };
     let quanta = count(built.graph.len(), "quantum");
+    let what = match &request.shard {
+        Some(shard) => format!("shard {shard} of {name}"),
+        None => name.to_string(),
+    };
     output.say(&if built.before {
-        format!("{name} has a graph already: {quanta}")
+        format!("{what} has a graph already: {quanta}")
     } else if built.new < built.graph.len() {
-        format!("added {} to the graph of {name}: {quanta}", count(built.new, "quantum"))
+        format!("added {} to the graph of {what}: {quanta}", count(built.new, "quantum"))
     } else {
-        format!("built the graph of {name}: {quanta}")
+        format!("built the graph of {what}: {quanta}")
     });
     let mut table = Table::new(["task", "quanta"]).numbers([1]);
     for (task, quanta) in built.graph.counts() {
@@ -116,7 +114,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     if let Some(reusable) = &built.reusable {
         output.say(&summary::reusable(reusable));
     }
-    let next = Next::command(format_args!("workspace run {name}")).text(context.located());
+    let run = format!("workspace run {name}{}", shard_options(&request.shard));
+    let next = Next::command(run).text(context.located());
     output.say(&format!("next: {next}"));
     Ok(Status::Done)
 }

@@ -1,6 +1,6 @@
 use pantler_direct::SystemClock;
-use pantler_exec::{Failure, RunnerInfo, RunnerState, TaskStatus};
-use pantler_graph::QuantumView;
+use pantler_exec::{Failure, RunnerInfo, RunnerState, TaskStatus, WorkspaceStatus};
+use pantler_graph::{QuantumGraph, QuantumView};
 use pantler_workspace::{ShardStatus, WorkspaceClient, committed_shards, kind::Source};
 use serde_json::{Value, json};
 
@@ -48,14 +48,18 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     if let Some(text) = &args.expr {
         return list(context, args, &client, text);
     }
-    let (status, failures, accepted) = match client.graph_if_built()? {
+    let graph = client.graph_if_built()?;
+    let journal = client.journal()?;
+    let (status, failures, accepted) = match &graph {
         Some(graph) => (
-            Some(client.status(&graph)?),
-            client.failures(&graph)?,
-            client.accepted_failures(&graph)?,
+            Some(WorkspaceStatus::of(graph, &journal)),
+            pantler_exec::failures(graph, &journal),
+            pantler_exec::accepted_failures(graph, &journal),
         ),
         None => (None, Vec::new(), Vec::new()),
     };
+    drop(journal);
+    let standing = graph.as_ref().zip(status.as_ref());
     let runners = client.runners(&SystemClock)?;
     let output = context.output();
     let development = client.is_development()?;
@@ -71,7 +75,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         value["development"] = development.into();
         value["closing"] = client.is_closing().into();
         value["runners"] = runners.iter().map(json_of).collect();
-        if let Some(shards) = shards_of(context, &client)? {
+        if let Some(shards) = shards_of(context, &client, standing)? {
             value["shards"] = shards.iter().map(ShardRow::json).collect();
         }
         output.json(&value)?;
@@ -82,7 +86,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     if development {
         output.line("in development mode: no provenance is stored")?;
     }
-    let Some(status) = status else {
+    let Some(status) = &status else {
         output.line(&format!("{name} has no quantum graph yet\nnext: {}", next("build")))?;
         return Ok(Status::Done);
     };
@@ -106,7 +110,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
             output.line(&format!("{} {text}", count(number, "quantum")))?;
         }
     }
-    if let Some(shards) = shards_of(context, &client)? {
+    if let Some(shards) = shards_of(context, &client, standing)? {
         say_shards(context, &shards)?;
     }
     say_runners(context, &runners)?;
@@ -184,11 +188,12 @@ impl ShardRow {
 fn shards_of(
     context: &Context,
     client: &WorkspaceClient,
+    standing: Option<(&QuantumGraph, &WorkspaceStatus)>,
 ) -> Result<Option<Vec<ShardRow>>, CommandError> {
     if client.transaction().shard_by.is_empty() {
         return Ok(None);
     }
-    let found = client.graph_if_built()?.map(|graph| client.shards(&graph)).transpose()?;
+    let found = standing.map(|(graph, status)| client.shards(graph, status)).transpose()?;
     let committed = committed_shards(&context.open_to_read()?, client)?;
     let row = |status: ShardStatus| {
         let state = match status.is_frozen {
