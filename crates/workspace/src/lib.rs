@@ -9,6 +9,7 @@
 //! | `create.rs` | checks the pipeline, opens the transaction |
 //! | `pipeline_file.rs` | reads pipelines; what a workspace keeps of its own, `pipeline.json` |
 //! | `build.rs` | joins inputs into the quantum graph, writes `graph-<n>.qg` |
+//! | `skip.rs` | finds outputs that exist, and keeps their RUNs from being removed |
 //! | `client.rs` | opens a root without the database: status, run |
 //! | `transitions.rs` | accept, poison, reset of quanta |
 //! | `close.rs` | commit, revert, abandon of a workspace by name |
@@ -37,9 +38,10 @@ pub mod provenance;
 mod reader;
 mod reuse;
 pub mod shard;
+mod skip;
 mod transitions;
 
-pub use build::{BuildRequest, Built, build, explain, plan};
+pub use build::{BuildRequest, Built, build, explain, plan, plan_skipping};
 pub use butler::Workspaces;
 pub use client::{RunOptions, WorkspaceClient};
 pub use close::{CloseNotice, close, close_without, reopen};

@@ -13,7 +13,7 @@ use super::{
     container::{
         Container, HEADER, INPUT_DATASETS, Limits, PIPELINE, QUANTA, QUANTUM_DATASETS, Span,
     },
-    header::{FORMAT, FormatOnly, Header, HeaderV1, PipelineV1, VERSION},
+    header::{FORMAT, FormatOnly, FoundType, Header, HeaderV1, PipelineV1, VERSION},
     inputs::{self, InputBlock},
     quanta::{self, BlockDatasets, QuantaBlock},
 };
@@ -31,6 +31,7 @@ pub struct GraphReader<R> {
     header: HeaderV1,
     metadata: GraphMetadata,
     pipeline: Arc<ResolvedPipeline>,
+    found: Vec<FoundType>,
     quanta: Span,
     blocks: Span,
     inputs: Span,
@@ -78,6 +79,7 @@ pub(super) struct Opened<R> {
     pub(super) header: HeaderV1,
     pub(super) metadata: GraphMetadata,
     pub(super) pipeline: Arc<ResolvedPipeline>,
+    pub(super) found: Vec<FoundType>,
     pub(super) quanta: Span,
     pub(super) blocks: Span,
     pub(super) inputs: Span,
@@ -97,8 +99,9 @@ pub(super) fn open<R: Read + Seek>(reader: R) -> Result<Opened<R>, GraphFileErro
         return Err(GraphFileError::Version { found: version, supported: VERSION });
     }
     let header = Header::read(version, &header).map_err(malformed)?;
-    let (metadata, header) = (header.metadata(), header.common);
     let pipeline = Arc::new(container.json::<PipelineV1>(PIPELINE, before)?.resolve()?);
+    let found = header.found(&pipeline)?;
+    let (metadata, header) = (header.metadata(), header.common);
     let quanta = container.span(QUANTA)?;
     let blocks = container.span(QUANTUM_DATASETS)?;
     let inputs = container.span(INPUT_DATASETS)?;
@@ -111,7 +114,7 @@ pub(super) fn open<R: Read + Seek>(reader: R) -> Result<Opened<R>, GraphFileErro
         return Err(GraphFileError::malformed(HEADER, "its counts are not those of the file"));
     }
     let limits = Limits::new(quantum_count, existing);
-    Ok(Opened { container, limits, header, metadata, pipeline, quanta, blocks, inputs })
+    Ok(Opened { container, limits, header, metadata, pipeline, found, quanta, blocks, inputs })
 }
 
 impl<R: Read + Seek> GraphReader<R> {
@@ -121,10 +124,10 @@ impl<R: Read + Seek> GraphReader<R> {
     /// [`GraphFileError`] if `reader` fails, or if what is read is damaged or of another
     /// version.
     pub fn open(reader: R) -> Result<Self, GraphFileError> {
-        let Opened { container, header, metadata, pipeline, quanta, blocks, inputs, .. } =
+        let Opened { container, header, metadata, pipeline, found, quanta, blocks, inputs, .. } =
             open(reader)?;
         let file = container.into_inner();
-        Ok(Self { file, header, metadata, pipeline, quanta, blocks, inputs })
+        Ok(Self { file, header, metadata, pipeline, found, quanta, blocks, inputs })
     }
 
     /// What the graph is for.
@@ -156,7 +159,8 @@ impl<R: Read + Seek> GraphReader<R> {
             return Ok(None);
         };
         let (block, _) = block::read(&mut self.file, &self.blocks, found.offset)?;
-        let block = quanta::decode(&block, &self.pipeline, self.header.counts.existing)?;
+        let block =
+            quanta::decode(&block, &self.pipeline, &self.found, self.header.counts.existing)?;
         let pipeline = Arc::clone(&self.pipeline);
         let task = &pipeline.tasks()[block.task];
         let local = found
@@ -197,38 +201,55 @@ impl<R: Read + Seek> GraphReader<R> {
         let range = inputs.range(quantum);
         let dataset_type = &connection.dataset_type;
         let mut datasets = Vec::with_capacity(range.len());
-        match &inputs.datasets {
-            BlockDatasets::Predicted(columns, rows) => {
-                for i in range {
-                    let values = block.dictionary.row(columns, rows.row(i));
-                    let data_id = DataId::from_values(&dataset_type.dimensions, values)
-                        .expect("a row has a code per dimension");
-                    datasets.push(predicted(self.metadata.seed, dataset_type, data_id));
+        // Numbers ascend, so a block is read once.
+        let mut last: Option<(u64, InputBlock)> = None;
+        for i in range {
+            let (number, row) = match &inputs.datasets {
+                BlockDatasets::Existing(numbers) => (Some(numbers[i]), None),
+                BlockDatasets::Predicted(columns, rows) => (None, Some((columns, rows))),
+                BlockDatasets::Mixed(numbers, columns, rows) => (numbers[i], Some((columns, rows))),
+            };
+            let data_id = row.map(|(columns, rows)| {
+                let values = block.dictionary.row(columns, rows.row(i));
+                DataId::from_values(&dataset_type.dimensions, values)
+                    .expect("a row has a code per dimension")
+            });
+            let dataset = match (number, data_id) {
+                (None, Some(data_id)) => predicted(self.metadata.seed, dataset_type, data_id),
+                (Some(number), data_id) => {
+                    let found = self.existing(block, number, &mut last)?;
+                    let found = found
+                        .filter(|found| found.dataset_type.name == dataset_type.name)
+                        .filter(|found| data_id.is_none_or(|own| own == found.data_id));
+                    found.ok_or_else(lost)?
                 }
-            }
-            BlockDatasets::Existing(numbers) => {
-                // Numbers ascend, so a block is read once.
-                let mut last: Option<(u64, InputBlock)> = None;
-                for &number in &numbers[range] {
-                    let lost =
-                        || GraphFileError::malformed(QUANTUM_DATASETS, "an input is in no block");
-                    let at = block.input_blocks.partition_point(|(first, _)| *first <= number);
-                    let at = at.checked_sub(1).ok_or_else(lost)?;
-                    let offset = block.input_blocks[at].1;
-                    if last.as_ref().is_none_or(|(own, _)| *own != offset) {
-                        let (read, _) = block::read(&mut self.file, &self.inputs, offset)?;
-                        last = Some((offset, inputs::decode(&read, &self.pipeline)?));
-                    }
-                    let found = last
-                        .as_ref()
-                        .and_then(|(_, inputs)| inputs.dataset(&self.pipeline, number))
-                        .filter(|dataset| dataset.dataset_type.name == dataset_type.name);
-                    datasets.push(found.ok_or_else(lost)?);
-                }
-            }
+                (None, None) => return Err(lost()),
+            };
+            datasets.push(dataset);
         }
         Ok(datasets)
     }
+
+    /// The existing dataset with this number; `last` is the block that was read last.
+    fn existing(
+        &mut self,
+        block: &QuantaBlock,
+        number: u32,
+        last: &mut Option<(u64, InputBlock)>,
+    ) -> Result<Option<GraphDataset>, GraphFileError> {
+        let at = block.input_blocks.partition_point(|(first, _)| *first <= number);
+        let at = at.checked_sub(1).ok_or_else(lost)?;
+        let offset = block.input_blocks[at].1;
+        if last.as_ref().is_none_or(|(own, _)| *own != offset) {
+            let (read, _) = block::read(&mut self.file, &self.inputs, offset)?;
+            *last = Some((offset, inputs::decode(&read, &self.pipeline)?));
+        }
+        Ok(last.as_ref().and_then(|(_, inputs)| inputs.dataset(&self.pipeline, number)))
+    }
+}
+
+fn lost() -> GraphFileError {
+    GraphFileError::malformed(QUANTUM_DATASETS, "an input is in no block")
 }
 
 impl StoredQuantum {
