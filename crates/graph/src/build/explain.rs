@@ -136,10 +136,10 @@ impl Explainer<'_> {
         let mut existing = existing.filter(|own| is_within(values, &own.data_id));
         // What an earlier part reads stands behind what the source has.
         let first = existing.next();
-        let existing = existing
-            .find(|own| own.is_skipped)
-            .filter(|_| first.is_none_or(|first| !first.is_skipped));
-        let existing = existing.or(first);
+        let existing = match first {
+            Some(first) if !first.is_skipped => existing.find(|own| own.is_skipped).or(Some(first)),
+            first => first,
+        };
         match (&quanta[..], existing) {
             ([quantum], Some(Existing { collection, missing, .. })) if !missing.is_empty() => {
                 let (quantum, missing) = (*quantum, missing.clone());
