@@ -419,7 +419,7 @@ fn a_workspace_that_skips_what_exists_is_run_and_committed() {
     project.pantler(&["workspace", "commit", &name, "--take-over"]).expect(0);
     let report = project.pantler(&["get", "report", "--collections", &name]).expect(0);
     assert_eq!(report.text(), "2 cities\n");
-    let upstream = ["query", "provenance", "..report & quanta", "--json"];
+    let upstream = ["query", "provenance", "..report & succeeded", "--json"];
     let found = project.pantler(&upstream).expect(0).json();
     assert_eq!(found["quanta"].as_array().unwrap().len(), 4 + 2 + 1, "of both RUNs: {found}");
 }

@@ -390,7 +390,11 @@ pub fn plan_skipping(
     now: Tai,
 ) -> Result<QuantumGraph, WorkspaceError> {
     let resolved = Arc::new(resolve(butler, pipeline)?);
-    let (searched, _) = butler.registry().read(|r| skip::resolve(r, skip_existing_in))?;
+    let searched = butler.registry().read(|reader| {
+        let (searched, runs) = skip::resolve(reader, skip_existing_in)?;
+        skip::expect_unlocked(reader, &runs)?;
+        Ok::<_, RegistryError>(searched)
+    })?;
     let skip = Searched::new(&resolved, &searched, &[], None);
     let source = Inputs::read(butler, &resolved, inputs, &skip)?;
     graph_of(&resolved, &source, output, opening, now)

@@ -9,12 +9,12 @@ use pantler_core::{
 };
 use pantler_direct::{Begun, ButlerError, DirectButler, Environment};
 use pantler_graph::{Choices, Pipeline, ResolvedPipeline};
-use pantler_registry::{LockKind, OpenOptions, Reader, RegistryError};
+use pantler_registry::{OpenOptions, Reader};
 
 use crate::{
     WorkspaceClient, WorkspaceError, WorkspaceTransaction,
     pipeline_file::{self, read_pipeline},
-    shard,
+    shard, skip,
 };
 
 /// What a workspace is for.
@@ -78,24 +78,8 @@ pub fn create(
         }
         // What they stand for is looked up when the graph is built.
         reader.resolve(&request.reuse)?;
-        let searched: Vec<CollectionName> =
-            reader.resolve(&request.inputs)?.into_iter().map(|found| found.name).collect();
-        let mut runs: Vec<CollectionName> = Vec::new();
-        for collection in &searched {
-            for run in reader.owning_runs(collection)? {
-                if !runs.contains(&run) {
-                    runs.push(run);
-                }
-            }
-        }
-        for run in &runs {
-            let locks = reader.locks_of_run(run)?;
-            if let Some((transaction, lock)) =
-                locks.into_iter().find(|(_, lock)| *lock == LockKind::Modified)
-            {
-                return Err(RegistryError::RunLocked { run: run.clone(), transaction, lock }.into());
-            }
-        }
+        let (searched, runs) = skip::resolve(reader, &request.inputs)?;
+        skip::expect_unlocked(reader, &runs)?;
         Ok((searched, runs))
     })?;
     let effective = pipeline_file::effective(&pipeline);

@@ -17,7 +17,7 @@ use pantler_graph::{
     ExistingOutputs, InputArtifact, InputDataset, QuantumGraph, ResolvedPipeline, ResolvedTask,
     needed_outputs,
 };
-use pantler_registry::{DatasetQuery, DatasetRow, Reader, RegistryError};
+use pantler_registry::{DatasetQuery, DatasetRow, LockKind, Reader, RegistryError};
 
 use crate::{WorkspaceClient, WorkspaceError, create::name_of};
 
@@ -160,6 +160,22 @@ pub(crate) fn resolve(
         }
     }
     Ok((searched, runs))
+}
+
+/// Refuses RUNs that a transaction changes.
+pub(crate) fn expect_unlocked(
+    reader: &Reader,
+    runs: &[CollectionName],
+) -> Result<(), RegistryError> {
+    for run in runs {
+        let locks = reader.locks_of_run(run)?;
+        if let Some((transaction, lock)) =
+            locks.into_iter().find(|(_, lock)| *lock == LockKind::Modified)
+        {
+            return Err(RegistryError::RunLocked { run: run.clone(), transaction, lock });
+        }
+    }
+    Ok(())
 }
 
 /// Refuses to look for outputs in the RUN of the workspace itself.

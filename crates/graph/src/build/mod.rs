@@ -104,12 +104,15 @@ pub fn build_part<S: BuildSource>(
     existing.types.resize_with(type_count, || (Rows::new(0), Vec::new()));
     existing.places.resize_with(type_count, || None);
 
+    let wanted = scope.with_upstream(pipeline);
     let (mut pruned, mut skipped) = (Vec::new(), Vec::new());
     let mut tasks: Vec<(Rows, Vec<InputEdges>)> = Vec::with_capacity(pipeline.tasks().len());
-    for ((task, built), found) in pipeline.tasks().iter().zip(&built).zip(&found) {
+    for (((task, built), found), is_wanted) in
+        pipeline.tasks().iter().zip(&built).zip(&found).zip(wanted)
+    {
         let mut quanta = built.clone();
         let mut there = found.before.clone();
-        if scope.has(task) || found.has_whole() {
+        if scope.has(task) || is_wanted && found.has_whole() {
             let around =
                 Surroundings { pipeline, types: &types, records: &records, values: &values };
             let mut own = Vec::new();

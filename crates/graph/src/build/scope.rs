@@ -33,6 +33,19 @@ impl BuildScope<'_> {
         self.tasks.is_none_or(|tasks| tasks.contains(&task.label))
     }
 
+    /// For each task, whether it is one of those, or upstream of one.
+    pub(super) fn with_upstream(&self, pipeline: &ResolvedPipeline) -> Vec<bool> {
+        let mut wanted: Vec<bool> = pipeline.tasks().iter().map(|task| self.has(task)).collect();
+        let mut read: BTreeSet<usize> = BTreeSet::new();
+        for (task, wanted) in pipeline.tasks().iter().zip(&mut wanted).rev() {
+            *wanted |= task.outputs.iter().any(|output| read.contains(&output.type_index));
+            if *wanted {
+                read.extend(task.inputs.iter().map(|input| input.type_index));
+            }
+        }
+        wanted
+    }
+
     /// The dimensions that the restriction names and neither a task nor an input has.
     pub(super) fn unknown(&self, pipeline: &ResolvedPipeline) -> Option<ElementName> {
         let named = self.restriction?.parts().iter().flat_map(Part::dimensions);
