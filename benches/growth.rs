@@ -8,26 +8,23 @@
 #![allow(clippy::print_stdout, reason = "a bench shows what it measured")]
 
 mod bare;
+mod frames;
 mod measure;
 mod survey;
 
 use std::{
-    collections::BTreeMap,
     fmt::Write as _,
-    num::NonZeroUsize,
     process::{Command, Stdio},
     time::Instant,
 };
 
-use camino::{Utf8Path, Utf8PathBuf};
-use pantler::{
-    core::{CollectionName, transaction::Closing},
-    direct::{CloseOptions, SystemClock},
-    exec::{self, NoObserver, QuantumContext, Selection, StopFlag, TaskError, TaskRegistry},
-    workspace::{self, CloseNotice, RunOptions, WorkspaceRequest},
-};
+use camino::Utf8Path;
+use pantler::exec::{QuantumContext, TaskError, TaskRegistry};
 
-use crate::measure::{Fault, expect, places};
+use crate::{
+    frames::Frames,
+    measure::{Fault, expect, places},
+};
 
 const VISITS: [i64; 4] = [200, 2_000, 20_000, 200_000];
 const PHASES: [&str; 3] = ["build", "run", "commit"];
@@ -112,57 +109,20 @@ fn cost(line: &str) -> Result<Cost, Fault> {
 fn one(visits: i64, folder: &Utf8Path) -> Result<(), Fault> {
     let quanta = usize::try_from(visits * (survey::DETECTORS + 1))?;
     let butler = survey::repository(&folder.join("repo"), visits)?;
-    let pipeline = folder.join("pipeline.yaml");
-    pantler::datastore::fs::write_new(&pipeline, PIPELINE.as_bytes())?;
-    let run = CollectionName::new("frames")?;
-    let request = WorkspaceRequest {
-        run: run.clone(),
-        chain: None,
-        inputs: Vec::new(),
-        pipeline,
-        choices: pantler::graph::Choices::default(),
-        project: None,
-        reuse: Vec::new(),
-        shard_by: Vec::new(),
-    };
-    let opened = workspace::create(&butler, butler.environment().new_opening(), &request)?;
-    let graph = phase(|| {
-        let built = workspace::build(&butler, &opened, &workspace::BuildRequest::default())?;
-        Ok(built.graph)
-    })?;
+    let frames = Frames::open(&butler, folder, PIPELINE)?;
+    let graph = phase(|| frames.build())?;
     expect("quanta", &graph.len(), &quanta)?;
     let mut tasks = TaskRegistry::new();
     tasks.register_fn("expose", expose);
     tasks.register_fn("join", join);
-    let environment = exec::Environment {
-        path: String::new(),
-        home: String::new(),
-        variables: BTreeMap::new(),
-        pipeline_dir: Utf8PathBuf::new(),
-        pantler: Utf8PathBuf::new(),
-    };
-    let options = RunOptions {
-        selection: &Selection::default(),
-        jobs: std::thread::available_parallelism().ok().and_then(|n| NonZeroUsize::new(n.get())),
-        tasks: &tasks,
-        environment: &environment,
-        stop: &StopFlag::new(),
-        clock: &SystemClock,
-    };
-    let summary = phase(|| Ok(opened.run(&graph, &options, &mut NoObserver)?))?;
-    expect("succeeded", &summary.total().succeeded, &quanta)?;
+    let jobs = std::thread::available_parallelism().ok();
+    let succeeded = phase(|| frames.run(&graph, &tasks, jobs))?;
+    expect("succeeded", &succeeded, &quanta)?;
     drop(graph);
-    let options = CloseOptions::default();
-    phase(|| Ok(workspace::close(&butler, &run, Closing::Commit, options, &mut Silent)?))?;
+    phase(|| frames.commit())?;
     // Their provenance too.
     let report = survey::check_clean(&butler)?;
     expect("stored", &report.counts.stored, &(quanta + 1))
-}
-
-struct Silent;
-
-impl CloseNotice for Silent {
-    fn waiting_for(&mut self, _: &str) {}
 }
 
 /// Prints the time and the most memory of some work.
@@ -205,7 +165,7 @@ fn svg(all: &[(f64, Vec<Cost>)]) -> String {
         ("memory at most", ["1 MB", "10 MB", "100 MB", "1 GB", "10 GB", "100 GB"], |c| c.1, 1e6),
     ];
     let mut out = String::from(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 760 330\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"760\" height=\"330\" fill=\"white\"/>\n",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 800 330\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"800\" height=\"330\" fill=\"white\"/>\n",
     );
     for (panel, (title, labels, value, lowest)) in (0_u8..).zip(panels) {
         let left = 70.0 + f64::from(panel) * 380.0;

@@ -1,12 +1,15 @@
 //! `benches/side_by_side.sh`: the same work by the Python `daf_butler` and by Pantler, on
-//! the same files, alternating. Python's part is in `side_by_side.py`.
+//! the same files, alternating. Python's parts are in `side_by_side.py` and, for a pipeline,
+//! `side_by_side_pipeline.py`.
 //!
 //! Both are used as libraries, in one process for each round, so that the start of
 //! Python does not count but for `start`, which is the program.
 #![allow(clippy::print_stdout, reason = "a bench shows what it measured")]
 
 mod bare;
+mod frames;
 mod measure;
+mod side_by_side_pipeline;
 mod survey;
 
 use std::{
@@ -46,6 +49,7 @@ const PARTS: [(&str, usize); 7] = [
     ("start and list collections", 1),
 ];
 
+/// Seconds of each part.
 type Times = BTreeMap<String, f64>;
 
 fn main() -> Result<(), Fault> {
@@ -55,6 +59,7 @@ fn main() -> Result<(), Fault> {
         return Ok(());
     };
     let bin = Utf8PathBuf::from(bin);
+    side_by_side_pipeline::compare(&bin)?;
     for place in places() {
         let mut rounds: Vec<(Times, Times)> = Vec::new();
         for round in 0..=ROUNDS {
@@ -97,11 +102,11 @@ fn rate(seconds: f64, count: usize) -> String {
 }
 
 /// JSON files, with names in the order of the data IDs.
-fn sources(folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Fault> {
+fn sources(folder: &Utf8Path, files: usize) -> Result<Vec<Utf8PathBuf>, Fault> {
     let folder = folder.join("sources");
     std::fs::create_dir(&folder)?;
-    let mut sources = Vec::with_capacity(FILES);
-    for n in 0..FILES {
+    let mut sources = Vec::with_capacity(files);
+    for n in 0..files {
         let path = folder.join(format!("{n:05}.json"));
         let text = format!("{{\"number\": {n}, \"text\": \"{}\"}}", "x".repeat(960));
         File::create_new(&path)?.write_all(text.as_bytes())?;
@@ -112,7 +117,7 @@ fn sources(folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Fault> {
 }
 
 fn of_python(bin: &Utf8Path, folder: &Utf8Path) -> Result<Times, Fault> {
-    sources(folder)?;
+    sources(folder, FILES)?;
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/side_by_side.py");
     let out = Command::new(bin.join("python"))
         .args([script, folder.as_str(), &SINGLES.to_string()])
@@ -138,7 +143,7 @@ fn seconds(command: &mut Command) -> Result<f64, Fault> {
 
 fn of_pantler(folder: &Utf8Path) -> Result<Times, Fault> {
     let repository = folder.join("repo");
-    let sources = sources(folder)?;
+    let sources = sources(folder, FILES)?;
     let butler = survey::repository(&repository, VISITS)?;
     let run = survey::run()?;
     let file = survey::image(&butler)?;

@@ -386,6 +386,43 @@ fn a_workspace_is_built_from_the_pipeline_that_it_keeps() {
 }
 
 #[test]
+fn a_workspace_in_development_mode_is_built_from_its_new_pipeline() {
+    let project = repository(&specimen("development-v1"));
+    let name = the_workspace(&project);
+    let status = project.pantler(&["workspace", "status", &name, "--json"]).expect(0).json();
+    assert_eq!((&status["development"], &status["built"]), (&true.into(), &false.into()));
+    project.pantler(&["workspace", "build", &name]).expect(0);
+    let graph = project.pantler(&["graph", "show", &name, "--json"]).expect(0).json();
+    assert_eq!(graph["quanta"], 7, "{graph}");
+    // Its runner was killed on another machine: only a person can know that it is dead.
+    let revert = ["workspace", "revert", &name, "--take-over"];
+    let refused = project.pantler(&revert).expect(4);
+    assert!(refused.stderr.contains("--assume-dead 1"), "{}", refused.stderr);
+    project.pantler(&[&revert[..], &["--assume-dead", "1"]].concat()).expect(0);
+    project.check();
+}
+
+#[test]
+fn a_ledger_is_written_on_and_committed() {
+    let project = repository(&specimen("ledger-v1"));
+    let name = the_workspace(&project);
+    let status = project.pantler(&["workspace", "status", &name, "--json"]).expect(0).json();
+    let counts = ["done", "begun", "writers"].map(|key| status["ledger"][key].as_u64().unwrap());
+    assert_eq!(counts, [1, 1, 2], "{status}");
+    project.write("more", "more\n");
+    let more = project.path().join("more");
+    let put = ["workspace", "put", &name, more.as_str(), "readings", "city=oslo", "month=2"];
+    project.pantler(&put).expect(0);
+    // The one that was cut off was on another machine: only a person can know that it is dead.
+    let dead = ["workspace", "commit", &name, "--take-over", "--assume-dead", "2"];
+    project.pantler(&dead).expect(0);
+    let query = ["query", "datasets", "readings", "--collections", "notes", "--json"];
+    let found = project.pantler(&query).expect(0).json();
+    assert_eq!(found.as_array().unwrap().len(), 2, "{found}");
+    project.check();
+}
+
+#[test]
 fn a_workspace_whose_graph_was_built_in_parts_is_built_on_run_and_committed() {
     let project = repository(&specimen("parts-v2"));
     let name = the_workspace(&project);

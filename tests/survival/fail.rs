@@ -79,7 +79,7 @@ fn fail(trial: &Trial<'_>, fault: &str, seed: u64) -> i32 {
         1 if !operation.is(Special::InParts) => trial.assert_unchanged(&copy, &at),
         1 => {}
         // Quanta failed.
-        3 => assert!(operation.chain.is_some(), "{at}: {code}"),
+        3 => assert!(operation.chain.is_some() || operation.workspace.is_some(), "{at}: {code}"),
         // Findings are left.
         6 => assert!(operation.is(Special::Mends), "{at}: {code}"),
         4 => {

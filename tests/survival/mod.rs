@@ -24,6 +24,7 @@ mod power;
 mod settle;
 mod stages;
 mod state;
+mod workspaces;
 
 use std::collections::BTreeSet;
 
@@ -31,6 +32,10 @@ use operation::{Operation, operation};
 use stages::{
     RUN, bare, damaged, fresh, in_place, indexed, ingested, killed, littered, nothing, prepared,
     ran, rotten, running, shared, stored, tagged, two, types, unstored, vanished,
+};
+use workspaces::{
+    CREATE, broken, built, closing, complete, created, developed, ledger, raw, shard_committed,
+    sharded,
 };
 
 use crate::crash;
@@ -96,6 +101,21 @@ fn operations() -> Vec<Operation> {
         operation("commit: workspace", ran, "workspace commit {open}"),
         operation("revert: workspace", running, "workspace revert {open}"),
         operation("abandon: workspace", running, "workspace abandon {open}"),
+        operation("workspace create", raw, CREATE).stays("toy/w"),
+        operation("workspace build", created, "workspace build toy/w").stays("toy/w"),
+        operation("workspace run", built, "workspace run toy/w -j1").stays("toy/w"),
+        operation("workspace run what failed", broken, "workspace run toy/w -j1").stays("toy/w"),
+        operation("workspace accept", broken, "workspace accept toy/w --failed").stays("toy/w"),
+        operation("workspace poison", complete, "workspace poison toy/w --task copy").stays("toy/w"),
+        operation("workspace reset", complete, "workspace reset toy/w --task copy").stays("toy/w"),
+        operation("workspace dev", built, "workspace dev toy/w").stays("toy/w"),
+        operation("workspace pipeline", developed, "workspace pipeline toy/w --pipeline {project}/changed.yaml").stays("toy/w"),
+        operation("workspace put", ledger, "workspace put toy/w {project}/data/a.txt number item=a").stays("toy/w"),
+        operation("workspace commit: ledger", ledger, "workspace commit toy/w"),
+        operation("workspace commit: shard", sharded, "workspace commit toy/w --shard item=a").stays("toy/w").one_way(),
+        operation("workspace commit: other shard", shard_committed, "workspace commit toy/w --shard item=b").stays("toy/w").one_way(),
+        operation("workspace commit: shards", shard_committed, "workspace commit toy/w").one_way(),
+        operation("workspace reopen", closing, "workspace reopen toy/w").stays("toy/w"),
         operation("check --repair", damaged, "check --repair").mends(),
         operation("vacuum", littered, "vacuum").in_parts(),
     ]

@@ -125,6 +125,8 @@ pub(crate) enum Special {
     Takes,
     /// Exit status 0 may leave something that the same command does again, and says so.
     Notes,
+    /// It, or what the stage had done, cannot be reverted.
+    OneWay,
     /// It is about artifacts that are lost: until it is done, they are.
     Mends,
 }
@@ -141,6 +143,9 @@ pub(crate) struct Operation {
     pub(crate) special: Vec<Special>,
     /// The chain whose content is compared, if RUNs are named after the time.
     pub(crate) chain: Option<&'static str>,
+    /// The workspace that is open in the end: what it has come to is compared too, and not
+    /// which files it has.
+    pub(crate) workspace: Option<&'static str>,
 }
 
 /// An operation whose revert gives exactly what was before.
@@ -157,6 +162,7 @@ pub(crate) fn operation(
         until: None,
         special: Vec::new(),
         chain: None,
+        workspace: None,
     }
 }
 
@@ -198,6 +204,16 @@ impl Operation {
     /// See [`Operation::until`].
     pub(crate) fn until(self, step: &'static str) -> Self {
         Self { until: Some(step), ..self }
+    }
+
+    /// See [`Operation::workspace`].
+    pub(crate) fn stays(self, workspace: &'static str) -> Self {
+        Self { workspace: Some(workspace), ..self }
+    }
+
+    /// See [`Special::OneWay`].
+    pub(crate) fn one_way(self) -> Self {
+        self.special(Special::OneWay)
     }
 
     /// See [`Operation::chain`].

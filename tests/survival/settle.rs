@@ -7,6 +7,7 @@ use pantler_testkit::{Picture, Project, Ran};
 use super::{
     operation::{Copy, Operation, Special, Stage, Undone, has_repository, picture},
     state::{Holding, State, findings},
+    workspaces::standing,
 };
 use crate::toy::names;
 
@@ -28,6 +29,8 @@ enum End {
     State(Box<State>),
     /// What a chain holds: the names of RUNs tell the time.
     Chain(Vec<String>),
+    /// What everything means but the files of the open workspace, and what that has come to.
+    Workspace(Box<State>, Option<serde_json::Value>),
 }
 
 impl<'o> Trial<'o> {
@@ -52,6 +55,11 @@ impl<'o> Trial<'o> {
     }
 
     fn end(&self, project: &Project) -> End {
+        if let Some(name) = self.operation.workspace {
+            let state = State::of(project);
+            let state = State { ids: BTreeSet::new(), artifacts: 0, workspaces: 0, ..state };
+            return End::Workspace(Box::new(state), standing(project, name));
+        }
         match self.operation.chain {
             Some(chain) => End::Chain(project.contents(chain)),
             None => End::State(Box::new(State { ids: BTreeSet::new(), ..State::of(project) })),
@@ -106,8 +114,11 @@ impl<'o> Trial<'o> {
         if self.close_all(&reverted, "revert", at) {
             self.assert_undone(&reverted.project, &format!("{at}, reverted"));
         } else {
-            let gone = self.operation.is(Special::Takes) || self.operation.is(Special::Mends);
-            assert!(gone, "{at}: a revert is refused");
+            let gone = [Special::Takes, Special::Mends, Special::OneWay];
+            assert!(
+                gone.iter().any(|special| self.operation.is(*special)),
+                "{at}: a revert is refused"
+            );
             assert!(self.close_all(&reverted, "abandon", at), "{at}: abandon after revert");
             self.check_project(&reverted.project, &format!("{at}, revert refused, abandoned"));
         }
@@ -153,7 +164,10 @@ impl<'o> Trial<'o> {
 
     /// Nothing was changed: it is as before, or as before what had been left open.
     pub(crate) fn assert_unchanged(&self, copy: &Copy, at: &str) {
-        let (now, before) = (picture(&copy.project), picture(&self.stage.project));
+        let (mut now, mut before) = (picture(&copy.project), picture(&self.stage.project));
+        if self.operation.workspace.is_some() {
+            (now, before) = (without_roots(now), without_roots(before));
+        }
         if self.operation.undone == Undone::InParts || now == before {
             return;
         }
@@ -184,7 +198,11 @@ impl<'o> Trial<'o> {
             let said = format!("{at}, again: {:?} {}{}", ran.code(), ran.text(), ran.stderr);
             // Or everything is done already.
             let left = open(&copy.project);
-            assert!(left.is_empty() && self.end(&copy.project) == self.expected, "{said}");
+            let stays = self.operation.workspace.is_some();
+            assert!(
+                (stays || left.is_empty()) && self.end(&copy.project) == self.expected,
+                "{said}"
+            );
         }
         self.assert_finished(copy, &format!("{at}, again\n{}\n", ran.stderr));
     }
@@ -260,10 +278,20 @@ fn unregistered(picture: &Picture) -> Picture {
 }
 
 fn difference(found: &End, expected: &End) -> String {
-    let (End::State(found), End::State(expected)) = (found, expected) else {
-        return format!("found    {found:?}\nexpected {expected:?}");
-    };
     let mut text = String::new();
+    let (found, expected) = match (found, expected) {
+        (End::State(found), End::State(expected)) => (found, expected),
+        (End::Workspace(found, found_now), End::Workspace(expected, expected_now)) => {
+            if found_now != expected_now {
+                let _ = write!(
+                    text,
+                    "workspace:\n  found    {found_now:?}\n  expected {expected_now:?}\n"
+                );
+            }
+            (found, expected)
+        }
+        _ => return format!("found    {found:?}\nexpected {expected:?}"),
+    };
     let mut say = |what: &str, found: String, expected: String| {
         if found != expected {
             let _ = write!(text, "{what}:\n  found    {found}\n  expected {expected}\n");

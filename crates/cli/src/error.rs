@@ -149,6 +149,17 @@ impl CommandError {
         self
     }
 
+    /// Names the workspace, where the library that failed knows only that there is one.
+    #[must_use]
+    pub(crate) fn of_workspace(mut self, name: &str) -> Self {
+        if let Some(state) = &mut self.state
+            && let Some(rest) = state.strip_prefix("the workspace is ")
+        {
+            *state = format!("workspace {name} is {rest}");
+        }
+        self
+    }
+
     /// Says that a workspace stays open after all, which the error itself did not know.
     #[must_use]
     pub(crate) fn with_open_workspace(mut self, name: &str, next: Next) -> Self {

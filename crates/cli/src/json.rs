@@ -11,7 +11,7 @@ use pantler_direct::{
 use pantler_exec::WorkspaceStatus;
 use pantler_graph::{Explanation, Finding};
 use pantler_registry::DatasetRow;
-use pantler_workspace::{Built, WorkspaceInfo};
+use pantler_workspace::{Built, WorkspaceInfo, kind::Source};
 use serde_json::{Value, json};
 
 use crate::{state::State, time};
@@ -113,7 +113,11 @@ pub(crate) fn workspace(environment: &Environment, now: Tai, info: &WorkspaceInf
     if let Value::Object(fields) = &mut value {
         fields.insert("chain".to_owned(), json!(info.transaction.chain));
         fields.insert("inputs".to_owned(), json!(info.transaction.inputs));
-        fields.insert("pipeline".to_owned(), json!(info.transaction.pipeline_file));
+        let pipeline = match info.transaction.source {
+            Source::Graph => Some(&info.transaction.pipeline_file),
+            Source::Ledger => None,
+        };
+        fields.insert("pipeline".to_owned(), json!(pipeline));
         fields.insert("root".to_owned(), json!(info.root));
     }
     value

@@ -174,8 +174,9 @@ pub(crate) fn discard_all(
 ) -> Result<(), DatastoreError> {
     let mut first = None;
     let mut failed = 0;
-    for key in keys {
-        if let Err(source) = storage.discard(key) {
+    let results = storage.discard_each(&keys.iter().collect::<Vec<_>>());
+    for (key, result) in keys.iter().zip(results) {
+        if let Err(source) = result {
             failed += 1;
             first.get_or_insert((key, source));
         }

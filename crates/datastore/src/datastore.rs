@@ -256,12 +256,14 @@ impl Datastore {
         &self,
         keys: impl IntoIterator<Item = &'k ArtifactKey>,
     ) -> Result<Unstored, DatastoreError> {
+        let keys: Vec<&ArtifactKey> = keys.into_iter().collect();
         let mut unstored = Unstored::default();
         let (mut first, mut failed) = (None, 0);
-        for key in keys {
-            // Both, also if the first fails.
-            let forms = (self.storage.delete(key), self.storage.discard(key));
-            match forms {
+        // Both forms, also if the first fails.
+        let artifacts: Vec<_> = keys.iter().map(|key| self.storage.delete(key)).collect();
+        let unfinished = self.storage.discard_each(&keys);
+        for ((key, artifact), unfinished) in keys.into_iter().zip(artifacts).zip(unfinished) {
+            match (artifact, unfinished) {
                 (Ok(false), Ok(false)) => unstored.missing += 1,
                 (Ok(_), Ok(_)) => unstored.deleted += 1,
                 (Err(source), _) | (_, Err(source)) => {

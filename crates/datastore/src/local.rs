@@ -11,6 +11,7 @@
 mod flush;
 mod link;
 mod staged;
+mod unfinished;
 mod walk;
 
 use std::{
@@ -90,6 +91,14 @@ impl Storage for LocalStorage {
         let path = self.unfinished_path(key);
         around("datastore.discard", || remove_if_there(&path))
             .map_err(|error| StorageError::io("discard", path, error))
+    }
+
+    fn discard_each(&self, keys: &[&ArtifactKey]) -> Vec<Result<bool, StorageError>> {
+        let absent = unfinished::seen_absent(&self.root, keys);
+        let discard = |(key, absent): (&&ArtifactKey, bool)| {
+            if absent { Ok(false) } else { self.discard(key) }
+        };
+        keys.iter().zip(absent).map(discard).collect()
     }
 
     fn adopt(&self, file: &Utf8Path, key: &ArtifactKey) -> Result<(), StorageError> {

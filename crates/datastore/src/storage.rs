@@ -37,6 +37,13 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// [`StorageError`] if it cannot be removed.
     fn discard(&self, key: &ArtifactKey) -> Result<bool, StorageError>;
 
+    /// Does [`discard`](Self::discard) for each key, and gives the results in their order. Most
+    /// artifacts have no unfinished form: a storage that can see many at once need not ask for
+    /// each.
+    fn discard_each(&self, keys: &[&ArtifactKey]) -> Vec<Result<bool, StorageError>> {
+        keys.iter().map(|key| self.discard(key)).collect()
+    }
+
     /// Makes a finished local file the artifact at `key`; the file is gone afterwards.
     ///
     /// A local storage renames it if it can, and otherwise copies it.

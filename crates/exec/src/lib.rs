@@ -65,5 +65,5 @@ pub use selection::{Selection, SelectionError};
 pub use status::{QuantumStatus, TaskStatus, WorkspaceStatus, accepted_failures, failures};
 pub use stop::StopFlag;
 pub use summary::{Counts, Failure, RunSummary, TaskCounts, Unmade};
-pub use takeover::{TakeOverError, declare_dead};
+pub use takeover::{TakeOverError, declare_dead, declared_dead_by};
 pub use task::{Task, TaskError, TaskRegistry};

@@ -137,6 +137,14 @@ pub(crate) fn lines_that_count(dir: &Utf8Path, runner: u32) -> Result<Option<u64
     Ok(read(dir, runner)?.map(|over| over.lines))
 }
 
+/// Who has declared a runner of the workspace at `root` dead, if somebody has.
+///
+/// # Errors
+/// [`JournalError`] if that cannot be read.
+pub fn declared_dead_by(root: &Utf8Path, runner: u32) -> Result<Option<Process>, JournalError> {
+    by(&layout::journal_dir(root), runner)
+}
+
 /// Who has declared a runner dead, if somebody has.
 pub(crate) fn by(dir: &Utf8Path, runner: u32) -> Result<Option<Process>, JournalError> {
     Ok(read(dir, runner)?.map(|over| over.by))

@@ -32,6 +32,7 @@ mod manifest;
 mod network;
 mod reader;
 mod record_checks;
+mod record_expectation;
 mod registry;
 mod repair;
 mod schema;

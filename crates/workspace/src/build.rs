@@ -140,6 +140,7 @@ pub fn build(
     workspace: &WorkspaceClient,
     request: &BuildRequest,
 ) -> Result<Built, WorkspaceError> {
+    workspace.expect_graph()?;
     loop {
         let parts = client::read_parts(workspace.root())?;
         if request.is_covered(&parts)? {

@@ -15,7 +15,8 @@ use pantler_exec::{
 use pantler_graph::QuantumGraph;
 
 use crate::{
-    WorkspaceError, WorkspaceTransaction, external::InputPlaces, layout, reuse, shard::Frozen,
+    WorkspaceError, WorkspaceTransaction, development::Development, external::InputPlaces,
+    kind::Source, layout, ledger::LedgerError, reuse, shard::Frozen,
 };
 
 /// An open workspace, as its root describes it (DMTN-249 §3.3.3).
@@ -96,7 +97,11 @@ impl WorkspaceClient {
         let transaction = WorkspaceTransaction::decode(&file.data, &[])
             .map_err(|source| ButlerError::Decode { name: file.name.clone(), source })?;
         let datastore = Datastore::local(repository, &file.datastore)?;
-        let pipeline = repository.join(&transaction.pipeline_file);
+        let replaced = Development::read(&root)?;
+        let pipeline = match replaced.as_ref().and_then(Development::pipeline_file) {
+            Some(file) => file.to_owned(),
+            None => repository.join(&transaction.pipeline_file),
+        };
         // Without `..`, if it is still there: commands see its folder.
         let pipeline = pipeline.canonicalize_utf8().unwrap_or(pipeline);
         Ok(Self { root, file, transaction, datastore, pipeline, inputs: None })
@@ -160,7 +165,16 @@ impl WorkspaceClient {
     /// # Errors
     /// [`WorkspaceError::NotBuilt`] if there is none.
     pub fn graph(&self) -> Result<QuantumGraph, WorkspaceError> {
+        self.expect_graph()?;
         self.graph_if_built()?.ok_or_else(|| WorkspaceError::NotBuilt(self.transaction.run.clone()))
+    }
+
+    /// Refuses one that has no quanta and never will.
+    pub(crate) fn expect_graph(&self) -> Result<(), WorkspaceError> {
+        match self.transaction.source {
+            Source::Graph => Ok(()),
+            Source::Ledger => Err(LedgerError::IsALedger(self.transaction.run.clone()).into()),
+        }
     }
 
     /// What happened to its quanta so far.

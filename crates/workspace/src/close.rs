@@ -13,15 +13,17 @@ use std::time::{Duration, Instant};
 use camino::Utf8Path;
 use pantler_butler::transaction::TransactionKind as _;
 use pantler_core::{
-    CollectionName, Tai,
+    CollectionName, Tai, TransactionName,
     transaction::{Closing, Process, TransactionRow},
 };
 use pantler_direct::{ButlerError, CloseOptions, Closed, DirectButler, Liveness, this_process};
 use pantler_exec::{CloserLock, LockError, RunnerLock, RunnerState, declare_dead, runners};
 
 use crate::{
-    WorkspaceClient, WorkspaceError, WorkspaceTransaction, create::name_of, kind::set_marker,
-    layout,
+    WorkspaceClient, WorkspaceError, WorkspaceTransaction,
+    create::name_of,
+    kind::{Source, set_marker},
+    layout, ledger,
 };
 
 /// Told what a closing waits for.
@@ -74,21 +76,53 @@ pub fn close_without(
                 marked = made.then(|| root.clone());
                 wait_for_its_end(butler, &row);
             }
+            if closing == Closing::Commit
+                && let Err(error) = expect_ready(butler, &row, &root)
+            {
+                if let Some(root) = marked {
+                    take_marker_back(butler, &name, &root)?;
+                }
+                return Err(error);
+            }
         }
     }
     let closed = butler.close(&name, closing, options);
     if closed.is_err()
         && let Some(root) = marked
-        && let Ok(lock) = CloserLock::acquire(&root, &this_process(), false)
     {
-        // Set here and of no use: a closing that began has its own.
+        take_marker_back(butler, &name, &root)?;
+    }
+    Ok(closed?)
+}
+
+/// Removes the marker that was set here and is of no use: a closing that began has its own.
+fn take_marker_back(
+    butler: &DirectButler,
+    name: &TransactionName,
+    root: &Utf8Path,
+) -> Result<(), WorkspaceError> {
+    if let Ok(lock) = CloserLock::acquire(root, &this_process(), false) {
         let undone = |row: TransactionRow| row.closing.is_none_or(|c| c == Closing::Commit);
-        if butler.transaction(&name)?.is_some_and(undone) {
-            drop(std::fs::remove_file(layout::closing_marker(&root)));
+        if butler.transaction(name)?.is_some_and(undone) {
+            drop(std::fs::remove_file(layout::closing_marker(root)));
         }
         drop(lock);
     }
-    Ok(closed?)
+    Ok(())
+}
+
+/// Refuses a commit that the database would refuse, while nothing is claimed.
+fn expect_ready(
+    butler: &DirectButler,
+    row: &TransactionRow,
+    root: &Utf8Path,
+) -> Result<(), WorkspaceError> {
+    let transaction = WorkspaceTransaction::decode(&row.data, &[])
+        .map_err(|source| ButlerError::Decode { name: row.name.clone(), source })?;
+    match transaction.source {
+        Source::Graph => Ok(()),
+        Source::Ledger => ledger::expect_ready(butler, &transaction.run, root),
+    }
 }
 
 /// Refuses to revert what is committed in part, before anything is done.

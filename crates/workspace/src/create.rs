@@ -7,12 +7,14 @@ use pantler_butler::transaction::Kinds;
 use pantler_core::{
     CollectionName, CollectionType, DatasetTypeName, ElementName, OpeningId, TransactionName,
 };
+use pantler_datastore::StorageError;
 use pantler_direct::{Begun, ButlerError, DirectButler, Environment};
 use pantler_graph::{Choices, Pipeline, ResolvedPipeline};
 use pantler_registry::{OpenOptions, Reader};
 
 use crate::{
     WorkspaceClient, WorkspaceError, WorkspaceTransaction,
+    kind::Source,
     pipeline_file::{self, read_pipeline},
     shard, skip,
 };
@@ -67,21 +69,10 @@ pub fn create(
     let resolved = resolve(butler, &pipeline)?;
     check_provenance(butler, &resolved)?;
     let shard_by = shard::sharding(&resolved, &request.shard_by)?;
-    let (searched, input_runs) = butler.registry().read(|reader| {
-        if reader.collection(&request.run)?.is_some()
-            && reader.transaction(&name_of(&request.run))?.is_none()
-        {
-            return Err(WorkspaceError::RunExists(request.run.clone()));
-        }
-        if let Some(chain) = &request.chain {
-            check_chain(reader, chain, &request.inputs)?;
-        }
-        // What they stand for is looked up when the graph is built.
-        reader.resolve(&request.reuse)?;
-        let (searched, runs) = skip::resolve(reader, &request.inputs)?;
-        skip::expect_unlocked(reader, &runs)?;
-        Ok((searched, runs))
-    })?;
+    // What they stand for is looked up when the graph is built.
+    butler.registry().read(|reader| reader.resolve(&request.reuse))?;
+    let (searched, input_runs) =
+        find_inputs(butler, &request.run, request.chain.as_ref(), &request.inputs)?;
     let effective = pipeline_file::effective(&pipeline);
     let transaction = WorkspaceTransaction {
         run: request.run.clone(),
@@ -89,6 +80,7 @@ pub fn create(
         inputs: request.inputs.clone(),
         input_runs,
         searched,
+        source: Source::Graph,
         pipeline_file: portable(butler.root(), &request.pipeline)?,
         pipeline_digest: pipeline.digest(),
         reuse: request.reuse.clone(),
@@ -97,30 +89,60 @@ pub fn create(
         committed: BTreeSet::new(),
         pipeline: Some(effective.clone()),
     };
-    let name = name_of(&request.run);
+    begin(butler, opening, transaction, |root| {
+        // What a build would write, too; made here so that the root has all it needs.
+        pipeline_file::write(root, &effective)
+    })
+}
+
+/// The RUNs and TAGGED collections that input collections stand for, and the RUNs that own
+/// what those name. Refuses a name that is in use, and a chain that could not be extended.
+pub(crate) fn find_inputs(
+    butler: &DirectButler,
+    run: &CollectionName,
+    chain: Option<&CollectionName>,
+    inputs: &[CollectionName],
+) -> Result<(Vec<CollectionName>, Vec<CollectionName>), WorkspaceError> {
+    butler.registry().read(|reader| {
+        if reader.collection(run)?.is_some() && reader.transaction(&name_of(run))?.is_none() {
+            return Err(WorkspaceError::RunExists(run.clone()));
+        }
+        if let Some(chain) = chain {
+            check_chain(reader, chain, inputs)?;
+        }
+        let (searched, runs) = skip::resolve(reader, inputs)?;
+        skip::expect_unlocked(reader, &runs)?;
+        Ok((searched, runs))
+    })
+}
+
+/// Opens the transaction of a workspace and makes its root; `finish` writes what the root
+/// needs beside `transaction.json`.
+pub(crate) fn begin(
+    butler: &DirectButler,
+    opening: OpeningId,
+    transaction: WorkspaceTransaction,
+    finish: impl FnOnce(&Utf8Path) -> Result<(), StorageError>,
+) -> Result<WorkspaceClient, WorkspaceError> {
+    let run = transaction.run.clone();
+    let name = name_of(&run);
     match butler.begin(&name, opening, transaction) {
         Ok(Begun::Opened(open)) => {
-            let (name, opening) = (open.name().clone(), open.opening());
-            drop(open);
-            let row = butler
-                .transaction(&name)?
-                .filter(|row| row.opening == opening)
-                .ok_or_else(|| WorkspaceError::NoWorkspace(name.to_string()))?;
-            let (root, file) = butler.workspace_file(&row)?;
-            // What a build would write, too; made here so that the root has all it needs.
-            pipeline_file::write(&root, &effective).map_err(|source| ButlerError::RootNotMade {
-                name,
-                source: Box::new(source.into()),
-            })?;
+            let row = open.row();
+            // From here on it is open, whatever fails.
+            let not_made = |source| ButlerError::RootNotMade {
+                name: row.name.clone(),
+                source: Box::new(source),
+            };
+            let (root, file) = butler.workspace_file(row).map_err(not_made)?;
+            finish(&root).map_err(|source| not_made(source.into()))?;
             Ok(WorkspaceClient::new(root, file, butler.root())?)
         }
-        Ok(Begun::Joined(row)) => Err(WorkspaceError::NameInUse {
-            name: request.run.clone(),
-            owner: row.owner,
-            process: row.process,
-        }),
+        Ok(Begun::Joined(row)) => {
+            Err(WorkspaceError::NameInUse { name: run, owner: row.owner, process: row.process })
+        }
         Err(ButlerError::NameInUse { owner, process, .. }) => {
-            Err(WorkspaceError::NameInUse { name: request.run.clone(), owner, process })
+            Err(WorkspaceError::NameInUse { name: run, owner, process })
         }
         Err(error) => Err(error.into()),
     }

@@ -12,7 +12,9 @@ use pantler_exec::{
 use pantler_graph::{BuildError, GraphFileError, MergeError, PipelineError, Skipped};
 use pantler_registry::RegistryError;
 
-use crate::{PipelineFileError, Shard, external::ExternalError};
+use crate::{
+    DevelopmentError, PipelineFileError, Shard, external::ExternalError, ledger::LedgerError,
+};
 
 /// An operation on a workspace failed.
 #[derive(Debug, thiserror::Error)]
@@ -239,6 +241,12 @@ pub enum WorkspaceError {
     /// An external workspace.
     #[error(transparent)]
     External(Box<ExternalError>),
+    /// Development mode.
+    #[error(transparent)]
+    Development(#[from] DevelopmentError),
+    /// The ledger of a workspace.
+    #[error(transparent)]
+    Ledger(Box<LedgerError>),
     /// Quanta could not be accepted, poisoned or reset.
     #[error(transparent)]
     Transition(#[from] TransitionError),
@@ -278,6 +286,12 @@ fn skipped_text(skipped: &[Skipped]) -> String {
 impl From<ExternalError> for WorkspaceError {
     fn from(error: ExternalError) -> Self {
         Self::External(Box::new(error))
+    }
+}
+
+impl From<LedgerError> for WorkspaceError {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(Box::new(error))
     }
 }
 

@@ -4,6 +4,10 @@
 //! <repository>/workspaces/<name>/<opening id>/
 //!   transaction.json        what a client needs without the database (written by `pantler-direct`)
 //!   pipeline.json           the pipeline as it was at the creation: create-only (`pipeline_file.rs`)
+//!   development.json        in development mode: perhaps with another pipeline (`development.rs`)
+//!   ledger.json             instead of a pipeline: what writers of a ledger need to know (`ledger/`)
+//!   ledger.lock             held by the one writer of a ledger that says what is done
+//!   ledger/<writer>.jsonl   what was written, one segment a writer
 //!   graph-<n>.qg            the predicted quantum graph, part by part: immutable, create-only (`build.rs`)
 //!   frozen/<shard>.json     made by the commit of a shard: nothing of it changes any more (`shard/`)
 //!   freeze.lock             held while a shard is frozen, or a part of the graph of a workspace with shards written
@@ -47,6 +51,38 @@ pub fn graph_files(root: &Utf8Path) -> Vec<Utf8PathBuf> {
 /// Whether a quantum graph has been built.
 pub fn has_graph(root: &Utf8Path) -> bool {
     graph_file(root, 1).exists()
+}
+
+/// Says that a workspace is in development mode, and its pipeline if that was replaced.
+pub fn development_file(root: &Utf8Path) -> Utf8PathBuf {
+    root.join("development.json")
+}
+
+/// What writers of a ledger need to know.
+pub fn ledger_types_file(root: &Utf8Path) -> Utf8PathBuf {
+    root.join("ledger.json")
+}
+
+/// The segments of a ledger.
+pub fn ledger_dir(root: &Utf8Path) -> Utf8PathBuf {
+    root.join("ledger")
+}
+
+/// The segment of one writer.
+pub fn ledger_segment(root: &Utf8Path, writer: u32) -> Utf8PathBuf {
+    ledger_dir(root).join(format!("{writer}.jsonl"))
+}
+
+/// The writer whose segment has this file name; `None` for other files.
+pub(crate) fn ledger_writer(name: &str) -> Option<u32> {
+    let writer: u32 = name.strip_suffix(".jsonl")?.parse().ok()?;
+    // `+1` and `01` parse as well.
+    (format!("{writer}.jsonl") == name).then_some(writer)
+}
+
+/// The lock of the one writer of a ledger that says what is done.
+pub(crate) fn ledger_lock_file(root: &Utf8Path) -> Utf8PathBuf {
+    root.join("ledger.lock")
 }
 
 /// What happened here, before it is stored.

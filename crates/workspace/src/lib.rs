@@ -14,11 +14,13 @@
 //! | `transitions.rs` | accept, poison, reset of quanta |
 //! | `close.rs` | commit, revert, abandon of a workspace by name |
 //! | `provenance.rs` | what happened, stored by a commit and found again; quanta by expression |
+//! | `development.rs` | development mode: another pipeline, no provenance |
 //! | `shard/` | shards: what they are, how they are frozen and committed one by one |
 //! | `list.rs` | open workspaces |
 //! | `butler.rs` | workspaces asked for through a repository's client |
 //! | `reader.rs` | an open workspace as a `LimitedButler` |
 //! | `kind/` | what committing, reverting and abandoning do |
+//! | `ledger/` | workspaces without a pipeline: a ledger says what was written |
 //! | `external/` | workspaces in folders of their own, standalone repositories |
 //! | `project/` | a folder with `project.yaml`: ingest, build, run, commit in one go |
 
@@ -27,10 +29,12 @@ mod butler;
 mod client;
 mod close;
 mod create;
+mod development;
 mod error;
 pub mod external;
 pub mod kind;
 pub mod layout;
+pub mod ledger;
 mod list;
 mod pipeline_file;
 pub mod project;
@@ -46,6 +50,7 @@ pub use butler::Workspaces;
 pub use client::{RunOptions, WorkspaceClient};
 pub use close::{CloseNotice, close, close_without, reopen};
 pub use create::{WorkspaceRequest, create, open_butler};
+pub use development::{DevelopmentError, Replaced};
 pub use error::WorkspaceError;
 pub use kind::WorkspaceTransaction;
 pub use list::{WorkspaceInfo, list};

@@ -18,7 +18,7 @@ use pantler_direct::DirectButler;
 use pantler_graph::{Choices, Pipeline, PipelineText};
 use serde::{Deserialize, Serialize};
 
-use crate::{WorkspaceClient, WorkspaceError, layout};
+use crate::{WorkspaceClient, WorkspaceError, development::Development, layout};
 
 const VERSION: u32 = 1;
 
@@ -121,6 +121,11 @@ pub(crate) fn of_workspace(
     butler: &DirectButler,
     workspace: &WorkspaceClient,
 ) -> Result<Pipeline, WorkspaceError> {
+    if let Some(development) = Development::read(workspace.root())?
+        && let Some(pipeline) = development.pipeline()?
+    {
+        return Ok(pipeline);
+    }
     let path = layout::pipeline_file(workspace.root());
     let content = match std::fs::read(&path) {
         Ok(content) => Some(content),

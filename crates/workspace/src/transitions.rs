@@ -72,12 +72,24 @@ impl WorkspaceClient {
         if TransactionFile::read(self.root())?.is_none_or(|f| f.opening != self.file().opening) {
             return Err(WorkspaceError::ClosedMeanwhile(self.transaction().run.clone()));
         }
+        self.transition_under(&lock, graph, transition, target, clock)
+    }
+
+    /// The same for a caller that has the locks and has seen that the workspace is open.
+    pub(crate) fn transition_under(
+        &self,
+        lock: &RunnerLock,
+        graph: &QuantumGraph,
+        transition: Transition,
+        target: &Target,
+        clock: &dyn pantler_direct::Clock,
+    ) -> Result<Transitioned, WorkspaceError> {
         let dir = layout::journal_dir(self.root());
         let journal = JournalState::read(&dir)?;
         let plan = self.planned(graph, &journal, transition, target)?;
-        let clock = ClockView(clock);
+        let (clock, process) = (ClockView(clock), this_process());
         let request = ApplyRequest {
-            lock: &lock,
+            lock,
             graph,
             journal: &journal,
             datastore: self.datastore(),

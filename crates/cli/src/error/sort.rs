@@ -1,6 +1,7 @@
 //! Sorts the errors of the libraries: exit status, state, way on.
 
 mod external;
+mod ledger;
 
 use pantler_butler::transaction::KindError;
 use pantler_core::{DataIdError, TransactionName};
@@ -13,7 +14,9 @@ use pantler_exec::{
     JournalError, LockError, RunError, TakeOverError, transitions::TransitionError,
 };
 use pantler_registry::RegistryError;
-use pantler_workspace::{WorkspaceError, project::ProjectError};
+use pantler_workspace::{
+    DevelopmentError, WorkspaceError, ledger::LedgerError, project::ProjectError,
+};
 
 use super::{CommandError, Next, Status, quoted};
 use crate::{arguments::ValuesError, output::OutputError};
@@ -75,6 +78,7 @@ sorted_by! {
     RemoveError => remove,
     TransferError => transfer,
     WorkspaceError => workspace,
+    LedgerError => ledger::ledger,
     ProjectError => project,
     DatastoreError => datastore,
     StorageError => storage,
@@ -477,11 +481,37 @@ fn workspace(error: &WorkspaceError) -> Sorted {
         WorkspaceError::TakeOver(source) => take_over(source),
         WorkspaceError::Transition(source) => transition(source),
         WorkspaceError::External(source) => external::external(source),
+        WorkspaceError::Development(source) => development(source),
+        WorkspaceError::Ledger(source) => ledger::ledger(source),
         WorkspaceError::Run(source) => run(source),
         WorkspaceError::Datastore(source) => datastore(source),
         WorkspaceError::Butler(source) => butler(source),
         WorkspaceError::Close(source) => close(source),
         _ => unchanged,
+    }
+}
+
+fn development(error: &DevelopmentError) -> Sorted {
+    let unchanged = Sorted::unchanged();
+    match error {
+        DevelopmentError::NotEntered(name) => {
+            unchanged.then(Next::command(format_args!("workspace dev {name}")))
+        }
+        DevelopmentError::DownstreamRan { name, downstream, .. } => {
+            let command = format_args!("workspace reset {name} --task {downstream}");
+            unchanged.then(Next::command(command))
+        }
+        DevelopmentError::NotReplaced { name, .. } => Sorted {
+            status: Status::LeftOpen,
+            state: format!(
+                "workspace {name} is open with the pipeline that it had; what has changed is reset"
+            ),
+            next: Some(Next::plain("the same command again")),
+        },
+        DevelopmentError::Damaged { .. } => {
+            unchanged.then(Next::plain("`pantler workspace revert NAME` needs no file"))
+        }
+        DevelopmentError::Version { .. } => unchanged,
     }
 }
 

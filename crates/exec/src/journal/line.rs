@@ -1,5 +1,5 @@
 //! The frame of a line: sequence number and checksum around the text of an event. It is
-//! the same in all format versions.
+//! the same in all format versions, and that of other files to which lines are appended.
 
 use serde::Serialize;
 
@@ -7,11 +7,13 @@ const HEADER_START: &str = "{\"pantler_journal\":";
 const DIGEST_LEN: usize = 16;
 
 /// Why a line is refused.
-#[derive(Debug)]
-pub(super) enum LineError {
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
     /// It is a header of another version.
+    #[error("format version {0} is not known")]
     Version(String),
     /// It is not as it was written.
+    #[error("{0}")]
     Damaged(String),
 }
 
@@ -40,15 +42,21 @@ pub(super) fn read_version(line: &[u8]) -> Result<(&[u8], &[u8]), LineError> {
 }
 
 /// Appends the line of an event.
-pub(super) fn write_event(seq: u64, event: &impl Serialize, line: &mut Vec<u8>) {
+///
+/// # Panics
+/// If the event does not serialize: its maps must have texts for keys.
+pub fn write_event(seq: u64, event: &impl Serialize, line: &mut Vec<u8>) {
     line.extend_from_slice(b"{\"seq\":");
     line.extend_from_slice(seq.to_string().as_bytes());
     line.push(b',');
     write_rest(seq, event, line);
 }
 
-/// Takes the event's text out of the line with number `seq`.
-pub(super) fn read_event(seq: u64, line: &[u8]) -> Result<&[u8], LineError> {
+/// Takes the event's text out of the line with number `seq`, which has no newline any more.
+///
+/// # Errors
+/// [`LineError::Damaged`] if it is not as it was written, or has another number.
+pub fn read_event(seq: u64, line: &[u8]) -> Result<&[u8], LineError> {
     let prefix = format!("{{\"seq\":{seq},");
     let rest = line.strip_prefix(prefix.as_bytes()).ok_or_else(|| {
         LineError::damaged(&format!("the line with sequence number {seq} should stand here"))

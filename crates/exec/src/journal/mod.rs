@@ -73,7 +73,7 @@
 mod event;
 mod finishes;
 mod history;
-mod line;
+pub mod line;
 mod made_from;
 pub(crate) mod segment;
 mod state;

@@ -171,6 +171,7 @@ fn describe(
             inputs: inputs.clone(),
             input_runs,
             searched,
+            source: crate::kind::Source::Graph,
             pipeline_file: format!("pipeline/{file}"),
             pipeline_digest: read.digest(),
             // Where its quanta run, there is nothing to copy from.

@@ -7,16 +7,18 @@ use std::{
 
 use camino::Utf8Path;
 use pantler_butler::{
-    artifacts::{Found, NewArtifact},
+    artifacts::Found,
     transaction::{CommitContext, KindError},
 };
-use pantler_core::{ArtifactKey, DatasetId, DatasetRef, FileRecord, StorageClass, WriteId};
-use pantler_datastore::{RunPrefix, key};
+use pantler_core::{ArtifactKey, DatasetId, DatasetRef, FileRecord, StorageClass};
 use pantler_exec::{Finish, JournalState, LogSlice, Standing, current_successes};
-use pantler_graph::{DatasetIndex, QuantumGraph, ResolvedTask};
+use pantler_graph::{DatasetIndex, QuantumGraph};
 
-use super::{WorkspaceTransaction, lock_out_others, log_pack::LogPack};
-use crate::{client, layout, provenance};
+use super::{
+    ManifestSource, Source, WorkspaceTransaction, graph_source::GraphSource,
+    ledger_source::LedgerSource, lock_out_others,
+};
+use crate::layout;
 
 type Unreadable = Box<dyn std::error::Error + Send + Sync>;
 
@@ -32,11 +34,8 @@ pub(super) fn commit(
         return Err(not_built());
     };
     let root = root.to_owned();
-    let result = if layout::has_graph(&root) {
-        commit_locked(transaction, &root, &recorded, context)
-    } else {
-        Err(not_built())
-    };
+    let result = source(transaction, &root, &recorded)
+        .and_then(|source| commit_locked(transaction, source, &recorded, context));
     if result.is_err() {
         // While the lock is held: a runner that starts now sees a consistent root.
         drop(std::fs::remove_file(layout::closing_marker(&root)));
@@ -48,56 +47,46 @@ fn not_built() -> KindError {
     KindError::Unfinished("it has no quantum graph: build it, revert it or abandon it".to_owned())
 }
 
-fn commit_locked(
+/// What says which datasets there are to be.
+fn source(
     transaction: &WorkspaceTransaction,
     root: &Utf8Path,
     recorded: &[FileRecord],
-    context: &mut CommitContext<'_>,
-) -> Result<(), KindError> {
+) -> Result<Box<dyn ManifestSource>, KindError> {
     let unreadable = |e: Unreadable| KindError::Unreadable(format!("cannot read {root}"), e);
-    let graph = client::read_graph(root).map_err(|e| unreadable(e.into()))?;
-    let journal =
-        JournalState::read(&layout::journal_dir(root)).map_err(|e| unreadable(e.into()))?;
-    let is_open: Vec<bool> =
-        graph.quanta().map(|quantum| !transaction.has_committed(&graph, quantum)).collect();
-    let harvest = harvest_of(&graph, &journal, &is_open);
-    let total = is_open.iter().filter(|is_open| **is_open).count();
-    if !context.facts().partial && harvest.succeeded < total {
-        return Err(KindError::Unfinished(unfinished(total, &harvest)));
+    match transaction.source {
+        Source::Graph if !layout::has_graph(root) => Err(not_built()),
+        Source::Graph => {
+            let source = GraphSource::read(root, transaction, recorded);
+            Ok(Box::new(source.map_err(unreadable)?))
+        }
+        Source::Ledger => {
+            let source = LedgerSource::read(root, &transaction.run);
+            Ok(Box::new(source.map_err(|e| unreadable(e.into()))?))
+        }
     }
-    clear_prefix(&harvest, &super::keys_of(recorded), context)?;
-    let logs = store_logs(root, &graph, &harvest.logs, context)?;
-    let mut stored: Vec<_> = harvest.outputs.into_iter().chain(logs).collect();
-    let new = stored.len();
-    stored.extend(entered_before(&graph, &is_open, recorded));
-    let (provenance, provenance_record) =
-        provenance::store(root, &graph, &journal, &stored, context)?;
-    context.artifacts().prune(context.facts().run_prefix)?;
-    stored.truncate(new);
-    context.ensure_dataset_type(Arc::clone(&provenance.dataset_type));
-    enter(transaction, &graph, stored, Some((provenance, provenance_record)), context);
-    Ok(())
 }
 
-/// The outputs and logs of quanta of committed shards.
-fn entered_before(
-    graph: &QuantumGraph,
-    is_open: &[bool],
+fn commit_locked(
+    transaction: &WorkspaceTransaction,
+    mut source: Box<dyn ManifestSource>,
     recorded: &[FileRecord],
-) -> Vec<(DatasetIndex, FileRecord)> {
-    if recorded.is_empty() {
-        return Vec::new();
+    context: &mut CommitContext<'_>,
+) -> Result<(), KindError> {
+    if !context.facts().partial
+        && let Some(unfinished) = source.unfinished()
+    {
+        return Err(KindError::Unfinished(unfinished));
     }
-    let recorded: HashMap<DatasetId, &FileRecord> =
-        recorded.iter().map(|record| (record.dataset, record)).collect();
-    let committed = graph.quanta().filter(|quantum| !is_open[quantum.get()]);
-    let outputs = committed.flat_map(|quantum| graph.quantum(quantum).outputs);
-    outputs
-        .filter_map(|output| {
-            let record = recorded.get(&graph.dataset(output).id)?;
-            Some((output, (*record).clone()))
-        })
-        .collect()
+    clear_prefix(source.as_ref(), &super::keys_of(recorded), context)?;
+    source.store_history(context)?;
+    context.artifacts().prune(context.facts().run_prefix)?;
+    for dataset_type in source.dataset_types() {
+        context.ensure_dataset_type(dataset_type);
+    }
+    let (datasets, records) = source.datasets().unzip();
+    enter_rows(transaction, datasets, records, context);
+    Ok(())
 }
 
 /// Collects the rows of what is stored, and those of the chain.
@@ -105,11 +94,10 @@ pub(crate) fn enter(
     transaction: &WorkspaceTransaction,
     graph: &QuantumGraph,
     stored: Vec<(DatasetIndex, FileRecord)>,
-    more: Option<(DatasetRef, FileRecord)>,
     context: &mut CommitContext<'_>,
 ) {
-    let mut datasets = Vec::with_capacity(stored.len() + 1);
-    let mut records = Vec::with_capacity(stored.len() + 1);
+    let mut datasets = Vec::with_capacity(stored.len());
+    let mut records = Vec::with_capacity(stored.len());
     for (index, mut record) in stored {
         let node = graph.dataset(index);
         record.dataset = node.id;
@@ -126,10 +114,15 @@ pub(crate) fn enter(
             context.ensure_dataset_type(Arc::clone(&output.dataset_type));
         }
     }
-    if let Some((dataset, record)) = more {
-        datasets.push(dataset);
-        records.push(record);
-    }
+    enter_rows(transaction, datasets, records, context);
+}
+
+fn enter_rows(
+    transaction: &WorkspaceTransaction,
+    datasets: Vec<DatasetRef>,
+    records: Vec<FileRecord>,
+    context: &mut CommitContext<'_>,
+) {
     context.insert_datasets(datasets);
     context.insert_records(records);
     if let Some(chain) = &transaction.chain {
@@ -227,19 +220,16 @@ pub(crate) fn unfinished(total: usize, harvest: &Harvest) -> String {
     )
 }
 
-/// Deletes below the RUN's prefix what no successful quantum wrote (outputs that no
-/// finish line names, log packs of a commit that was killed), and checks that all
-/// the others are there with their size.
+/// Deletes below the RUN's prefix what was not promised (outputs that no finish line
+/// names, log packs of a commit that was killed), and checks that all that was is there
+/// with its size.
 fn clear_prefix(
-    harvest: &Harvest,
+    source: &dyn ManifestSource,
     recorded: &BTreeSet<ArtifactKey>,
     context: &CommitContext<'_>,
 ) -> Result<(), KindError> {
-    let mut missing: HashMap<&ArtifactKey, u64> = harvest
-        .outputs
-        .iter()
-        .filter_map(|(_, record)| Some((record.location.key()?, record.size)))
-        .collect();
+    let mut missing: HashMap<&ArtifactKey, u64> =
+        source.promised().map(|promised| (promised.key, promised.size)).collect();
     let mut leftovers = Vec::new();
     for found in context.artifacts().list(context.facts().run_prefix)? {
         match found {
@@ -267,45 +257,4 @@ fn clear_prefix(
     context.artifacts().unstore(&leftovers)?;
     pantler_seam::step("commit.leftovers.deleted");
     Ok(())
-}
-
-/// Writes what the quanta said as one artifact a task, shared by its log datasets.
-pub(crate) fn store_logs(
-    root: &Utf8Path,
-    graph: &QuantumGraph,
-    logs: &BTreeMap<usize, Vec<(DatasetIndex, LogSlice)>>,
-    context: &CommitContext<'_>,
-) -> Result<Vec<(DatasetIndex, FileRecord)>, KindError> {
-    if logs.is_empty() {
-        return Ok(Vec::new());
-    }
-    let facts = context.facts();
-    let prefix =
-        RunPrefix::parse(facts.run_prefix).map_err(|e| KindError::Invalid(e.to_string()))?;
-    let write = WriteId::of_opening(facts.opening, facts.attempt);
-    let tasks: Vec<&ResolvedTask> = graph.pipeline().tasks().iter().collect();
-    let mut packs = Vec::new();
-    let mut new = Vec::new();
-    for (position, slices) in logs {
-        let key = key::log_key(&prefix, &tasks[*position].label, &write, 0);
-        let pack = LogPack::new(root, slices.iter().map(|(_, slice)| *slice).collect());
-        new.push(NewArtifact { key: key.clone(), content: Box::new(pack.reader()) });
-        packs.push((key, pack, slices));
-    }
-    context.artifacts().store(new)?;
-    pantler_seam::step("commit.logs.stored");
-    let mut records = Vec::new();
-    for (key, pack, slices) in packs {
-        let checksums = pack.checksums();
-        if checksums.len() != slices.len() {
-            return Err(KindError::Invalid(format!("{key}: a log was not read in full")));
-        }
-        let mut offset = 0;
-        for ((index, slice), checksum) in slices.iter().zip(checksums) {
-            let record = record(&key, StorageClass::Bytes, Some(offset), slice.len, checksum);
-            records.push((*index, record));
-            offset += slice.len;
-        }
-    }
-    Ok(records)
 }

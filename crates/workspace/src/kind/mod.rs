@@ -1,4 +1,5 @@
-//! The kind `workspace`: outputs of a quantum graph become a RUN.
+//! The kind `workspace`: what a [`ManifestSource`] promises becomes a RUN: the outputs of a
+//! quantum graph, or the datasets of a ledger.
 //!
 //! | step | effect | a kill after it leaves |
 //! | --- | --- | --- |
@@ -23,7 +24,10 @@
 
 pub(crate) mod commit;
 mod format;
+pub(crate) mod graph_source;
+mod ledger_source;
 pub(crate) mod log_pack;
+mod manifest_source;
 
 use std::collections::BTreeSet;
 
@@ -43,6 +47,18 @@ use pantler_exec::CloserLock;
 
 use crate::{Shard, layout};
 
+pub use manifest_source::{ManifestSource, Promised};
+
+/// What says which datasets a workspace makes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Source {
+    /// A quantum graph, and the journal of those that ran it.
+    #[default]
+    Graph,
+    /// A ledger that those who write datasets append to ([`crate::ledger`]).
+    Ledger,
+}
+
 /// An internal workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkspaceTransaction {
@@ -57,6 +73,8 @@ pub struct WorkspaceTransaction {
     /// The RUNs and TAGGED collections that `inputs` stood for when it was opened, in
     /// search order.
     pub searched: Vec<CollectionName>,
+    /// What says which datasets it makes. A ledger has no pipeline.
+    pub source: Source,
     /// The pipeline's file when it was created; relative to the repository if that lies
     /// below the pipeline's folder.
     pub pipeline_file: String,
@@ -71,8 +89,8 @@ pub struct WorkspaceTransaction {
     pub shard_by: Vec<ElementName>,
     /// The shards that have been committed.
     pub committed: BTreeSet<Shard>,
-    /// The content of `pipeline.json`, where the workspace is being opened; it is not read
-    /// back with the rest.
+    /// The content of `pipeline.json` or `ledger.json`, where the workspace is being opened;
+    /// it is not read back with the rest.
     pub pipeline: Option<Vec<u8>>,
 }
 

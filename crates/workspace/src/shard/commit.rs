@@ -21,7 +21,10 @@ use super::{Shard, frozen};
 use crate::{
     CloseNotice, WorkspaceClient, WorkspaceError, WorkspaceTransaction, client,
     create::name_of,
-    kind::commit::{enter, harvest_of, store_logs, unfinished},
+    kind::{
+        commit::{enter, harvest_of, unfinished},
+        graph_source::store_logs,
+    },
     layout,
 };
 
@@ -281,7 +284,7 @@ impl Work<'_> {
         let logs = store_logs(root, &graph, &harvest.logs, context)?;
         let stored: Vec<_> = harvest.outputs.into_iter().chain(logs).collect();
         let count = stored.len();
-        enter(self.transaction, &graph, stored, None, context);
+        enter(self.transaction, &graph, stored, context);
         let mut after = self.transaction.clone();
         after.committed.insert(self.shard.clone());
         Ok((super::data_of(&after), count))

@@ -15,7 +15,7 @@ use crate::{
 pub(crate) struct Args {
     /// The workspace; or the folder of an external one
     #[arg(value_name = "NAME|DIR")]
-    target: WorkspaceTarget,
+    pub(super) target: WorkspaceTarget,
 
     #[command(flatten)]
     closing: ClosingArgs,

@@ -25,7 +25,7 @@ use crate::{
 pub(crate) struct Args {
     /// The workspace; or the folder of an external one
     #[arg(value_name = "NAME|DIR")]
-    name: WorkspaceTarget,
+    pub(super) name: WorkspaceTarget,
 
     #[command(flatten)]
     parent: ParentArgs,

@@ -19,7 +19,7 @@ use crate::{
 pub(crate) struct Args {
     /// The workspace; or the folder of an external one, which goes to its parent
     #[arg(value_name = "NAME|DIR")]
-    target: WorkspaceTarget,
+    pub(super) target: WorkspaceTarget,
 
     /// Commit this shard only, such as city=oslo,month=3, and leave the workspace open; again for
     /// more shards, one after the other

@@ -4,10 +4,13 @@ mod build;
 mod commit;
 mod convert;
 mod create;
+mod dev;
 mod export;
 mod external;
 mod list;
+mod pipeline;
 mod poison;
+mod put;
 mod reopen;
 mod reset;
 mod revert;
@@ -29,8 +32,11 @@ use crate::{
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Workspace {
     Create(create::Args),
+    Dev(dev::Args),
+    Pipeline(pipeline::Args),
     Build(build::Args),
     Run(run::Args),
+    Put(put::Args),
     Status(status::Args),
     Accept(accept::Args),
     Poison(poison::Args),
@@ -48,10 +54,39 @@ pub(crate) enum Workspace {
 
 impl Workspace {
     pub(super) fn run(&self, context: &Context) -> CommandResult {
+        self.dispatch(context).map_err(|error| match self.workspace() {
+            Some(name) => error.of_workspace(&name),
+            None => error,
+        })
+    }
+
+    /// The open workspace that it is about.
+    fn workspace(&self) -> Option<String> {
+        Some(match self {
+            Self::Dev(args) => args.name.to_string(),
+            Self::Pipeline(args) => args.name.to_string(),
+            Self::Build(args) => args.name.to_string(),
+            Self::Run(args) => args.name.to_string(),
+            Self::Put(args) => args.name.to_string(),
+            Self::Accept(args) => args.transition.name.to_string(),
+            Self::Poison(args) => args.transition.name.to_string(),
+            Self::Reset(args) => args.transition.name.to_string(),
+            Self::Commit(args) => args.target.to_string(),
+            Self::Revert(args) => args.target.to_string(),
+            Self::Abandon(args) => args.target.to_string(),
+            Self::Reopen(args) => args.name.to_string(),
+            _ => return None,
+        })
+    }
+
+    fn dispatch(&self, context: &Context) -> CommandResult {
         match self {
             Self::Create(args) => create::run(context, args),
+            Self::Dev(args) => dev::run(context, args),
+            Self::Pipeline(args) => pipeline::run(context, args),
             Self::Build(args) => build::run(context, args),
             Self::Run(args) => run::run(context, args),
+            Self::Put(args) => put::run(context, args),
             Self::Status(args) => status::run(context, args),
             Self::Accept(args) => accept::run(context, args),
             Self::Poison(args) => poison::run(context, args),

@@ -15,7 +15,7 @@ use crate::{
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    transition: TransitionArgs,
+    pub(super) transition: TransitionArgs,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {

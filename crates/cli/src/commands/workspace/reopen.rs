@@ -17,7 +17,7 @@ use crate::{
 pub(crate) struct Args {
     /// The workspace
     #[arg(value_name = "NAME")]
-    name: CollectionName,
+    pub(super) name: CollectionName,
 
     /// Do so although the process of the closing is not known to be dead
     #[arg(long)]

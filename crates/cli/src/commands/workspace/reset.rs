@@ -15,7 +15,7 @@ use crate::{
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    transition: TransitionArgs,
+    pub(super) transition: TransitionArgs,
 
     /// All failed quanta; with --task, those of that task
     #[arg(long, conflicts_with_all = ["quanta", "expr"])]

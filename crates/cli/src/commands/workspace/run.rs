@@ -28,7 +28,7 @@ use crate::{
 pub(crate) struct Args {
     /// The workspace; or the folder of an external one
     #[arg(value_name = "NAME|DIR")]
-    name: WorkspaceTarget,
+    pub(super) name: WorkspaceTarget,
 
     /// Run these quanta only
     #[arg(value_name = "QUANTUM")]

@@ -1,14 +1,14 @@
 use pantler_direct::SystemClock;
 use pantler_exec::{Failure, RunnerInfo, RunnerState, TaskStatus};
 use pantler_graph::QuantumView;
-use pantler_workspace::{ShardStatus, WorkspaceClient, committed_shards};
+use pantler_workspace::{ShardStatus, WorkspaceClient, committed_shards, kind::Source};
 use serde_json::{Value, json};
 
 use crate::{
     context::Context,
     error::{CommandError, CommandResult, Next, Status},
     json, summary,
-    table::{Table, count},
+    table::{Table, bytes, count},
     target::WorkspaceTarget,
     time,
     transitions::expression,
@@ -17,12 +17,13 @@ use crate::{
 /// Say where the quanta of a workspace stand
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  pantler workspace status climate/trial\n\n\
-                  JSON: {name, root, built, complete, tasks, failures, accepted}; tasks is an array of {task, total, built,\n\
+                  JSON: {name, root, built, complete, tasks, failures, accepted, development, runners}; tasks is an array of {task, total, built,\n\
                   started, succeeded, accepted, taken_over, failed, poisoned, blocked}, where succeeded counts accepted and taken over, and failed counts\n\
-                  poisoned ones; failures and accepted of {task, data_id, quantum, attempt, reason}; runners of {runner,\n\
+                  poisoned ones; failures and accepted of {task, data_id, quantum, attempt, reason}; development says whether the workspace is in that mode;\n\
+                  runners of {runner,\n\
                   process, host, since, last_heartbeat, state}, where state is live, silent, ended, dead or taken over. Of a workspace\n\
-                  with shards: shards of {shard, total, succeeded, failed, state}, where state is open, frozen or committed.\n\
-                  With --expr: {name,\n\
+                  with shards: shards of {shard, total, succeeded, failed, state}, where state is open, frozen or committed. Of a ledger:\n\
+                  {name, root, ledger, runners}, where ledger is {done, bytes, begun, writers}. With --expr: {name,\n\
                   expression, quanta}; quanta is an array of {quantum, task, data_id, status}")]
 pub(crate) struct Args {
     /// The workspace; or the folder of an external one
@@ -41,6 +42,9 @@ pub(crate) struct Args {
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let name = &args.name;
     let client = name.client(context)?;
+    if client.transaction().source == Source::Ledger && args.expr.is_none() {
+        return say_ledger(context, args, &client);
+    }
     if let Some(text) = &args.expr {
         return list(context, args, &client, text);
     }
@@ -54,6 +58,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     };
     let runners = client.runners(&SystemClock)?;
     let output = context.output();
+    let development = client.is_development()?;
     if args.json {
         let root = client.root().as_str();
         let mut value = json::status(
@@ -63,6 +68,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
             &failures,
             &accepted,
         );
+        value["development"] = development.into();
         value["runners"] = runners.iter().map(json_of).collect();
         if let Some(shards) = shards_of(context, &client)? {
             value["shards"] = shards.iter().map(ShardRow::json).collect();
@@ -72,6 +78,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     }
     let next =
         |verb: &str| Next::command(format_args!("workspace {verb} {name}")).text(context.located());
+    if development {
+        output.line("in development mode: no provenance is stored")?;
+    }
     let Some(status) = status else {
         output.line(&format!("{name} has no quantum graph yet\nnext: {}", next("build")))?;
         return Ok(Status::Done);
@@ -108,6 +117,39 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         output.line(&summary::describe(failure, client.root()))?;
     }
     output.line(&format!("next: {}", next(if status.is_complete() { "commit" } else { "run" })))?;
+    Ok(Status::Done)
+}
+
+/// Says how much is in a ledger.
+fn say_ledger(context: &Context, args: &Args, client: &WorkspaceClient) -> CommandResult {
+    let workspace = super::put::open(context, &client.transaction().run)?;
+    let counts = workspace.counts()?;
+    let runners = client.runners(&SystemClock)?;
+    let output = context.output();
+    let name = &args.name;
+    if args.json {
+        output.json(&json!({
+            "name": client.transaction().run,
+            "root": client.root(),
+            "ledger": {
+                "done": counts.done,
+                "bytes": counts.bytes,
+                "begun": counts.begun,
+                "writers": counts.writers,
+            },
+            "runners": runners.iter().map(json_of).collect::<Vec<_>>(),
+        }))?;
+        return Ok(Status::Done);
+    }
+    let (done, size) = (count(counts.done, "dataset"), bytes(counts.bytes));
+    output.line(&format!("{name} has {done} ({size}), by {}", count(counts.writers, "writer")))?;
+    if counts.begun > 0 {
+        let begun = count(counts.begun, "artifact");
+        output.line(&format!("{begun} begun and not done, which a commit deletes"))?;
+    }
+    say_runners(context, &runners)?;
+    let next = Next::command(format_args!("workspace commit {name}")).text(context.located());
+    output.line(&format!("next: {next}"))?;
     Ok(Status::Done)
 }
 
