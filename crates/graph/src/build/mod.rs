@@ -90,7 +90,7 @@ pub fn build_part<S: BuildSource>(
         .iter()
         .flat_map(|task| candidates::unconstrained(universe, task))
         .collect();
-    let Loaded { mut values, inputs, records, mut runs, built, found } =
+    let Loaded { values, inputs, records, runs, built, found } =
         load::load(pipeline, source, &elements, scope.base)?;
     let type_count = pipeline.dataset_types().len();
     let mut types: Vec<Option<Relation>> = Vec::with_capacity(type_count);
@@ -151,11 +151,29 @@ pub fn build_part<S: BuildSource>(
         scope::keep_new(pipeline, &mut tasks, &built, &existing.counts());
     }
 
-    // From here on, existing datasets are those that some quantum reads.
     drop(types);
+    let parts = Parts { metadata, values, tasks, existing, runs, pruned, skipped };
+    assemble(pipeline, parts).ok_or(BuildError::TooLarge)
+}
+
+/// What a graph is made from, before what no quantum needs is dropped.
+struct Parts {
+    metadata: GraphMetadata,
+    values: ValueTable,
+    tasks: Vec<(Rows, Vec<InputEdges>)>,
+    existing: Existing,
+    runs: Vec<CollectionName>,
+    pruned: Vec<Pruned>,
+    skipped: Vec<Skipped>,
+}
+
+/// The graph without datasets and values that no quantum uses; `None` if it is too large.
+fn assemble(pipeline: &Arc<ResolvedPipeline>, parts: Parts) -> Option<QuantumGraph> {
+    let Parts { metadata, mut values, mut tasks, existing, mut runs, pruned, skipped } = parts;
+    let universe = &**pipeline.universe();
     let counts = existing.counts();
     let kept = used(pipeline, &tasks, &counts);
-    let mut rows = Vec::with_capacity(type_count);
+    let mut rows = Vec::with_capacity(counts.len());
     let mut datasets = Vec::new();
     for ((own_rows, own), kept) in existing.types.into_iter().zip(&kept) {
         rows.push(own_rows.take(kept));
@@ -166,7 +184,7 @@ pub fn build_part<S: BuildSource>(
             }
         }
     }
-    number_datasets(pipeline, &mut tasks, &counts, &kept).ok_or(BuildError::TooLarge)?;
+    number_datasets(pipeline, &mut tasks, &counts, &kept)?;
     let found_rows = rows.split_off(pipeline.overall_inputs().len());
     let mut input_rows = rows;
     let mut found_rows: Vec<(usize, Rows)> =
@@ -194,7 +212,7 @@ pub fn build_part<S: BuildSource>(
         pruned,
         skipped,
     })
-    .map_err(|_| BuildError::TooLarge)
+    .ok()
 }
 
 /// Existing datasets by type: overall inputs, and what was found of what tasks make.

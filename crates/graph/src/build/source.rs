@@ -30,15 +30,14 @@ pub trait BuildSource {
     fn dimension_records(&self, element: &ElementName)
     -> Result<Vec<DimensionRecord>, Self::Error>;
 
-    /// The stored outputs of quanta of `task` that need not be made again, each data ID once, in
+    /// The stored outputs of quanta of a task that need not be made again, each data ID once, in
     /// the same order whenever it is asked: where a collection has all that it must make, those
     /// of the first such collection; else those of the first that has some. None, if not said
     /// otherwise.
     ///
     /// # Errors
     /// If they could not be read.
-    fn existing_outputs(&self, task: &ResolvedTask) -> Result<Vec<ExistingOutputs>, Self::Error> {
-        let _nothing = task;
+    fn existing_outputs(&self, _task: &ResolvedTask) -> Result<Vec<ExistingOutputs>, Self::Error> {
         Ok(Vec::new())
     }
 }
