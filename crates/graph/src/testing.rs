@@ -214,6 +214,10 @@ impl TestSource {
 
 /// Optional inputs, one and several, existing and predicted, and one with a minimum.
 pub(crate) fn choosy() -> QuantumGraph {
+    choosy_source().build(CHOOSY)
+}
+
+pub(crate) fn choosy_source() -> TestSource {
     let mut source = climate(1..=2);
     source.add_type("height", &["city"]);
     source.add_type("rain", &["city", "month"]);
@@ -221,10 +225,10 @@ pub(crate) fn choosy() -> QuantumGraph {
     source.add("rain", vec!["oslo".into(), 5.into()]);
     source.add("rain", vec!["bergen".into(), 1.into()]);
     source.add("rain", vec!["bergen".into(), 9.into()]);
-    source.build(CHOOSY)
+    source
 }
 
-const CHOOSY: &str = "
+pub(crate) const CHOOSY: &str = "
 version: 1
 tasks:
   wet: {dimensions: [city, month], inputs: {r: rain, h: {type: height, optional: true}}, outputs: {o: {type: wet, storage_class: Csv}}, task: x}

@@ -117,7 +117,7 @@ pub fn build_part<S: BuildSource>(
                 Surroundings { pipeline, types: &types, records: &records, values: &values };
             let mut own = Vec::new();
             let all = candidates::candidates(&around, task, scope, &mut own);
-            let cut = found.cut(task, &all, built, scope.has(task));
+            let cut = found.cut(task, all, built, scope.has(task));
             let Cut { open, skipped: now, summary } = cut;
             there.add(&now);
             skipped.extend(summary);

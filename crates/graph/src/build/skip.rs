@@ -215,10 +215,14 @@ impl FoundQuanta {
     pub(super) fn cut(
         &self,
         task: &ResolvedTask,
-        all: &Relation,
+        all: Relation,
         built: &Relation,
         is_meant: bool,
     ) -> Cut {
+        if self.quanta.is_empty() {
+            let skipped = Relation::new(all.columns.clone());
+            return Cut { open: all, skipped, summary: Vec::new() };
+        }
         let (mut open, mut skipped) = (Vec::new(), Vec::new());
         let mut summary: BTreeMap<&CollectionName, Skipped> = BTreeMap::new();
         let width = self.rows.width();

@@ -1,13 +1,15 @@
 use std::collections::BTreeMap;
 
-use pantler_core::{DataId, Restriction, TaskLabel};
+use pantler_core::{DataId, KeyValue, Restriction, TaskLabel};
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
     MergeError,
     dataset::DatasetOrigin,
-    testing::{CLIMATE_PIPELINE, TestSource, climate, metadata, survey},
+    testing::{
+        CHOOSY, CLIMATE_PIPELINE, SURVEY, TestSource, choosy_source, climate, metadata, survey,
+    },
 };
 
 fn part(
@@ -231,8 +233,74 @@ fn parts_that_find_and_make_the_same_do_not_go_together() {
     assert!(matches!(error, MergeError::Both { .. }), "{error}");
 }
 
+/// Fails unless `graph` is `whole` without the quanta whose outputs `source` has.
+fn assert_all(source: &TestSource, whole: &QuantumGraph, graph: &QuantumGraph) {
+    let built = quanta(graph);
+    let found = source
+        .outputs
+        .iter()
+        .flat_map(|(task, all)| all.iter().map(|own| (task.to_string(), own.data_id.clone())));
+    let found: Names = found.collect();
+    assert!(built.is_disjoint(&found));
+    assert_eq!(&built | &found, quanta(whole));
+    let counted: usize = graph.skipped().iter().map(|own| own.quanta).sum();
+    assert_eq!(counted, found.len());
+    let expected = inputs(whole);
+    for (quantum, read) in inputs(graph) {
+        assert_eq!(read, expected[&quantum]);
+    }
+    let again = stored(graph);
+    assert_eq!(inputs(&again), inputs(graph));
+    for index in graph.datasets() {
+        let dataset = graph.dataset(index);
+        assert_eq!(again.dataset(index), dataset);
+        let is_found = matches!(dataset.origin, DatasetOrigin::Existing { .. });
+        assert_eq!(graph.producer(index).is_none(), is_found);
+    }
+}
+
+/// Bands follow from visits, and images are read in each direction.
+const IMPLIED: &str = "
+version: 1
+tasks:
+  isr: {dimensions: [visit, detector], inputs: {raw: raw}, outputs: {o: {type: image, storage_class: Bytes}}, task: x}
+  sky: {dimensions: [band], inputs: {i: {type: image, multiple: true, minimum: 3}}, outputs: {m: {type: model, storage_class: Json}}, task: x}
+  fit: {dimensions: [visit, detector], inputs: {i: image, m: model}, outputs: {f: {type: fit, storage_class: Csv}}, task: x}
+";
+
+fn implied() -> TestSource {
+    let mut source = TestSource::new(SURVEY);
+    source.add_type("raw", &["visit", "detector"]);
+    for (filter, band) in [("g_1", "g"), ("r_1", "r")] {
+        source.add_record("physical_filter", vec!["cam".into(), filter.into()], &[("band", band)]);
+    }
+    for visit in 0..5 {
+        let filter = if visit % 3 == 0 { "g_1" } else { "r_1" };
+        let visit: KeyValue = visit.into();
+        let filter = [("physical_filter", filter)];
+        source.add_record("visit", vec!["cam".into(), visit.clone()], &filter);
+        for detector in 0..2 {
+            source.add("raw", vec!["cam".into(), visit.clone(), detector.into()]);
+        }
+    }
+    source
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Also with optional inputs, minimum counts, implied dimensions, and none.
+    #[test]
+    fn whatever_is_read(choices in proptest::collection::vec(any::<bool>(), 53)) {
+        let sources = [(choosy_source(), CHOOSY), (implied(), IMPLIED)];
+        for (mut source, pipeline) in sources {
+            let whole = source.build(pipeline);
+            prop_assert!(!whole.is_empty());
+            let mut next = choices.iter().cycle();
+            source.add_outputs(pipeline, |_, _, _| *next.next().unwrap());
+            assert_all(&source, &whole, &source.build(pipeline));
+        }
+    }
 
     /// Whatever exists: quanta are built or skipped, none both, and each reads the same data
     /// IDs as if nothing had been skipped; written and read, it is the same.
@@ -248,27 +316,7 @@ proptest! {
             if task == "summary" { *next.next().unwrap() } else { *some.next().unwrap() }
         });
         let graph = source.build(pipeline);
-        let built = quanta(&graph);
-        let found = source.outputs.iter().flat_map(|(task, all)| {
-            all.iter().map(|own| (task.to_string(), own.data_id.clone()))
-        });
-        let found: Names = found.collect();
-        prop_assert!(built.is_disjoint(&found));
-        prop_assert_eq!(&built | &found, quanta(&whole));
-        let counted: usize = graph.skipped().iter().map(|own| own.quanta).sum();
-        prop_assert_eq!(counted, found.len());
-        let expected = inputs(&whole);
-        for (quantum, read) in inputs(&graph) {
-            prop_assert_eq!(&read, &expected[&quantum]);
-        }
-        let again = stored(&graph);
-        prop_assert_eq!(inputs(&again), inputs(&graph));
-        for index in graph.datasets() {
-            prop_assert_eq!(again.dataset(index), graph.dataset(index));
-            let dataset = graph.dataset(index);
-            let is_found = matches!(dataset.origin, DatasetOrigin::Existing { .. });
-            prop_assert_eq!(graph.producer(index).is_none(), is_found);
-        }
+        assert_all(&source, &whole, &graph);
         // Visit by visit, in two steps each, it comes to the same.
         let mut parts: Vec<QuantumGraph> = Vec::new();
         for visit in 0..3 {

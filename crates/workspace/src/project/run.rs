@@ -300,9 +300,7 @@ fn difference(
     let (searched, _) = butler.registry().read(|r| resolve(r, &job.skip_existing_in))?;
     let scopes = parts.iter().filter_map(|part| part.metadata().scope.as_ref());
     let built_with: Vec<_> = scopes.flat_map(|scope| &scope.skip_existing_in).collect();
-    if !built_with.into_iter().eq(&searched) {
-        return Ok(Some("list of collections in which outputs exist"));
-    }
+    let is_same_list = built_with.into_iter().eq(&searched);
     let built = client.graph()?;
     let wanted = plan_graph(
         butler,
@@ -318,7 +316,11 @@ fn difference(
         Err(WorkspaceError::NothingToDo(_) | WorkspaceError::NothingLeft(_)) => false,
         Err(error) => return Err(error.into()),
     };
-    Ok((!same).then_some("set of input datasets"))
+    Ok((!same).then_some(if is_same_list {
+        "set of input datasets"
+    } else {
+        "list of collections in which outputs exist"
+    }))
 }
 
 fn take_over(
