@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     program, small_weather,
-    toy::{COPY, datasets, open_names, toy, toy_with},
+    toy::{COPY, datasets, killed_at, open_names, toy, toy_with},
 };
 
 /// Fails for one item.
@@ -466,6 +466,20 @@ fn a_build_that_is_killed_anywhere_is_run_again() {
         build(&copy, &["--skip-existing-in", &first]).expect(0);
         finish(&copy);
         assert_eq!(ran_in(&copy, "trial"), ["copy b", "total"], "{step}");
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_before_its_graph_goes_on() {
+    let (project, _) = partial();
+    for step in ["build.inputs.lock:1", "build.inputs.locked:1", "build.graph.write:1"] {
+        let copy = project.duplicate();
+        killed_at(&copy, step, &["--skip-existing-in", "toy"]);
+        copy.check();
+        let open = open_names(&copy, "workspace");
+        copy.run(&["--skip-existing-in", "toy"]).expect(0);
+        assert_eq!([newest(&copy, "toy")], open[..], "{step}");
+        assert_eq!(ran_in(&copy, &open[0]), ["copy b", "total"], "{step}");
     }
 }
 
