@@ -524,3 +524,21 @@ fn networkx_reads_the_graph_back() {
     assert_eq!(found["edges"], expected);
     assert_eq!(found["nodes"]["dataset_type:number"]["overall_input"], true);
 }
+
+/// A file of provenance is no quantum graph, and a committed RUN has none: the way on is said.
+#[test]
+fn what_is_provenance_is_asked_for_elsewhere() {
+    let project = toy(&["a"]);
+    project.run(&["-j1"]).expect(0);
+    let files = project.picture().files;
+    let file = files.keys().find(|file| file.contains("/run_provenance/")).unwrap();
+    let refused = project.pantler(&["graph", "show", project.repo().join(file).as_str()]);
+    let refused = refused.expect(1);
+    assert!(refused.stderr.contains("`pantler query provenance` reads it"), "{}", refused.stderr);
+    let refused = project.pantler(&["graph", "show", "toy/committed"]).expect(1);
+    assert!(
+        refused.stderr.contains("query provenance quanta --collections toy/committed"),
+        "{}",
+        refused.stderr
+    );
+}

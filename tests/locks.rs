@@ -287,7 +287,7 @@ fn a_transaction_of_another_user_or_machine_is_closed_knowingly() {
     let process = Process { host: "elsewhere".to_owned(), ..here.process.clone() };
     let elsewhere = depot.butler_of(Environment { process, ..here });
     let close = |take_over| {
-        let options = CloseOptions { take_over, partial: false };
+        let options = CloseOptions { take_over, ..CloseOptions::default() };
         elsewhere.close(&name(NAME), Closing::Commit, options)
     };
     let refused = close(false).unwrap_err();

@@ -33,6 +33,7 @@ mod players;
 mod provenance;
 mod races;
 mod reading;
+mod refusals;
 mod reuse;
 mod runners;
 mod scale;

@@ -617,7 +617,8 @@ fn follow(butler: &DirectButler, order: &Order) -> Outcome {
         }
         "close" => {
             let closing = Closing::from_verb(order.text("closing")).unwrap();
-            let options = CloseOptions { take_over: order.0["take_over"] == true, partial: false };
+            let options =
+                CloseOptions { take_over: order.0["take_over"] == true, ..CloseOptions::default() };
             let closed = butler.close(&order.name().unwrap(), closing, options);
             closed.map(|closed| json!({"closed": format!("{closed:?}")})).map_err(|e| told(&e))
         }

@@ -123,10 +123,18 @@ pub(crate) fn path_of(row: &serde_json::Value) -> Utf8PathBuf {
 /// Runs it with a step at which it kills itself.
 #[track_caller]
 pub(crate) fn killed_at(project: &Project, step: &str, args: &[&str]) {
-    use std::os::unix::process::ExitStatusExt as _;
     let path = project.path();
-    let args = [&["run", path.as_str()], args].concat();
-    let mut command = project.program().command(&args);
+    killed_verb(project, step, &[&["run", path.as_str()], args].concat());
+}
+
+/// Runs a command on its repository with a step at which it kills itself.
+#[track_caller]
+pub(crate) fn killed_verb(project: &Project, step: &str, args: &[&str]) {
+    use std::os::unix::process::ExitStatusExt as _;
+    let mut command = project.program().command(args);
+    if args[0] != "run" {
+        command.args(["--repo", project.repo().as_str()]);
+    }
     command.env("PANTLER_CRASH", step);
     let ran = Ran::of(command);
     assert_eq!(ran.status.signal(), Some(9), "{step}: {}{}", ran.text(), ran.stderr);

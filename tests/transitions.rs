@@ -288,3 +288,51 @@ fn a_run_between_the_two_halves_of_a_reset_is_kept() {
     let copies = project.picture().files.keys().filter(|f| f.contains("/copy/")).count();
     assert_eq!(copies, 3, "what the reset had not deleted is gone too");
 }
+
+/// What `query provenance` says of a committed RUN, it says of an open workspace.
+#[test]
+fn what_was_made_so_far_is_asked_for_by_expression_and_uuid() {
+    let (project, name) = failed();
+    let ask = |args: &[&str]| {
+        project.pantler(&[&["query", "provenance", "--workspace", &name], args].concat())
+    };
+    let found = ask(&["datasets", "--json"]).expect(0).json();
+    let mut states: Vec<String> = found["datasets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|dataset| {
+            let of = |key: &str| dataset[key].as_str().unwrap_or_default().to_owned();
+            format!("{} {} {}", of("dataset_type"), dataset["data_id"]["item"], of("state"))
+        })
+        .filter(|line| line.starts_with("copy \"") || line.starts_with("total "))
+        .collect();
+    states.sort();
+    assert_eq!(
+        states,
+        [
+            "copy \"a\" present",
+            "copy \"b\" predicted",
+            "copy \"c\" present",
+            "total null predicted"
+        ]
+    );
+    let broken = ask(&["failed", "--json"]).expect(0).json();
+    let quantum = &broken["quanta"][0];
+    assert_eq!(quantum["attempts"][0]["exit"], 3, "{quantum}");
+    let id = quantum["id"].as_str().unwrap();
+    assert_eq!(ask(&["--quantum", id, "--log"]).expect(0).text(), "copying b\n");
+    ask(&["..total", "--format", "svg"]).expect(0);
+    std::fs::remove_file(project.path().join("broken.b")).unwrap();
+    project.pantler(&["workspace", "run", &name, "-j1"]).expect(0);
+    let again = ask(&["--quantum", id]).expect(0).json();
+    assert_eq!(again["attempts"].as_array().unwrap().len(), 2, "{again}");
+    verb(&project, "poison", &name, &["--task", "copy"]).expect(0);
+    let found = ask(&["copy & datasets", "--json"]).expect(0).json();
+    assert!(
+        found["datasets"].as_array().unwrap().iter().all(|d| d["state"] == "invalidated"),
+        "{found}"
+    );
+    verb(&project, "revert", &name, &[]).expect(0);
+    ask(&["datasets"]).expect(1);
+}

@@ -631,7 +631,7 @@ impl<'a> Twin<'a> {
         let mut plan = self.model.close(here, &name, closing, take_over);
         let is_open = self.model.open.contains_key(&name);
         let name = pantler::core::TransactionName::new(name).unwrap();
-        let options = CloseOptions { take_over, partial: false };
+        let options = CloseOptions { take_over, ..CloseOptions::default() };
         let said = match self.world.butler().close(&name, closing, options) {
             Ok(Closed::Before) if !is_open => {
                 // It was closed so before.

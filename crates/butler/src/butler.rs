@@ -11,6 +11,7 @@ use crate::{
         IngestRequest, PutRequest, RemoveReport, RemoveRequest, RestoreItem, StoreOptions,
         StoreProgress, StoreReport, TransferRequest,
     },
+    transaction::Verify,
 };
 
 /// How to close a transaction.
@@ -20,6 +21,8 @@ pub struct CloseOptions {
     pub take_over: bool,
     /// Commit what succeeded and drop the rest, where the kind can.
     pub partial: bool,
+    /// How closely a commit looks at what is to become stored.
+    pub verify: Verify,
 }
 
 /// A closing that succeeded.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     artifacts::{ArtifactError, Artifacts, Content, Found, NewArtifact},
-    transaction::{Claim, ClosingFacts, KindError},
+    transaction::{Claim, ClosingFacts, KindError, Verify},
 };
 
 #[derive(Debug, Default)]
@@ -112,6 +112,7 @@ pub(crate) fn facts(attempt: u32, past_the_door: bool) -> ClosingFacts<'static> 
         attempt,
         past_the_door,
         partial: false,
+        verify: Verify::Size,
         run_prefix: "r@1",
         root: None,
     }

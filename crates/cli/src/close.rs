@@ -1,20 +1,20 @@
 //! Closing a transaction of any kind by name: what `transaction` and `workspace` share.
 
-use pantler_butler::transaction::{KindError, TransactionKind as _};
+use pantler_butler::transaction::{KindError, TransactionKind as _, Verify};
 use pantler_core::{
     CollectionName, TransactionName,
     transaction::{Closing, TransactionRow},
 };
 use pantler_direct::{CloseError, CloseOptions, Closed, DirectButler};
 use pantler_workspace::{
-    CloseNotice, ShardCommitted, WorkspaceClient, WorkspaceError, WorkspaceTransaction,
+    CloseNotice, Shard, ShardCommitted, WorkspaceClient, WorkspaceError, WorkspaceTransaction,
     close_without, commit_shard, layout,
 };
 
 use crate::{
     commands::find_workspace,
     context::Context,
-    error::{CommandError, CommandResult, Next, Status},
+    error::{CommandError, CommandResult, Next, Status, quoted},
     output::Output,
     shard::{ShardValues, shards},
     table::count,
@@ -30,7 +30,32 @@ pub(crate) struct ClosingArgs {
 
 impl ClosingArgs {
     pub(crate) fn options(&self, partial: bool) -> CloseOptions {
-        CloseOptions { take_over: self.take_over, partial }
+        CloseOptions { take_over: self.take_over, partial, ..CloseOptions::default() }
+    }
+}
+
+/// How closely a commit looks.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(crate) struct VerifyArgs {
+    /// How closely to look at each artifact: `size`, or `full`, which reads it and compares the
+    /// checksum that its writer computed
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Closeness::Size)]
+    verify: Closeness,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Closeness {
+    #[default]
+    Size,
+    Full,
+}
+
+impl VerifyArgs {
+    pub(crate) fn verify(self) -> Verify {
+        match self.verify {
+            Closeness::Size => Verify::Size,
+            Closeness::Full => Verify::Full,
+        }
     }
 }
 
@@ -47,7 +72,9 @@ struct Waiting<'a>(&'a Output);
 
 impl CloseNotice for Waiting<'_> {
     fn waiting_for(&mut self, holder: &str) {
-        self.0.note(&format!("waiting for {holder}, at work in the workspace"));
+        self.0.note(&format!(
+            "waiting for {holder}, at work in the workspace (`pantler workspace status` shows when it was last heard of; with --assume-dead RUNNER it is not waited for)"
+        ));
     }
 }
 
@@ -106,7 +133,8 @@ pub(crate) fn commit_shards(
     let output = context.output();
     for shard in shards(given, &client, butler.universe())? {
         let mut notice = Waiting(output);
-        let done = commit_shard(&butler, run, &shard, options, &dead.dead, &mut notice)?;
+        let done = commit_shard(&butler, run, &shard, options, &dead.dead, &mut notice);
+        let done = done.map_err(|error| unfinished_shard(error, run, &shard))?;
         output.say(&match done {
             ShardCommitted::Now { datasets } => {
                 format!(
@@ -120,6 +148,23 @@ pub(crate) fn commit_shards(
         });
     }
     Ok(Status::Done)
+}
+
+/// The ways on if quanta of a shard have not succeeded are those of the shard.
+fn unfinished_shard(error: WorkspaceError, run: &CollectionName, shard: &Shard) -> CommandError {
+    let is_unfinished = matches!(
+        error,
+        WorkspaceError::Close(CloseError::StillOpen { source: KindError::Unfinished(_), .. })
+    );
+    let error = CommandError::from(error);
+    if !is_unfinished {
+        return error;
+    }
+    let shard = quoted(&shard.to_string());
+    error.next(Next::one_of([
+        Next::command(format_args!("workspace run {run} --shard {shard}")),
+        Next::command(format_args!("workspace commit {run} --shard {shard} --partial")),
+    ]))
 }
 
 /// The name of the transaction of a workspace.

@@ -214,6 +214,7 @@ impl DirectButler {
             attempt,
             past_the_door: duty.past_the_door,
             partial: options.partial,
+            verify: options.verify,
             run_prefix: &prefix,
             root: root.as_deref(),
         };

@@ -73,6 +73,7 @@ impl DirectButler {
             attempt,
             past_the_door: false,
             partial: options.partial,
+            verify: options.verify,
             run_prefix: &prefix,
             root: root.as_deref(),
         };

@@ -40,11 +40,11 @@ const POLL: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 pub enum TakeOverError {
     /// There is none of that number.
-    #[error("there is no runner {runner} in this workspace; there are: {known}")]
+    #[error("there is no runner {runner} in this workspace; {known}")]
     NoRunner {
         /// The number.
         runner: u32,
-        /// The numbers that there are.
+        /// Which ones there are, in words.
         known: String,
     },
     /// It is at work.
@@ -84,8 +84,12 @@ pub fn declare_dead(
     let path = dir.join(layout::segment_name(runner));
     let known = journal::runners(&dir)?;
     if !known.contains(&runner) {
-        let known: Vec<String> = known.iter().map(ToString::to_string).collect();
-        return Err(TakeOverError::NoRunner { runner, known: known.join(", ") });
+        let numbers: Vec<String> = known.iter().map(ToString::to_string).collect();
+        let known = match &numbers[..] {
+            [] => "nobody has run anything in it".to_owned(),
+            numbers => format!("there are: {}", numbers.join(", ")),
+        };
+        return Err(TakeOverError::NoRunner { runner, known });
     }
     let segment = segment::peek(&path, runner)?;
     let process = match (life(&dir, &segment, here)?, &segment.header) {

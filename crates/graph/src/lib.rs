@@ -63,9 +63,9 @@ pub use pipeline::{
     task_fingerprint,
 };
 pub use provenance::{
-    Attempt, AttemptEnd, DescribedDataset, DescribedQuantum, ExecutionRecords, ProvenanceCounts,
-    ProvenanceDataset, ProvenanceError, ProvenanceGraph, ProvenanceQuantum, ProvenanceReader,
-    ProvenanceSource, ProvenanceTask, ProvenanceType, ProvenanceView, QuantumExecution,
-    RUN_PROVENANCE, RunNode, Runner, TakenOver, write_provenance,
+    Attempt, AttemptEnd, DescribedDataset, DescribedQuantum, ExecutionRecords, PROVENANCE_FORMAT,
+    ProvenanceCounts, ProvenanceDataset, ProvenanceError, ProvenanceGraph, ProvenanceQuantum,
+    ProvenanceReader, ProvenanceSource, ProvenanceTask, ProvenanceType, ProvenanceView,
+    QuantumExecution, RUN_PROVENANCE, RunNode, Runner, TakenOver, write_provenance,
 };
 pub use reuse::{Candidate, ReusableArtifact, ReuseFileError, ReuseTable, inputs_digest};

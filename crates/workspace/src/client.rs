@@ -112,6 +112,11 @@ impl WorkspaceClient {
         Self { inputs: Some(inputs), ..self }
     }
 
+    /// Whether a closing of it has begun: nothing runs in it until that ends or is undone.
+    pub fn is_closing(&self) -> bool {
+        layout::closing_marker(&self.root).exists()
+    }
+
     /// Its root.
     pub fn root(&self) -> &Utf8Path {
         &self.root

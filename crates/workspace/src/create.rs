@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use pantler_butler::transaction::Kinds;
+use pantler_butler::transaction::{Kinds, TransactionKind as _};
 use pantler_core::{
     CollectionName, CollectionType, DatasetTypeName, ElementName, OpeningId, TransactionName,
 };
@@ -107,8 +107,9 @@ pub(crate) fn find_inputs(
         if reader.collection(run)?.is_some() && reader.transaction(&name_of(run))?.is_none() {
             return Err(WorkspaceError::RunExists(run.clone()));
         }
+        expect_no_chain(reader, run)?;
         if let Some(chain) = chain {
-            check_chain(reader, chain, inputs)?;
+            check_chain(reader, run, chain, inputs)?;
         }
         let (searched, runs) = skip::resolve(reader, inputs)?;
         skip::expect_unlocked(reader, &runs)?;
@@ -165,14 +166,33 @@ pub(crate) fn check_provenance(
     }
 }
 
+/// Refuses a RUN with the name of the chain that an open workspace is to make: the commit of
+/// that one would find it.
+pub(crate) fn expect_no_chain(reader: &Reader, run: &CollectionName) -> Result<(), WorkspaceError> {
+    for row in reader.transactions()? {
+        if row.kind != WorkspaceTransaction::KIND {
+            continue;
+        }
+        let Ok(transaction) = WorkspaceTransaction::decode(&row.data, &[]) else { continue };
+        if transaction.chain.as_ref() == Some(run) {
+            return Err(WorkspaceError::NameOfChain { name: run.clone(), workspace: row.name });
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a chain that the closing transaction could not extend, before anything is
 /// run for it.
 pub(crate) fn check_chain(
     reader: &Reader,
+    run: &CollectionName,
     chain: &CollectionName,
     inputs: &[CollectionName],
 ) -> Result<(), WorkspaceError> {
     let refused = |reason: String| WorkspaceError::Chain { chain: chain.clone(), reason };
+    if chain == run {
+        return Err(refused("it would be the RUN itself".to_owned()));
+    }
     match reader.collection(chain)? {
         Some(collection) if collection.collection_type != CollectionType::Chained => {
             return Err(refused(format!("it is a {}", collection.collection_type)));

@@ -38,6 +38,7 @@ use crate::{
     create::{absolute, check_provenance, resolve},
     layout,
     pipeline_file::{of_workspace, read_pipeline},
+    shard::{self, Frozen, Shard},
 };
 
 const VERSION: u32 = 1;
@@ -59,6 +60,14 @@ pub enum DevelopmentError {
         changed: TaskLabel,
         /// The task that has not.
         downstream: TaskLabel,
+    },
+    /// A commit of a shard has begun, or has succeeded.
+    #[error("shard {shard} of workspace {name} is frozen: the pipeline stays as it is")]
+    ShardFrozen {
+        /// The workspace.
+        name: CollectionName,
+        /// A shard that is.
+        shard: Shard,
     },
     /// The old one is given up already, and the new one is not there.
     #[error("the pipeline of workspace {name} was not replaced")]
@@ -210,13 +219,19 @@ impl WorkspaceClient {
         self.expect_graph()?;
         let name = &self.transaction().run;
         let new = read_pipeline(file, choices)?;
-        check_provenance(butler, &resolve(butler, &new)?)?;
+        let resolved = resolve(butler, &new)?;
+        check_provenance(butler, &resolved)?;
+        shard::sharding(&resolved, &self.transaction().shard_by)?;
         let process = this_process();
         let _closers = CloserLock::acquire(self.root(), &process, false)?;
         let lock = RunnerLock::acquire(self.root(), &process, false)?;
         self.expect_open()?;
         if Development::read(self.root())?.is_none() {
             return Err(DevelopmentError::NotEntered(name.clone()).into());
+        }
+        // Of one that is frozen or committed, the graph says what it is.
+        if let Some(shard) = Frozen::read(self.root())?.first() {
+            return Err(DevelopmentError::ShardFrozen { name: name.clone(), shard }.into());
         }
         let old = of_workspace(butler, self)?;
         let changed = changed(&old, &new);

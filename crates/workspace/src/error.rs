@@ -62,6 +62,14 @@ pub enum WorkspaceError {
         /// Why.
         reason: String,
     },
+    /// An open workspace is to make a chain of that name.
+    #[error("{name} is the chain that the open workspace {workspace} makes when it is committed")]
+    NameOfChain {
+        /// The name.
+        name: CollectionName,
+        /// The workspace.
+        workspace: TransactionName,
+    },
     /// The RUN that it would make exists.
     #[error("collection {0} exists already: a workspace makes a new RUN")]
     RunExists(CollectionName),
@@ -140,7 +148,7 @@ pub enum WorkspaceError {
     #[error(transparent)]
     DataId(#[from] pantler_core::DataIdError),
     /// An expression that cannot be read.
-    #[error("cannot read the restriction: {0}")]
+    #[error("cannot read the restriction")]
     Restriction(#[from] RestrictionError),
     /// `transaction.json` cannot be used.
     #[error(transparent)]

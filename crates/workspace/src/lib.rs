@@ -39,6 +39,7 @@ mod list;
 mod pipeline_file;
 pub mod project;
 pub mod provenance;
+mod provenance_now;
 mod reader;
 mod reuse;
 pub mod shard;

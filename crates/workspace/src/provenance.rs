@@ -272,9 +272,11 @@ impl ExecutionRecords for Executed<'_> {
 /// The provenance of RUNs of a repository.
 #[derive(Debug)]
 pub struct RunProvenances {
-    runs: Vec<CollectionName>,
-    files: HashMap<CollectionName, (DatasetId, Option<Utf8PathBuf>)>,
-    without: Vec<CollectionName>,
+    pub(crate) runs: Vec<CollectionName>,
+    pub(crate) files: HashMap<CollectionName, (DatasetId, Option<Utf8PathBuf>)>,
+    pub(crate) without: Vec<CollectionName>,
+    /// Holds the file of an open workspace while it is read.
+    pub(crate) _place: Option<tempfile::TempDir>,
 }
 
 /// The provenance of a RUN is not where it can be read.
@@ -329,7 +331,7 @@ pub fn open_provenance(
         }
     }
     let without = searched.into_iter().filter(|run| !files.contains_key(run)).collect();
-    Ok(ProvenanceGraph::new(RunProvenances { runs, files, without }))
+    Ok(ProvenanceGraph::new(RunProvenances { runs, files, without, _place: None }))
 }
 
 impl RunProvenances {

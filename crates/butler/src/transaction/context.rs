@@ -62,6 +62,16 @@ impl OpenContext {
     }
 }
 
+/// How closely a commit looks at artifacts whose writer has said their size and checksum.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// Each is there with its size.
+    #[default]
+    Size,
+    /// Each is read, and has its checksum.
+    Full,
+}
+
 /// Facts about the transaction that is being closed.
 #[derive(Debug, Clone)]
 pub struct ClosingFacts<'a> {
@@ -74,6 +84,8 @@ pub struct ClosingFacts<'a> {
     pub past_the_door: bool,
     /// Whether a commit takes what succeeded and drops the rest.
     pub partial: bool,
+    /// How closely a commit looks.
+    pub verify: Verify,
     /// The prefix of the keys of the RUN that it changes (empty if it has none).
     pub run_prefix: &'a str,
     /// The workspace root, for kinds that have one.

@@ -25,7 +25,9 @@ use pantler_core::{
     transaction::{Closing, RunLocks, TransactionRow},
 };
 
-pub use context::{Claim, CloseContext, ClosingFacts, CommitContext, OpenContext, RevertContext};
+pub use context::{
+    Claim, CloseContext, ClosingFacts, CommitContext, OpenContext, RevertContext, Verify,
+};
 pub use door::{DoorError, Duty, decide};
 pub use kinds::{DecodeError, Kinds, TransactionKind};
 
@@ -128,6 +130,9 @@ pub enum KindError {
     /// Artifacts that must be there are missing or not whole.
     #[error("{} missing or damaged: {}", artifacts(.0.len()), first(.0))]
     Incomplete(Vec<String>),
+    /// Artifacts are not what their writer said that they are.
+    #[error("{} changed since it was written: {}", artifacts(.0.len()), first(.0))]
+    Changed(Vec<String>),
     /// Artifacts that must survive are deleted already.
     #[error(
         "{} deleted already: {}; abandon keeps what survives",

@@ -255,6 +255,12 @@ fn close(error: &CloseError) -> Sorted {
                             .map(|verb| Next::command(format_args!("transaction {verb} {name}"))),
                     ),
                 )
+            } else if let KindError::Changed(_) = source {
+                Next::one_of([
+                    Next::plain("put back what was written"),
+                    Next::command(format_args!("workspace reset {name} UUID…")),
+                    Next::command(format_args!("workspace revert {name}")),
+                ])
             } else if unfinished {
                 // Only workspaces have work that can be unfinished.
                 Next::one_of(
@@ -262,6 +268,13 @@ fn close(error: &CloseError) -> Sorted {
                         |(verb, flag)| Next::command(format_args!("workspace {verb} {name}{flag}")),
                     ),
                 )
+            } else if let (KindError::Unreadable(..), true) = (source, workspace) {
+                // The same again would find the same.
+                Next::one_of([
+                    Next::plain("put the file back as it was"),
+                    Next::command(format_args!("workspace revert {name}")),
+                    Next::command(format_args!("workspace abandon {name}")),
+                ])
             } else if let KindError::Deleted(_) = source {
                 Next::command(format_args!("transaction abandon {name}"))
             } else {
@@ -408,6 +421,10 @@ fn workspace(error: &WorkspaceError) -> Sorted {
         WorkspaceError::NoWorkspace(_) | WorkspaceError::ClosedMeanwhile(_) => {
             unchanged.then(Next::command("workspace list"))
         }
+        WorkspaceError::NameOfChain { workspace, .. } => unchanged.then(Next::one_of([
+            Next::plain("take another name"),
+            Next::command(format_args!("workspace commit {workspace}")),
+        ])),
         WorkspaceError::RunExists(_) => unchanged.then(Next::plain(
             "take another name; with {time} in it, such as NAME/{time}, each run makes its own",
         )),
@@ -475,6 +492,10 @@ fn workspace(error: &WorkspaceError) -> Sorted {
                 "wait for it; or, if it is dead, the same command with --assume-dead {runner}"
             ))),
         },
+        WorkspaceError::Lock(LockError::Io { .. }) => {
+            unchanged.then(Next::plain("make room there, or let it be written to; then the same command again"))
+        }
+        WorkspaceError::Restriction(_) => Sorted { status: Status::Usage, ..unchanged },
         WorkspaceError::Lock(_) => {
             unchanged.then(Next::plain("the same command again when that has ended"))
         }
@@ -501,6 +522,9 @@ fn development(error: &DevelopmentError) -> Sorted {
             let command = format_args!("workspace reset {name} --task {downstream}");
             unchanged.then(Next::command(command))
         }
+        DevelopmentError::ShardFrozen { name, .. } => {
+            unchanged.then(Next::command(format_args!("workspace commit {name}")))
+        }
         DevelopmentError::NotReplaced { name, .. } => Sorted {
             status: Status::LeftOpen,
             state: format!(
@@ -520,7 +544,7 @@ fn take_over(error: &TakeOverError) -> Sorted {
         TakeOverError::Alive { .. } => Sorted::unchanged()
             .then(Next::plain("wait for it, or end it; without --take-over or --assume-dead")),
         TakeOverError::NoRunner { .. } => {
-            Sorted::unchanged().then(Next::plain("`pantler workspace status NAME` lists runners"))
+            Sorted::unchanged().then(Next::plain("`pantler workspace status` lists runners"))
         }
         TakeOverError::Journal(_) | TakeOverError::Write { .. } => Sorted::unchanged(),
     }

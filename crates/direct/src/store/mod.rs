@@ -386,7 +386,7 @@ impl DirectButler {
             Some(row) if row.kind == Removal::KIND => {}
             _ => return Ok(()),
         }
-        let options = CloseOptions { take_over: work.options.take_over, partial: false };
+        let options = CloseOptions { take_over: work.options.take_over, ..CloseOptions::default() };
         match self.close(&name, Closing::Commit, options) {
             Ok(_) => Ok(()),
             Err(error) => Err(StoreError::NotClosed { what: work.what, source: Box::new(error) }),

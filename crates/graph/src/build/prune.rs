@@ -55,6 +55,13 @@ pub enum PruneReason {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartialDataId(pub Vec<(ElementName, KeyValue)>);
 
+impl PartialDataId {
+    /// Whether nothing is known of it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 impl fmt::Display for PartialDataId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
@@ -95,7 +102,11 @@ impl fmt::Display for PruneReason {
 impl fmt::Display for Pruned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let noun = if self.count == 1 { "quantum" } else { "quanta" };
-        write!(f, "{}: {} {noun} pruned: {} (", self.task, self.count, self.reason)?;
+        write!(f, "{}: {} {noun} pruned: {}", self.task, self.count, self.reason)?;
+        if self.examples.iter().all(PartialDataId::is_empty) {
+            return Ok(());
+        }
+        f.write_str(" (")?;
         for (i, example) in self.examples.iter().enumerate() {
             let comma = if i == 0 { "" } else { ", " };
             write!(f, "{comma}{example}")?;

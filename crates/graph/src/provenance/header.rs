@@ -24,7 +24,8 @@ use crate::{
     values::narrow,
 };
 
-pub(super) const FORMAT: &str = "pantler-provenance";
+/// What a provenance file says that it is.
+pub const FORMAT: &str = "pantler-provenance";
 pub(super) const VERSION: u32 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -44,7 +44,7 @@ pub use self::{
         DescribedDataset, DescribedQuantum, ProvenanceError, ProvenanceGraph, ProvenanceSource,
         RunNode,
     },
-    header::{ProvenanceTask, ProvenanceType},
+    header::{FORMAT as PROVENANCE_FORMAT, ProvenanceTask, ProvenanceType},
     model::{
         Attempt, AttemptEnd, ExecutionRecords, ProvenanceDataset, ProvenanceQuantum,
         QuantumExecution, Runner, TakenOver,

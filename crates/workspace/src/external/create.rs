@@ -142,7 +142,7 @@ fn describe(
             return Err(WorkspaceError::RunExists(run.clone()));
         }
         if let Some(chain) = chain {
-            check_chain(reader, chain, inputs)?;
+            check_chain(reader, run, chain, inputs)?;
         }
         let searched: Vec<CollectionName> =
             reader.resolve(inputs)?.into_iter().map(|found| found.name).collect();

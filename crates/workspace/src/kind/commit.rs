@@ -8,14 +8,14 @@ use std::{
 use camino::Utf8Path;
 use pantler_butler::{
     artifacts::Found,
-    transaction::{CommitContext, KindError},
+    transaction::{CommitContext, KindError, Verify},
 };
 use pantler_core::{ArtifactKey, DatasetId, DatasetRef, FileRecord, StorageClass};
 use pantler_exec::{Finish, JournalState, LogSlice, Standing, current_successes};
 use pantler_graph::{DatasetIndex, QuantumGraph};
 
 use super::{
-    ManifestSource, Source, WorkspaceTransaction, graph_source::GraphSource,
+    ManifestSource, Promised, Source, WorkspaceTransaction, graph_source::GraphSource,
     ledger_source::LedgerSource, lock_out_others,
 };
 use crate::layout;
@@ -78,6 +78,7 @@ fn commit_locked(
     {
         return Err(KindError::Unfinished(unfinished));
     }
+    verify(source.promised(), context)?;
     clear_prefix(source.as_ref(), &super::keys_of(recorded), context)?;
     source.store_history(context)?;
     context.artifacts().prune(context.facts().run_prefix)?;
@@ -218,6 +219,26 @@ pub(crate) fn unfinished(total: usize, harvest: &Harvest) -> String {
         "{} of {total} quanta succeeded, {} failed and {waiting} did not run",
         harvest.succeeded, harvest.failed
     )
+}
+
+/// Reads what was promised, if it is to be looked at so closely: what has changed since it was
+/// written does not become stored.
+pub(crate) fn verify<'p>(
+    promised: impl Iterator<Item = Promised<'p>>,
+    context: &CommitContext<'_>,
+) -> Result<(), KindError> {
+    if context.facts().verify == Verify::Size {
+        return Ok(());
+    }
+    let mut changed = Vec::new();
+    for promised in promised {
+        let found = context.artifacts().measure(promised.key)?;
+        // What is missing is found with the sizes.
+        if found.is_some_and(|found| found.checksum != promised.checksum) {
+            changed.push(promised.key.to_string());
+        }
+    }
+    if changed.is_empty() { Ok(()) } else { Err(KindError::Changed(changed)) }
 }
 
 /// Deletes below the RUN's prefix what was not promised (outputs that no finish line

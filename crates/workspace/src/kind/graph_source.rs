@@ -65,10 +65,7 @@ impl ManifestSource for GraphSource {
     }
 
     fn promised(&self) -> Box<dyn Iterator<Item = Promised<'_>> + '_> {
-        let outputs = self.harvest.outputs.iter();
-        Box::new(outputs.filter_map(|(_, record)| {
-            Some(Promised { key: record.location.key()?, size: record.size })
-        }))
+        Box::new(promised(&self.harvest))
     }
 
     fn store_history(&mut self, context: &CommitContext<'_>) -> Result<(), KindError> {
@@ -169,4 +166,12 @@ pub(crate) fn store_logs(
         }
     }
     Ok(records)
+}
+
+/// The artifacts that quanta have made.
+pub(crate) fn promised(harvest: &Harvest) -> impl Iterator<Item = Promised<'_>> {
+    harvest.outputs.iter().filter_map(|(_, record)| {
+        let key = record.location.key()?;
+        Some(Promised { key, size: record.size, checksum: record.checksum })
+    })
 }

@@ -37,7 +37,11 @@ impl ManifestSource for LedgerSource {
     }
 
     fn promised(&self) -> Box<dyn Iterator<Item = Promised<'_>> + '_> {
-        Box::new(self.state.done().map(|(_, done)| Promised { key: &done.key, size: done.size }))
+        Box::new(self.state.done().map(|(_, done)| Promised {
+            key: &done.key,
+            size: done.size,
+            checksum: done.checksum,
+        }))
     }
 
     fn store_history(&mut self, _context: &CommitContext<'_>) -> Result<(), KindError> {

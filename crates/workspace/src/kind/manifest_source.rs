@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pantler_butler::transaction::{CommitContext, KindError};
-use pantler_core::{ArtifactKey, DatasetRef, DatasetType, FileRecord};
+use pantler_core::{ArtifactKey, Checksum, DatasetRef, DatasetType, FileRecord};
 
 /// An artifact that is to become stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub struct Promised<'a> {
     pub key: &'a ArtifactKey,
     /// Its size in bytes.
     pub size: u64,
+    /// The checksum that its writer computed.
+    pub checksum: Checksum,
 }
 
 /// What a committing workspace needs to know of what was made in it. It is read from the

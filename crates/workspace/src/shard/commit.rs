@@ -22,8 +22,8 @@ use crate::{
     CloseNotice, WorkspaceClient, WorkspaceError, WorkspaceTransaction, client,
     create::name_of,
     kind::{
-        commit::{enter, harvest_of, unfinished},
-        graph_source::store_logs,
+        commit::{enter, harvest_of, unfinished, verify},
+        graph_source::{promised, store_logs},
     },
     layout,
 };
@@ -270,6 +270,7 @@ impl Work<'_> {
                 unfinished(ids.len(), &harvest)
             )));
         }
+        verify(promised(&harvest), context)?;
         let mut missing = Vec::new();
         for (_, record) in &harvest.outputs {
             let Some(key) = record.location.key() else { continue };

@@ -59,6 +59,10 @@ impl Frozen {
         self.shards.is_empty()
     }
 
+    pub(crate) fn first(&self) -> Option<Shard> {
+        self.shards.first().cloned()
+    }
+
     pub(crate) fn has(&self, shard: &Shard) -> bool {
         self.shards.contains(shard)
     }

@@ -7,7 +7,7 @@ use std::{fs::File, io::BufReader};
 use camino::Utf8Path;
 use pantler_butler::transaction::TransactionKind as _;
 use pantler_core::CollectionName;
-use pantler_graph::QuantumGraph;
+use pantler_graph::{GraphFileError, QuantumGraph};
 use pantler_workspace::{
     WorkspaceClient, WorkspaceError, WorkspaceTransaction, external::ExternalWorkspace,
 };
@@ -66,8 +66,11 @@ fn read(context: &Context, argument: &str) -> Result<QuantumGraph, CommandError>
         CommandError::usage(GraphError::NoName { file: argument.to_owned(), source })
     })?;
     let missing = || {
-        CommandError::failed(GraphError::Neither(argument.to_owned()))
-            .next(Next::command("workspace list"))
+        // What a committed RUN was made by is in its provenance.
+        CommandError::failed(GraphError::Neither(argument.to_owned())).next(Next::one_of([
+            Next::command("workspace list"),
+            Next::command(format_args!("query provenance quanta --collections {argument}")),
+        ]))
     };
     let looked = || format!("{argument} is no file, so a workspace of that name was looked for");
     let repository = context.repository().map_err(|error| error.state(looked()))?;
@@ -85,6 +88,18 @@ fn read(context: &Context, argument: &str) -> Result<QuantumGraph, CommandError>
 fn read_file(path: &Utf8Path) -> Result<QuantumGraph, CommandError> {
     let failed = |source| WorkspaceError::Io { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
-    let graph = pantler_graph::read(BufReader::new(file));
-    Ok(graph.map_err(|source| WorkspaceError::GraphFile { path: path.to_owned(), source })?)
+    pantler_graph::read(BufReader::new(file)).map_err(|source| {
+        let is_provenance = matches!(
+            &source,
+            GraphFileError::Format { found, .. } if found == pantler_graph::PROVENANCE_FORMAT
+        );
+        let error = WorkspaceError::GraphFile { path: path.to_owned(), source };
+        let error = CommandError::from(error);
+        if !is_provenance {
+            return error;
+        }
+        let next =
+            Next::plain("it is the provenance of a RUN: `pantler query provenance` reads it");
+        error.next(next)
+    })
 }

@@ -14,6 +14,7 @@ use crate::{
     context::Context,
     error::{CommandError, CommandResult, Next, Status},
     table::{Table, count},
+    target::WorkspaceTarget,
     time,
     transitions::expression,
 };
@@ -23,7 +24,7 @@ use crate::{
 #[command(
     after_help = "An expression is a UUID, a task or dataset type (also `TYPE@{key=value}`, with * and ?), a status (succeeded, failed,\n\
                   accepted, poisoned, blocked, built …), quanta, or datasets; `..A` is A with all it was made from, `A..` with all\n\
-                  made from it, `A..B` both; `|` `&` `-` `~` `( )` combine. Quote it for the shell. Without --collections: all RUNs.\n\n\
+                  made from it, `A..B` both; `|` `&` `-` `~` `( )` combine. Quote it for the shell. Without --collections: all RUNs. With --workspace: an open workspace.\n\n\
                   Examples:\n  pantler query provenance '..comparison' --collections climate\n  \
                   pantler query provenance 'daily@{city=oslo}.. & quanta' --json\n  \
                   pantler query provenance '..summary@{city=oslo}' --format svg -o made.svg\n  \
@@ -41,8 +42,12 @@ pub(crate) struct Args {
     #[command(flatten)]
     collections: Collections,
 
+    /// That of an open workspace instead, as things stand; or the folder of an external one
+    #[arg(long, value_name = "NAME|DIR", conflicts_with = "collections")]
+    workspace: Option<WorkspaceTarget>,
+
     /// What to write
-    #[arg(long, value_enum, default_value_t = Format::Table, conflicts_with = "json")]
+    #[arg(long, value_enum, default_value_t = Format::Table, conflicts_with_all = ["json", "quantum"])]
     format: Format,
 
     /// Print JSON
@@ -106,8 +111,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         sink::check(path, args.force)?;
     }
     let parsed = args.expression.as_deref().map(expression).transpose()?;
-    let butler = context.open_to_read()?;
-    let mut graph = open_provenance(&butler, &args.collections.collections)?;
+    let mut graph = match &args.workspace {
+        Some(target) => target.client(context)?.provenance_now()?,
+        None => open_provenance(&context.open_to_read()?, &args.collections.collections)?,
+    };
     let runs = pantler_graph::ProvenanceSource::runs(graph.source()).len();
     if runs == 0 {
         let who = match graph.source().without() {

@@ -1,7 +1,8 @@
 use pantler_core::{TransactionName, transaction::Closing};
+use pantler_direct::CloseOptions;
 
 use crate::{
-    close::{ClosingArgs, close},
+    close::{ClosingArgs, VerifyArgs, close},
     context::Context,
     error::CommandResult,
 };
@@ -21,9 +22,14 @@ pub(crate) struct Args {
     partial: bool,
 
     #[command(flatten)]
+    verify: VerifyArgs,
+
+    #[command(flatten)]
     closing: ClosingArgs,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
-    close(context, &args.name, Closing::Commit, args.closing.options(args.partial))
+    let options =
+        CloseOptions { verify: args.verify.verify(), ..args.closing.options(args.partial) };
+    close(context, &args.name, Closing::Commit, options)
 }

@@ -1,8 +1,9 @@
 use pantler_core::transaction::Closing;
+use pantler_direct::CloseOptions;
 
 use super::external::CommitArgs;
 use crate::{
-    close::{ClosingArgs, DeadArgs, close_workspace, commit_shards},
+    close::{ClosingArgs, DeadArgs, VerifyArgs, close_workspace, commit_shards},
     context::Context,
     error::CommandResult,
     shard::ShardValues,
@@ -31,6 +32,9 @@ pub(crate) struct Args {
     partial: bool,
 
     #[command(flatten)]
+    verify: VerifyArgs,
+
+    #[command(flatten)]
     closing: ClosingArgs,
 
     #[command(flatten)]
@@ -41,7 +45,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
-    let Args { target, shard, partial, closing, dead, external } = args;
+    let Args { target, shard, partial, verify, closing, dead, external } = args;
     if let Some(root) = target.folder(context) {
         if !shard.is_empty() {
             return Err(only_internal("--shard"));
@@ -49,8 +53,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         return super::external::commit(context, target, &root, *partial, external, closing);
     }
     external.expect_none()?;
+    let options = CloseOptions { verify: verify.verify(), ..closing.options(*partial) };
     if !shard.is_empty() {
-        return commit_shards(context, &target.name()?, shard, closing.options(*partial), dead);
+        return commit_shards(context, &target.name()?, shard, options, dead);
     }
-    close_workspace(context, &target.name()?, Closing::Commit, closing.options(*partial), dead)
+    close_workspace(context, &target.name()?, Closing::Commit, options, dead)
 }

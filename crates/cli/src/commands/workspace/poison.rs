@@ -9,7 +9,7 @@ use crate::{
 /// Count quanta that succeeded as failures, with everything downstream of them
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Again with the same quanta: does nothing. Outputs are kept until the workspace is closed, and not committed;\n\\\n                  `workspace accept` takes it back, `workspace run` makes them again.\n\nExamples:\n  pantler workspace poison climate/trial --task daily\n\n\
+    after_help = "Again with the same quanta: does nothing. Outputs are kept until the workspace is closed, and not committed;\n`workspace accept` takes it back, `workspace run` makes them again.\n\nExamples:\n  pantler workspace poison climate/trial --task daily\n\n\
                   JSON: {name, transition, dry_run, changed, unchanged, complete}; changed is an array of {task, data_id,\n\
                   quantum, attempt, from, to, downstream, outputs, deleted}"
 )]

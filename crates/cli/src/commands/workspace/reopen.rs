@@ -28,7 +28,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let name = &args.name;
     let butler = context.open()?;
     let reopened = pantler_workspace::reopen(&butler, name, args.take_over)?;
-    let next = Next::command(format_args!("workspace run {name}")).text(context.located());
+    let next = Next::command(format_args!("workspace status {name}")).text(context.located());
     let did = if reopened {
         format!("workspace {name} is open again")
     } else {

@@ -69,6 +69,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
             &accepted,
         );
         value["development"] = development.into();
+        value["closing"] = client.is_closing().into();
         value["runners"] = runners.iter().map(json_of).collect();
         if let Some(shards) = shards_of(context, &client)? {
             value["shards"] = shards.iter().map(ShardRow::json).collect();
@@ -116,7 +117,17 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     for failure in &failures {
         output.line(&summary::describe(failure, client.root()))?;
     }
-    output.line(&format!("next: {}", next(if status.is_complete() { "commit" } else { "run" })))?;
+    if client.is_closing() {
+        output.line("a closing of it has begun: nothing runs in it")?;
+        output.line(&format!(
+            "next: {} (goes on with it)\n  or: {} (lets it be run on)",
+            next("commit"),
+            next("reopen")
+        ))?;
+    } else {
+        let verb = if status.is_complete() { "commit" } else { "run" };
+        output.line(&format!("next: {}", next(verb)))?;
+    }
     Ok(Status::Done)
 }
 
