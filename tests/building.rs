@@ -83,7 +83,7 @@ fn parts_that_cannot_be_built_are_named() {
     let unknown = build(&project, &["--task", "cpy"]).expect(1);
     let text = "there is no task `cpy` in the pipeline; there are: `copy`, `total`";
     assert!(unknown.stderr.contains(text), "{unknown:?}");
-    let place = build(&project, &["--where", "item = 'a' ADN item = 'b'"]).expect(1);
+    let place = build(&project, &["--where", "item = 'a' ADN item = 'b'"]).expect(2);
     let text = "expected AND, OR or the end here\n  item = 'a' ADN item = 'b'\n             ^";
     assert!(place.stderr.contains(text), "{place:?}");
     build(&project, &["--where", "item = 'a'"]).expect(0);

@@ -318,6 +318,7 @@ fn what_is_refused() {
     exit 1
     error: there is no file "nothing/here", and no open workspace has that name
     next: pantler workspace list --repo <project>/repo
+      or: pantler query provenance quanta --collections nothing/here --repo <project>/repo
     "#);
     insta::assert_snapshot!(show("no name?"), @r#"
     exit 2
@@ -346,6 +347,7 @@ fn what_is_refused() {
     exit 1
     error: there is no file "repo", and no open workspace has that name
     next: pantler workspace list --repo <project>/repo
+      or: pantler query provenance quanta --collections repo --repo <project>/repo
     "#);
     insta::assert_snapshot!(show("/dev/null"), @r#"
     exit 1
