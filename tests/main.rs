@@ -40,6 +40,7 @@ mod scale;
 mod scenes;
 mod shards;
 mod sharing;
+mod skipping;
 mod specimens;
 mod store_verbs;
 mod survival;

@@ -20,10 +20,11 @@ use pantler_datastore::StorageError;
 use pantler_direct::{DirectButler, TransactionFile, this_process};
 use pantler_exec::{FreezeLock, RunnerLock};
 use pantler_graph::{
-    BuildScope, BuildSource, DatasetOrigin, Explanation, GraphMetadata, GraphScope, InputArtifact,
-    InputDataset, Pipeline, Pruned, QuantumGraph, QuantumIndex, ResolvedPipeline,
+    BuildScope, BuildSource, DatasetOrigin, ExistingOutputs, Explanation, GraphMetadata,
+    GraphScope, InputDataset, Pipeline, Pruned, QuantumGraph, QuantumIndex, ResolvedPipeline,
+    ResolvedTask, Skipped,
 };
-use pantler_registry::{DatasetQuery, RegistryError};
+use pantler_registry::{DatasetQuery, Reader, RegistryError};
 
 use crate::{
     Shard, WorkspaceClient, WorkspaceError, WorkspaceTransaction, client,
@@ -35,6 +36,8 @@ use crate::{
     reuse,
     reuse::Reusable,
     shard::Frozen,
+    skip,
+    skip::Searched,
 };
 
 /// What building did.
@@ -48,6 +51,8 @@ pub struct Built {
     pub new: usize,
     /// What was not built, and why.
     pub pruned: Vec<Pruned>,
+    /// What was not built since its outputs exist, or was although some of them do.
+    pub skipped: Vec<Skipped>,
     /// What may be taken over, where the workspace is to reuse something.
     pub reusable: Option<Reusable>,
 }
@@ -61,6 +66,10 @@ pub struct BuildRequest {
     pub restriction: Restriction,
     /// The shard; `None` for all. Only the parts of the graph that it needs are read.
     pub shard: Option<Shard>,
+    /// The collections in search order whose datasets are not made again: a quantum is
+    /// skipped if one of their RUNs or TAGGED collections has all that it must make, stored.
+    /// Later requests search them again for the tasks of this one, behind their own.
+    pub skip_existing_in: Vec<CollectionName>,
 }
 
 impl BuildRequest {
@@ -71,11 +80,20 @@ impl BuildRequest {
         Restriction::of_values(values).and(self.restriction.clone())
     }
 
-    fn scope(&self) -> Option<GraphScope> {
-        let tasks = (!self.tasks.is_empty()).then(|| self.tasks.clone());
+    /// The data IDs as the header of a part has them.
+    fn restriction_text(&self) -> Option<String> {
         let restriction = self.all_restrictions();
-        let restriction = (!restriction.is_empty()).then(|| restriction.to_string());
-        (tasks.is_some() || restriction.is_some()).then_some(GraphScope { tasks, restriction })
+        (!restriction.is_empty()).then(|| restriction.to_string())
+    }
+
+    /// What a part is built for; `searched` are the collections in which outputs were
+    /// looked for.
+    fn scope(&self, searched: &[CollectionName]) -> Option<GraphScope> {
+        let tasks = (!self.tasks.is_empty()).then(|| self.tasks.clone());
+        let restriction = self.restriction_text();
+        let is_whole = tasks.is_none() && restriction.is_none() && searched.is_empty();
+        let skip_existing_in = searched.to_vec();
+        (!is_whole).then_some(GraphScope { tasks, restriction, skip_existing_in })
     }
 
     /// With [`Self::all_restrictions`].
@@ -103,7 +121,7 @@ impl BuildRequest {
     }
 
     fn is_covered_by(&self, parts: &[QuantumGraph], pipeline: &ResolvedPipeline) -> bool {
-        let restriction = self.scope().and_then(|scope| scope.restriction);
+        let restriction = self.restriction_text();
         let covered = |label: &TaskLabel| {
             parts.iter().any(|part| match &part.metadata().scope {
                 None => true,
@@ -129,6 +147,9 @@ impl BuildRequest {
 /// built quanta whose outputs the new ones read. A kill leaves the file or not. Of two
 /// calls at once, the one that comes second to a number starts again from the other's.
 ///
+/// The RUNs of [`BuildRequest::skip_existing_in`] become inputs of the workspace. A part of
+/// which all quanta are skipped is written, too: it says which collections were searched.
+///
 /// # Errors
 /// [`WorkspaceError::NothingToDo`] if there are no quanta at all, with the reasons;
 /// nothing is written then.
@@ -146,7 +167,8 @@ pub fn build(
         if request.is_covered(&read)? {
             let reusable = reuse::prepare(butler, workspace, &before)?;
             let graph = client::merged(workspace.root(), read)?;
-            return Ok(Built { graph, before: true, new: 0, pruned: Vec::new(), reusable });
+            let (pruned, skipped) = (Vec::new(), Vec::new());
+            return Ok(Built { graph, before: true, new: 0, pruned, skipped, reusable });
         }
         let base = Base { number: parts.next(), pipeline: needed.pipeline.clone(), parts: read };
         if let Some((built, number)) = build_next(butler, workspace, request, base, &needed)? {
@@ -168,7 +190,8 @@ fn build_next(
 ) -> Result<Option<(Built, Option<u32>)>, WorkspaceError> {
     let (root, run) = (workspace.root(), &workspace.transaction().run);
     let lock = enter(workspace)?;
-    let next = Next::find(butler, workspace, request, base)?;
+    let (searched, runs) = skip::lock(butler, workspace, &request.skip_existing_in)?;
+    let next = Next::find(butler, workspace, request, base, (&searched, runs))?;
     let new_shards = next.new_shards.clone();
     let mut written = None;
     let built = next.written(|part, number, _| {
@@ -224,42 +247,48 @@ pub(crate) struct Next {
     /// The whole graph with it; `None` if the part is the whole.
     whole: Option<QuantumGraph>,
     pruned: Vec<Pruned>,
+    skipped: Vec<Skipped>,
     /// The shards that get quanta.
     new_shards: BTreeSet<Shard>,
 }
 
 impl Next {
-    /// Builds what comes after `base` in memory.
+    /// Builds what comes after `base` in memory. Outputs are looked for in `searched`, and
+    /// in what its parts have searched, as far as they are in RUNs that the workspace reads.
     pub(crate) fn find(
         butler: &DirectButler,
         workspace: &WorkspaceClient,
         request: &BuildRequest,
         base: Base,
+        (searched, runs): (&[CollectionName], BTreeSet<CollectionName>),
     ) -> Result<Self, WorkspaceError> {
         let transaction = workspace.transaction();
         let root = workspace.root();
         let Base { number, pipeline, parts } = base;
-        let base = if parts.is_empty() { None } else { Some(client::merged(root, parts)?) };
-        let pipeline = match base.as_ref().map(|base| Arc::clone(base.pipeline())).or(pipeline) {
+        let pipeline = match parts.first().map(|first| Arc::clone(first.pipeline())).or(pipeline) {
             // As it was when the workspace's graph was begun, whatever became of the file.
             Some(pipeline) => pipeline,
             None => Arc::new(resolve(butler, &of_workspace(butler, workspace)?)?),
         };
         check_tasks(&request.tasks, &pipeline)?;
+        let skip = Searched::new(&pipeline, searched, &parts, Some(runs));
+        let base = if parts.is_empty() { None } else { Some(client::merged(root, parts)?) };
         // What the transaction noted as read, also if a chain has grown since.
         let shard = request.shard.as_ref();
-        let source = Inputs::read_for(butler, &pipeline, &transaction.searched, shard)?;
-        let metadata = metadata(workspace, request);
+        let source = Inputs::read_for(butler, &pipeline, &transaction.searched, &skip, shard)?;
+        let metadata = metadata(workspace, request.scope(searched));
         let restriction = request.all_restrictions();
         let scope = request.build_scope(&restriction, base.as_ref());
         let part = pantler_graph::build_part(&pipeline, &source, metadata, &scope)
             .map_err(WorkspaceError::Build)?;
         let pruned = part.pruned().to_vec();
+        let skipped = part.skipped().to_vec();
         let before = base.as_ref().map_or(0, QuantumGraph::len);
-        if part.is_empty() {
+        let is_skipped = skipped.iter().any(|own| own.quanta > 0) && !searched.is_empty();
+        if part.is_empty() && !is_skipped {
             let whole = Some(base.ok_or_else(|| nothing_to_do(&part))?);
             let new_shards = BTreeSet::new();
-            return Ok(Self { number, before, part: None, whole, pruned, new_shards });
+            return Ok(Self { number, before, part: None, whole, pruned, skipped, new_shards });
         }
         check_noted(&part, transaction)?;
         let is_new = |quantum: &QuantumIndex| {
@@ -279,7 +308,7 @@ impl Next {
                     WorkspaceError::GraphParts { root: root.to_owned(), source }
                 })?),
             };
-        Ok(Self { number, before, part: Some(part), whole, pruned, new_shards })
+        Ok(Self { number, before, part: Some(part), whole, pruned, skipped, new_shards })
     }
 
     /// Has it written, with its number and the whole graph at hand; `None` if that says that
@@ -288,7 +317,7 @@ impl Next {
         self,
         write: impl FnOnce(&QuantumGraph, u32, &QuantumGraph) -> Result<bool, WorkspaceError>,
     ) -> Result<Option<Built>, WorkspaceError> {
-        let Self { number, before, part, whole, pruned, new_shards: _ } = self;
+        let Self { number, before, part, whole, pruned, skipped, new_shards: _ } = self;
         let (graph, is_new) = match (part, whole) {
             (None, None) => return Ok(None),
             (None, Some(whole)) => (whole, false),
@@ -300,7 +329,7 @@ impl Next {
             }
         };
         let new = graph.len() - before;
-        Ok(Some(Built { graph, before: !is_new, new, pruned, reusable: None }))
+        Ok(Some(Built { graph, before: !is_new, new, pruned, skipped, reusable: None }))
     }
 }
 
@@ -319,18 +348,22 @@ pub fn explain(
 ) -> Result<Explanation, WorkspaceError> {
     let transaction = workspace.transaction();
     let parts = client::read_parts(workspace.root())?;
-    let base = if parts.is_empty() { None } else { Some(client::merged(workspace.root(), parts)?) };
-    let pipeline = match &base {
-        Some(base) => Arc::clone(base.pipeline()),
+    let pipeline = match parts.first() {
+        Some(first) => Arc::clone(first.pipeline()),
         None => Arc::new(resolve(butler, &of_workspace(butler, workspace)?)?),
     };
     check_tasks(&request.tasks, &pipeline)?;
+    skip::expect_other(&transaction.run, &request.skip_existing_in)?;
+    let resolved_in = |reader: &Reader| skip::resolve(reader, &request.skip_existing_in);
+    let (searched, _) = butler.registry().read(resolved_in)?;
+    let skip = Searched::new(&pipeline, &searched, &parts, None);
+    let base = if parts.is_empty() { None } else { Some(client::merged(workspace.root(), parts)?) };
     let Some(resolved) = pipeline.tasks().iter().find(|t| t.label == *task) else {
         return Err(unknown_task(task, &pipeline));
     };
     let data_id = DataId::parse(butler.universe(), &resolved.dimensions, values)?;
-    let source = Inputs::read(butler, &pipeline, &transaction.searched)?;
-    let metadata = metadata(workspace, request);
+    let source = Inputs::read(butler, &pipeline, &transaction.searched, &skip)?;
+    let metadata = metadata(workspace, request.scope(&searched));
     let restriction = request.all_restrictions();
     let scope = request.build_scope(&restriction, base.as_ref());
     let failed = WorkspaceError::Build;
@@ -344,12 +377,12 @@ pub fn explain(
     explained.map_err(failed)?.ok_or_else(|| unknown_task(task, &pipeline))
 }
 
-fn metadata(workspace: &WorkspaceClient, request: &BuildRequest) -> GraphMetadata {
+fn metadata(workspace: &WorkspaceClient, scope: Option<GraphScope>) -> GraphMetadata {
     GraphMetadata {
         seed: IdSeed { opening: workspace.file().opening, generation: 0 },
         output_run: workspace.transaction().run.clone(),
         created_at: workspace.file().opened_at,
-        scope: request.scope(),
+        scope,
     }
 }
 
@@ -378,8 +411,30 @@ pub fn plan(
     opening: OpeningId,
     now: Tai,
 ) -> Result<QuantumGraph, WorkspaceError> {
+    plan_skipping(butler, pipeline, inputs, &[], output, opening, now)
+}
+
+/// As [`plan`], without the quanta whose outputs are in `skip_existing_in`.
+///
+/// # Errors
+/// Those of [`plan`]; [`WorkspaceError::NothingLeft`] if all quanta are skipped.
+pub fn plan_skipping(
+    butler: &DirectButler,
+    pipeline: &Pipeline,
+    inputs: &[CollectionName],
+    skip_existing_in: &[CollectionName],
+    output: &CollectionName,
+    opening: OpeningId,
+    now: Tai,
+) -> Result<QuantumGraph, WorkspaceError> {
     let resolved = Arc::new(resolve(butler, pipeline)?);
-    let source = Inputs::read(butler, &resolved, inputs)?;
+    let searched = butler.registry().read(|reader| {
+        let (searched, runs) = skip::resolve(reader, skip_existing_in)?;
+        skip::expect_unlocked(reader, &runs)?;
+        Ok::<_, RegistryError>(searched)
+    })?;
+    let skip = Searched::new(&resolved, &searched, &[], None);
+    let source = Inputs::read(butler, &resolved, inputs, &skip)?;
     graph_of(&resolved, &source, output, opening, now)
 }
 
@@ -402,6 +457,9 @@ pub(crate) fn graph_of(
 }
 
 fn nothing_to_do(graph: &QuantumGraph) -> WorkspaceError {
+    if graph.skipped().iter().any(|own| own.quanta > 0) {
+        return WorkspaceError::NothingLeft(graph.skipped().to_vec());
+    }
     let reasons: Vec<_> = graph.pruned().iter().take(5).map(|p| format!("; {p}")).collect();
     WorkspaceError::NothingToDo(reasons.concat())
 }
@@ -416,8 +474,12 @@ pub(crate) fn check_noted(
         // No collection but RUNs was searched.
         return Ok(());
     }
+    let inputs = graph.pipeline().overall_inputs();
     for index in graph.overall_inputs() {
-        if let DatasetOrigin::Existing { run, .. } = graph.dataset(index).origin
+        let dataset = graph.dataset(index);
+        // Outputs that exist are in RUNs that the build itself has noted.
+        if inputs.contains(&dataset.dataset_type)
+            && let DatasetOrigin::Existing { run, .. } = dataset.origin
             && !transaction.input_runs.contains(&run)
         {
             return Err(WorkspaceError::InputsGrew { name: transaction.run.clone(), run });
@@ -462,17 +524,19 @@ pub(crate) struct Inputs {
     pub(crate) universe: Arc<Universe>,
     pub(crate) datasets: BTreeMap<DatasetTypeName, Vec<InputDataset>>,
     pub(crate) records: BTreeMap<ElementName, Vec<DimensionRecord>>,
+    pub(crate) outputs: BTreeMap<TaskLabel, Vec<ExistingOutputs>>,
 }
 
 impl Inputs {
-    /// Reads the stored datasets that `inputs` offer, find-first, and all dimension
-    /// records, from one state of the database.
+    /// Reads the stored datasets that `inputs` offer, find-first, the outputs that `skip`
+    /// finds, and all dimension records, from one state of the database.
     pub(crate) fn read(
         butler: &DirectButler,
         pipeline: &ResolvedPipeline,
         inputs: &[CollectionName],
+        skip: &Searched,
     ) -> Result<Self, WorkspaceError> {
-        Self::read_for(butler, pipeline, inputs, None)
+        Self::read_for(butler, pipeline, inputs, skip, None)
     }
 
     /// The same, without datasets of other shards than that one.
@@ -480,11 +544,12 @@ impl Inputs {
         butler: &DirectButler,
         pipeline: &ResolvedPipeline,
         inputs: &[CollectionName],
+        skip: &Searched,
         shard: Option<&Shard>,
     ) -> Result<Self, WorkspaceError> {
         let universe = Arc::clone(butler.universe());
         let mut datasets: BTreeMap<DatasetTypeName, Vec<InputDataset>> = BTreeMap::new();
-        let mut records = BTreeMap::new();
+        let (mut records, mut outputs) = (BTreeMap::new(), BTreeMap::new());
         butler.registry().read(|reader| {
             for (data_id, types) in by_values(pipeline.overall_inputs(), shard) {
                 let rows = reader.datasets(&DatasetQuery {
@@ -494,29 +559,17 @@ impl Inputs {
                     find_first: true,
                     ..DatasetQuery::default()
                 })?;
-                for row in rows {
-                    let Some(record) = row.records.into_iter().next() else { continue };
-                    let name = row.dataset.dataset_type.name.clone();
-                    datasets.entry(name.clone()).or_default().push(InputDataset {
-                        id: row.dataset.id,
-                        run: row.dataset.run,
-                        dataset_type: name,
-                        data_id: row.dataset.data_id,
-                        artifact: InputArtifact {
-                            location: record.location,
-                            offset: record.offset,
-                            size: record.size,
-                            checksum: record.checksum,
-                        },
-                    });
+                for dataset in rows.into_iter().filter_map(skip::stored) {
+                    datasets.entry(dataset.dataset_type.clone()).or_default().push(dataset);
                 }
             }
+            outputs = skip.read(reader, pipeline)?;
             for element in universe.elements() {
                 records.insert(element.name.clone(), reader.dimension_records(element)?);
             }
             Ok::<_, RegistryError>(())
         })?;
-        Ok(Self { universe, datasets, records })
+        Ok(Self { universe, datasets, records, outputs })
     }
 }
 
@@ -548,5 +601,9 @@ impl BuildSource for Inputs {
 
     fn dimension_records(&self, element: &ElementName) -> Result<Vec<DimensionRecord>, Infallible> {
         Ok(self.records.get(element).cloned().unwrap_or_default())
+    }
+
+    fn existing_outputs(&self, task: &ResolvedTask) -> Result<Vec<ExistingOutputs>, Infallible> {
+        Ok(self.outputs.get(&task.label).cloned().unwrap_or_default())
     }
 }

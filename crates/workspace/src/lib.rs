@@ -11,6 +11,7 @@
 //! | `build.rs` | joins inputs into the quantum graph, writes `graph-<n>.qg` |
 //! | `needed.rs` | what a build needs of what was built before |
 //! | `parts.rs` | the parts of a graph, and which of them a shard needs |
+//! | `skip.rs` | finds outputs that exist, and keeps their RUNs from being removed |
 //! | `client.rs` | opens a root without the database: status, run |
 //! | `transitions.rs` | accept, poison, reset of quanta |
 //! | `close.rs` | commit, revert, abandon of a workspace by name |
@@ -46,9 +47,10 @@ mod provenance_now;
 mod reader;
 mod reuse;
 pub mod shard;
+mod skip;
 mod transitions;
 
-pub use build::{BuildRequest, Built, build, explain, plan};
+pub use build::{BuildRequest, Built, build, explain, plan, plan_skipping};
 pub use butler::Workspaces;
 pub use client::{RunOptions, WorkspaceClient};
 pub use close::{CloseNotice, close, close_without, reopen};

@@ -211,7 +211,11 @@ elements:
         let one = BTreeSet::from([shard(3)?]);
         let two = BTreeSet::from([shard(3)?, shard(4)?]);
         let can = |text: &str, shards| {
-            let scope = GraphScope { tasks: None, restriction: Some(text.to_owned()) };
+            let scope = GraphScope {
+                tasks: None,
+                restriction: Some(text.to_owned()),
+                skip_existing_in: Vec::new(),
+            };
             can_have(&scope, shards, &universe)
         };
         for text in [
@@ -228,7 +232,11 @@ elements:
             assert!(!can(text, &one) && can(text, &two), "{text}");
         }
         assert!(!can("instrument = 'y' AND visit = 3", &two));
-        let tasks = GraphScope { tasks: Some(BTreeSet::new()), restriction: None };
+        let tasks = GraphScope {
+            tasks: Some(BTreeSet::new()),
+            restriction: None,
+            skip_existing_in: Vec::new(),
+        };
         assert!(can_have(&tasks, &one, &universe));
         Ok(())
     }

@@ -439,6 +439,9 @@ fn workspace(error: &WorkspaceError) -> Sorted {
         WorkspaceError::NotBuilt(name) => {
             unchanged.then(Next::command(format_args!("workspace build {name}")))
         }
+        WorkspaceError::SkipInOwnRun(name) => unchanged.then(Next::plain(format!(
+            "`pantler workspace run {name}` passes over what it has made itself; name other collections"
+        ))),
         WorkspaceError::InputsGrew { name, .. } => Sorted {
             status: Status::LeftOpen,
             state: format!("workspace {name} is open and has no graph yet"),

@@ -29,11 +29,15 @@ const ONE_OF: usize = 16;
 impl<R: Read + Seek> GraphReader<R> {
     /// Reads some quanta with all that is upstream of them, as a graph of its own: with the
     /// ids that they have, at other positions. Quanta that the file does not have are left
-    /// out. `None` if these are so many that the whole file is read as fast.
+    /// out. `None` if these are so many that the whole file is read as fast, or if the file has
+    /// existing datasets of a type that a task makes.
     ///
     /// # Errors
     /// [`GraphFileError`] if the reader fails, or if what is read is damaged.
     pub fn excerpt(&mut self, ids: &[QuantumId]) -> Result<Option<QuantumGraph>, GraphFileError> {
+        if self.has_found() {
+            return Ok(None);
+        }
         let pipeline = Arc::clone(self.pipeline());
         let makers: HashMap<&DatasetTypeName, usize> = pipeline
             .tasks()
@@ -205,7 +209,9 @@ fn graph(
         inputs: input_rows,
         existing,
         runs,
+        found: Vec::new(),
         pruned: Vec::new(),
+        skipped: Vec::new(),
     })
     .map_err(|_| GraphFileError::malformed(QUANTUM_DATASETS, "it has too many nodes"))
 }

@@ -15,7 +15,7 @@ use super::{
     container::{
         Container, HEADER, INPUT_DATASETS, Limits, PIPELINE, QUANTA, QUANTUM_DATASETS, Span,
     },
-    header::{FORMAT, FormatOnly, Header, HeaderV1, PipelineV1, VERSION},
+    header::{FORMAT, FormatOnly, FoundType, Header, HeaderV1, PipelineV1, VERSION},
     inputs::{self, InputBlock},
     quanta::{self, BlockDatasets, QuantaBlock},
 };
@@ -33,6 +33,7 @@ pub struct GraphReader<R> {
     header: HeaderV1,
     metadata: GraphMetadata,
     pipeline: Arc<ResolvedPipeline>,
+    found: Vec<FoundType>,
     quanta: Span,
     blocks: Span,
     inputs: Span,
@@ -87,6 +88,7 @@ pub(super) struct Opened<R> {
     pub(super) header: HeaderV1,
     pub(super) metadata: GraphMetadata,
     pub(super) pipeline: Arc<ResolvedPipeline>,
+    pub(super) found: Vec<FoundType>,
     pub(super) quanta: Span,
     pub(super) blocks: Span,
     pub(super) inputs: Span,
@@ -117,10 +119,11 @@ fn read_header<R: Read + Seek>(container: &mut Container<R>) -> Result<Header, G
 pub(super) fn open<R: Read + Seek>(reader: R) -> Result<Opened<R>, GraphFileError> {
     let mut container = Container::open(reader)?;
     let header = read_header(&mut container)?;
-    let (metadata, header) = (header.metadata(), header.common);
     // The members read here have fixed limits.
     let before = Limits::new(0, 0);
     let pipeline = Arc::new(container.json::<PipelineV1>(PIPELINE, before)?.resolve()?);
+    let found = header.found(&pipeline)?;
+    let (metadata, header) = (header.metadata(), header.common);
     let quanta = container.span(QUANTA)?;
     let blocks = container.span(QUANTUM_DATASETS)?;
     let inputs = container.span(INPUT_DATASETS)?;
@@ -133,20 +136,25 @@ pub(super) fn open<R: Read + Seek>(reader: R) -> Result<Opened<R>, GraphFileErro
         return Err(GraphFileError::malformed(HEADER, "its counts are not those of the file"));
     }
     let limits = Limits::new(quantum_count, existing);
-    Ok(Opened { container, limits, header, metadata, pipeline, quanta, blocks, inputs })
+    Ok(Opened { container, limits, header, metadata, pipeline, found, quanta, blocks, inputs })
 }
 
 impl<R: Read + Seek> GraphReader<R> {
+    /// Whether it has existing datasets of a type that a task makes.
+    pub(super) fn has_found(&self) -> bool {
+        !self.found.is_empty()
+    }
+
     /// Reads the directory, the header and the pipeline of a graph file.
     ///
     /// # Errors
     /// [`GraphFileError`] if `reader` fails, or if what is read is damaged or of another
     /// version.
     pub fn open(reader: R) -> Result<Self, GraphFileError> {
-        let Opened { container, header, metadata, pipeline, quanta, blocks, inputs, .. } =
+        let Opened { container, header, metadata, pipeline, found, quanta, blocks, inputs, .. } =
             open(reader)?;
         let file = container.into_inner();
-        Ok(Self { file, header, metadata, pipeline, quanta, blocks, inputs })
+        Ok(Self { file, header, metadata, pipeline, found, quanta, blocks, inputs })
     }
 
     /// What the graph is for.
@@ -190,7 +198,8 @@ impl<R: Read + Seek> GraphReader<R> {
             Rc::clone(block)
         } else {
             let (block, _) = block::read(&mut self.file, &self.blocks, found.offset)?;
-            let block = quanta::decode(&block, &self.pipeline, self.header.counts.existing)?;
+            let block =
+                quanta::decode(&block, &self.pipeline, &self.found, self.header.counts.existing)?;
             Rc::clone(blocks.quanta.entry(found.offset).or_insert(Rc::new(block)))
         };
         let pipeline = Arc::clone(&self.pipeline);
@@ -234,38 +243,56 @@ impl<R: Read + Seek> GraphReader<R> {
         let range = inputs.range(quantum);
         let dataset_type = &connection.dataset_type;
         let mut datasets = Vec::with_capacity(range.len());
-        match &inputs.datasets {
-            BlockDatasets::Predicted(columns, rows) => {
-                for i in range {
-                    let values = block.dictionary.row(columns, rows.row(i));
-                    let data_id = DataId::from_values(&dataset_type.dimensions, values)
-                        .expect("a row has a code per dimension");
-                    datasets.push(predicted(self.metadata.seed, dataset_type, data_id));
+        for i in range {
+            let (number, row) = match &inputs.datasets {
+                BlockDatasets::Existing(numbers) => (Some(numbers[i]), None),
+                BlockDatasets::Predicted(columns, rows) => (None, Some((columns, rows))),
+                BlockDatasets::Mixed(numbers, columns, rows) => (numbers[i], Some((columns, rows))),
+            };
+            let data_id = row.map(|(columns, rows)| {
+                let values = block.dictionary.row(columns, rows.row(i));
+                DataId::from_values(&dataset_type.dimensions, values)
+                    .expect("a row has a code per dimension")
+            });
+            let dataset = match (number, data_id) {
+                (None, Some(data_id)) => predicted(self.metadata.seed, dataset_type, data_id),
+                (Some(number), data_id) => {
+                    let found = self.existing(block, number, blocks)?;
+                    let found = found
+                        .filter(|found| found.dataset_type.name == dataset_type.name)
+                        .filter(|found| data_id.is_none_or(|own| own == found.data_id));
+                    found.ok_or_else(lost)?
                 }
-            }
-            BlockDatasets::Existing(numbers) => {
-                for &number in &numbers[range] {
-                    let lost =
-                        || GraphFileError::malformed(QUANTUM_DATASETS, "an input is in no block");
-                    let at = block.input_blocks.partition_point(|(first, _)| *first <= number);
-                    let at = at.checked_sub(1).ok_or_else(lost)?;
-                    let offset = block.input_blocks[at].1;
-                    let inputs = if let Some(inputs) = blocks.inputs.get(&offset) {
-                        Rc::clone(inputs)
-                    } else {
-                        let (read, _) = block::read(&mut self.file, &self.inputs, offset)?;
-                        let inputs = inputs::decode(&read, &self.pipeline)?;
-                        Rc::clone(blocks.inputs.entry(offset).or_insert(Rc::new(inputs)))
-                    };
-                    let found = inputs
-                        .dataset(&self.pipeline, number)
-                        .filter(|dataset| dataset.dataset_type.name == dataset_type.name);
-                    datasets.push(found.ok_or_else(lost)?);
-                }
-            }
+                (None, None) => return Err(lost()),
+            };
+            datasets.push(dataset);
         }
         Ok(datasets)
     }
+
+    /// The existing dataset with this number; `last` is the block that was read last.
+    fn existing(
+        &mut self,
+        block: &QuantaBlock,
+        number: u32,
+        blocks: &mut Blocks,
+    ) -> Result<Option<GraphDataset>, GraphFileError> {
+        let at = block.input_blocks.partition_point(|(first, _)| *first <= number);
+        let at = at.checked_sub(1).ok_or_else(lost)?;
+        let offset = block.input_blocks[at].1;
+        let inputs = if let Some(inputs) = blocks.inputs.get(&offset) {
+            Rc::clone(inputs)
+        } else {
+            let (read, _) = block::read(&mut self.file, &self.inputs, offset)?;
+            let inputs = inputs::decode(&read, &self.pipeline)?;
+            Rc::clone(blocks.inputs.entry(offset).or_insert(Rc::new(inputs)))
+        };
+        Ok(inputs.dataset(&self.pipeline, number))
+    }
+}
+
+fn lost() -> GraphFileError {
+    GraphFileError::malformed(QUANTUM_DATASETS, "an input is in no block")
 }
 
 impl StoredQuantum {

@@ -11,6 +11,16 @@ pub enum ExternalError {
         "the inputs of the workspace in {0} were transferred: nothing can be added to its graph"
     )]
     InputsTransferred(Utf8PathBuf),
+    /// Outputs are looked for in a RUN that the workspace does not know.
+    #[error(
+        "{run} is no input of the external workspace in {root}, and what exists in it cannot be read there"
+    )]
+    SkipNotAnInput {
+        /// The folder.
+        root: Utf8PathBuf,
+        /// The RUN.
+        run: CollectionName,
+    },
     /// The folder is none.
     #[error("{0} is no external workspace: it has no external.json")]
     NoWorkspace(Utf8PathBuf),

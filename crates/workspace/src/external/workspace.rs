@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use pantler_core::CollectionName;
 use pantler_datastore::Datastore;
 use pantler_direct::{DirectButler, TransactionFile, standalone};
 use pantler_exec::RunnerLock;
@@ -17,6 +18,7 @@ use crate::{
     build::{Next, write},
     client::{merged, read_parts},
     needed::Base,
+    skip,
 };
 
 /// A workspace in a folder of its own.
@@ -148,13 +150,17 @@ impl ExternalWorkspace {
         let parts = read_parts(&self.root)?;
         if request.is_covered(&parts)? {
             let graph = merged(&self.root, parts)?;
-            return Ok(Built { graph, before: true, new: 0, pruned: Vec::new(), reusable: None });
+            let (pruned, skipped, reusable) = (Vec::new(), Vec::new(), None);
+            return Ok(Built { graph, before: true, new: 0, pruned, skipped, reusable });
         }
         if inputs_file(&self.root).exists() {
             return Err(ExternalError::InputsTransferred(self.root.clone()).into());
         }
         self.check_parent(butler, false)?;
-        let next = Next::find(butler, &self.client, request, Base::whole(parts))?;
+        let searched = self.searched(butler, &request.skip_existing_in)?;
+        let runs = self.client.transaction().input_runs.iter().cloned().collect();
+        let next =
+            Next::find(butler, &self.client, request, Base::whole(parts), (&searched, runs))?;
         let built = next.written(|part, number, graph| {
             let rows = Rows::of(butler, graph, &self.description)?;
             let text = rows.to_json(&self.description.universe);
@@ -164,6 +170,22 @@ impl ExternalWorkspace {
         })?;
         drop(lock);
         built.ok_or_else(|| WorkspaceError::ClosedMeanwhile(self.client.transaction().run.clone()))
+    }
+
+    /// What `collections` stand for. Their RUNs must be inputs of the workspace: its folder
+    /// has a place for those only.
+    fn searched(
+        &self,
+        butler: &DirectButler,
+        collections: &[CollectionName],
+    ) -> Result<Vec<CollectionName>, WorkspaceError> {
+        let transaction = self.client.transaction();
+        skip::expect_other(&transaction.run, collections)?;
+        let (searched, runs) = butler.registry().read(|r| skip::resolve(r, collections))?;
+        match runs.into_iter().find(|run| !transaction.input_runs.contains(run)) {
+            None => Ok(searched),
+            Some(run) => Err(ExternalError::SkipNotAnInput { root: self.root.clone(), run }.into()),
+        }
     }
 
     /// The graph with its inputs where they are.

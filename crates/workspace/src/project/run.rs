@@ -19,7 +19,7 @@ use pantler_direct::{
     create as create_repository, this_process,
 };
 use pantler_exec::{LockError, Observer, RunSummary, RunnerLock};
-use pantler_graph::QuantumGraph;
+use pantler_graph::{QuantumGraph, Skipped};
 use pantler_registry::{DatasetQuery, OpenOptions};
 
 use super::{
@@ -27,13 +27,16 @@ use super::{
     plan::{Prepared, prepare},
 };
 use crate::{
-    CloseNotice, RunOptions, WorkspaceClient, WorkspaceError, WorkspaceInfo, WorkspaceRequest,
-    build::{is_same_work, plan as plan_graph},
+    BuildRequest, CloseNotice, RunOptions, WorkspaceClient, WorkspaceError, WorkspaceInfo,
+    WorkspaceRequest,
+    build::{is_same_work, plan_skipping as plan_graph},
+    client::read_parts,
     close,
     create::{create, open_butler},
     list,
     pipeline_file::read_pipeline,
     reuse::Reusable,
+    skip::resolve,
 };
 
 /// Choices of one run.
@@ -60,6 +63,8 @@ pub enum Notice<'a> {
     Created(&'a WorkspaceClient),
     /// The graph is there.
     Built(&'a QuantumGraph),
+    /// Quanta were skipped since their outputs exist, or built although some of them do.
+    Skipped(&'a [Skipped]),
     /// What may be taken over was looked up.
     Reusable(&'a Reusable),
     /// All quanta succeeded; the closing transaction begins.
@@ -152,9 +157,14 @@ pub fn run(
     if !resumed {
         progress.notice(&Notice::Created(&workspace));
     }
-    let built = crate::build(&butler, &workspace, &crate::BuildRequest::default())?;
+    let request =
+        BuildRequest { skip_existing_in: job.skip_existing_in.clone(), ..BuildRequest::default() };
+    let built = crate::build(&butler, &workspace, &request)?;
     let graph = built.graph;
     progress.notice(&Notice::Built(&graph));
+    if !built.skipped.is_empty() {
+        progress.notice(&Notice::Skipped(&built.skipped));
+    }
     if let Some(reusable) = &built.reusable {
         progress.notice(&Notice::Reusable(reusable));
     }
@@ -283,21 +293,34 @@ fn difference(
     if job.reuse != info.transaction.reuse {
         return Ok(Some("list of collections to reuse"));
     }
-    let Some(built) = client.graph_if_built()? else { return Ok(None) };
+    let parts = read_parts(client.root())?;
+    if parts.is_empty() {
+        return Ok(None);
+    }
+    let (searched, _) = butler.registry().read(|r| resolve(r, &job.skip_existing_in))?;
+    let scopes = parts.iter().filter_map(|part| part.metadata().scope.as_ref());
+    let built_with: Vec<_> = scopes.flat_map(|scope| &scope.skip_existing_in).collect();
+    let is_same_list = built_with.into_iter().eq(&searched);
+    let built = client.graph()?;
     let wanted = plan_graph(
         butler,
         &pipeline,
         &job.inputs,
+        &job.skip_existing_in,
         &info.transaction.run,
         info.row.opening,
         info.row.opened_at,
     );
     let same = match wanted {
         Ok(wanted) => is_same_work(&built, &wanted),
-        Err(WorkspaceError::NothingToDo(_)) => false,
+        Err(WorkspaceError::NothingToDo(_) | WorkspaceError::NothingLeft(_)) => false,
         Err(error) => return Err(error.into()),
     };
-    Ok((!same).then_some("set of input datasets"))
+    Ok((!same).then_some(if is_same_list {
+        "set of input datasets"
+    } else {
+        "list of collections in which outputs exist"
+    }))
 }
 
 fn take_over(
@@ -331,7 +354,8 @@ fn open_workspace(butler: &DirectButler, job: &Job) -> Result<WorkspaceClient, P
     let opening = butler.environment().new_opening();
     let first = job.output_at(now, 0)?;
     let pipeline = read_pipeline(&job.pipeline, &job.choices)?;
-    plan_graph(butler, &pipeline, &job.inputs, &first, opening, now)?;
+    let skip = &job.skip_existing_in;
+    plan_graph(butler, &pipeline, &job.inputs, skip, &first, opening, now)?;
     let mut offset = 0;
     loop {
         let request = WorkspaceRequest {

@@ -1,4 +1,4 @@
-use pantler_core::{Restriction, TaskLabel};
+use pantler_core::{CollectionName, Restriction, TaskLabel};
 use pantler_workspace::{
     BuildRequest, WorkspaceClient, WorkspaceError, build, explain, external::ExternalWorkspace,
 };
@@ -7,6 +7,7 @@ use crate::{
     arguments::{Assignment, texts},
     context::Context,
     error::{CommandResult, Next, Status},
+    json,
     shard::{ShardValues, options as shard_options},
     summary,
     table::{Table, count},
@@ -16,7 +17,10 @@ use crate::{
 /// Find out what there is to do: build the quantum graph of a workspace
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  pantler workspace build climate/trial\n  pantler workspace build climate/trial --task daily --where \"city = 'oslo' AND month IN (1..6)\"\n  pantler workspace build climate/trial --explain daily city=oslo month=13"
+    after_help = "Examples:\n  pantler workspace build climate/trial\n  pantler workspace build climate/trial --task daily --where \"city = 'oslo' AND month IN (1..6)\"\n  pantler workspace build climate/trial --explain daily city=oslo month=13\n  pantler workspace build climate/trial --skip-existing-in climate\n\n\
+                  JSON: {name, before, new, quanta, tasks, left_out, skipped, reusable}; tasks is an array of {task,\n\
+                  quanta}, left_out of {task, reason, quanta}, skipped of {task, collection, quanta, incomplete};\n\
+                  reusable is {quanta, unusable} or null; with --explain {task, data_id, finding}"
 )]
 pub(crate) struct Args {
     /// The workspace; or the folder of an external one
@@ -37,6 +41,15 @@ pub(crate) struct Args {
     /// Build this shard only, such as city=oslo,month=3
     #[arg(long, value_name = "KEY=VALUE,…")]
     shard: Option<ShardValues>,
+
+    /// Do not build quanta of which this collection has all outputs already: what reads them
+    /// reads those; again for more
+    #[arg(long, value_name = "COLLECTION", value_delimiter = ',')]
+    skip_existing_in: Vec<CollectionName>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 
     /// Build nothing; say why there is a quantum of this task for a data ID, or not
     #[arg(long, value_name = "LABEL")]
@@ -77,12 +90,21 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     };
     let shard = args.shard.as_ref();
     let shard = shard.map(|values| values.shard(target.client(), butler.universe())).transpose()?;
-    let request = BuildRequest { tasks: args.tasks.iter().cloned().collect(), restriction, shard };
+    let request = BuildRequest {
+        tasks: args.tasks.iter().cloned().collect(),
+        restriction,
+        shard,
+        skip_existing_in: args.skip_existing_in.clone(),
+    };
     let output = context.output();
     if let Some(task) = &args.explain {
         let client = target.client();
         let explained = explain(&butler, client, &request, task, &texts(&args.values)?)?;
-        output.say(&explained.to_string());
+        if args.json {
+            output.json(&json::explanation(&explained))?;
+        } else {
+            output.say(&explained.to_string());
+        }
         return Ok(Status::Done);
     }
     let built = match &target {
@@ -91,6 +113,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
             workspace.build(&butler, &request).map_err(|error| name.error(context, error))?
         }
     };
+    if args.json {
+        output.json(&json::built(&name.to_string(), &built))?;
+        return Ok(Status::Done);
+    }
     let quanta = count(built.graph.len(), "quantum");
     let what = match &request.shard {
         Some(shard) => format!("shard {shard} of {name}"),
@@ -110,6 +136,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     output.say(&table.to_string());
     for pruned in built.pruned.iter().take(10) {
         output.say(&format!("left out: {pruned}"));
+    }
+    if !built.skipped.is_empty() {
+        output.say(&summary::skipped(&built.skipped));
     }
     if let Some(reusable) = &built.reusable {
         output.say(&summary::reusable(reusable));

@@ -16,6 +16,9 @@ pub(super) fn external(error: &ExternalError) -> Sorted {
         ExternalError::Exists(root) => {
             unchanged.then(Next::command(format_args!("workspace status {root}")))
         }
+        ExternalError::SkipNotAnInput { run, .. } => unchanged.then(Next::plain(format!(
+            "create the workspace with `-i {run}` behind its other inputs"
+        ))),
         ExternalError::PipelineFolder { .. } => unchanged.then(Next::plain(
             "name what the commands need of it, each with --include FILE|FOLDER",
         )),
