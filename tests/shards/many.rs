@@ -251,3 +251,32 @@ fn a_named_quantum_is_run_without_the_rest_of_the_graph() {
     verb(&project, "commit", &[]).expect(0);
     assert_eq!(there(&project, "again"), 3);
 }
+
+#[test]
+fn a_shard_takes_over_what_another_run_has_made() {
+    let project = ingested(&["a", "b"], COPY);
+    let cp = "    command: [cp, \"{inputs.number}\", \"{outputs.copy}\"]";
+    let lines = PIPELINE.lines().map(|line| if line.contains("copy.sh") { cp } else { line });
+    project.write("pipeline.yaml", lines.collect::<Vec<_>>().join("\n"));
+    create(&project, &["--chain", "toy"]).expect(0);
+    for step in ["build", "run", "commit"] {
+        verb(&project, step, &[]).expect(0);
+    }
+    let pipeline = project.path().join("pipeline.yaml");
+    let pipeline = ["--pipeline", pipeline.as_str(), "-i", "raw", "--reuse", "toy"];
+    let args = [&["workspace", "create", "second"], &pipeline[..], &["--shard-by", "item"]];
+    project.pantler(&args.concat()).expect(0);
+    let second = |step: &str, shard: &str| {
+        project.pantler(&["workspace", step, "second", "--shard", shard]).expect(0).text()
+    };
+    for shard in ["item=a", "item=b"] {
+        let said = second("build", shard);
+        assert!(said.contains("2 quanta may be there already in earlier RUNs"), "{said}");
+        assert!(said.contains(&format!("--shard {shard}")), "{said}");
+        let said = second("run", shard);
+        assert!(said.contains("2 quanta did not run: outputs of earlier RUNs were"), "{said}");
+        second("commit", shard);
+    }
+    project.pantler(&["workspace", "commit", "second"]).expect(0);
+    assert_eq!(crate::toy::datasets(&project, &["again", "--collections", "second"]).len(), 2);
+}
