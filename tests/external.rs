@@ -178,6 +178,21 @@ fn total(repo: &Utf8Path) -> String {
     program().run(&args).expect(0).text()
 }
 
+/// That `total` was made from the copies, and they from `inputs` numbers, is told by a
+/// repository.
+fn expect_provenance(repo: &Utf8Path, inputs: usize) {
+    let args = ["query", "provenance", "..total", "--collections", RUN, "--json"];
+    let found = program().run(&[&args[..], &["--repo", repo.as_str()]].concat()).expect(0).json();
+    let count = |list: &str, key: &str, name: &str| {
+        found[list].as_array().unwrap().iter().filter(|node| node[key] == name).count()
+    };
+    assert_eq!(count("quanta", "task", "copy"), inputs, "{found}");
+    assert_eq!(count("quanta", "task", "total"), 1, "{found}");
+    assert_eq!(count("datasets", "dataset_type", "number"), inputs, "{found}");
+    let total = query(repo, &["total", "--collections", RUN]);
+    assert!(found.to_string().contains(total[0]["id"].as_str().unwrap()), "{found}");
+}
+
 /// Three copies, a total, and what was said by the copies.
 const OUTPUTS: usize = 8;
 
@@ -201,6 +216,7 @@ fn cut_off_from_its_parent_it_becomes_a_repository() {
     assert_eq!(contents(&away, "toy/raw"), contents(&scene.parent.repo(), "toy/raw"));
     let chain = contents(&away, "toy");
     assert_eq!(chain.len(), OUTPUTS + 3, "{chain:?}");
+    expect_provenance(&away, 3);
     let again = verb("convert", &away, &[]).expect(0).text();
     assert!(again.contains("is a repository already"), "{again}");
     // It is used like any other.
@@ -234,6 +250,7 @@ fn brought_back_to_its_parent_it_is_a_run_like_any_other() {
             .text();
         assert!(said.contains("8 datasets"), "{said}");
         assert_eq!(total(&repo), "6\n");
+        expect_provenance(&repo, 3);
         assert_eq!(contents(&repo, RUN).len(), OUTPUTS);
         assert_eq!(contents(&repo, "toy").len(), OUTPUTS + 3);
         check(&repo);
@@ -422,7 +439,7 @@ fn a_commit_killed_anywhere_is_finished_by_the_same_call() {
     let scene = Scene::in_memory();
     let complete = scene.complete("complete");
     let parent = scene.parent.repo();
-    for mode in ["copy", "move"] {
+    for mode in ["copy", "hardlink", "move"] {
         let expected = {
             let (root, repo) =
                 (scene.copied(&complete, "calm"), scene.copied(&parent, "calm-parent"));
@@ -839,6 +856,7 @@ fn an_internal_workspace_is_exported_and_stays() {
     let exported = scene.at("calm");
     let got = program().run(&[&number[..], &["--repo", exported.as_str()]].concat()).expect(0);
     assert_eq!(got.text(), "1\n");
+    expect_provenance(&exported, 3);
     assert_eq!(contents(&exported, RUN), contents(&repo, RUN));
 }
 
@@ -1122,19 +1140,25 @@ fn what_is_open_in_the_parent_is_not_discarded() {
 }
 
 #[test]
-fn a_revert_killed_anywhere_is_finished_by_the_same_call() {
+fn a_revert_or_abandon_killed_anywhere_is_finished_by_the_same_call() {
     let scene = Scene::in_memory();
     let complete = scene.complete("complete");
     let before = scene.parent.picture();
-    let stage = |name: &str| scene.copied(&complete, name);
-    let args = |root: &Utf8PathBuf| owned(&["workspace", "revert", root.as_str()]);
-    let reached = at_every_step(&scene, stage, args, |root, step| {
-        if root.exists() && root.read_dir_utf8().unwrap().next().is_some() {
-            verb("revert", &root, &[]).expect(0);
-            assert!(!root.exists(), "{step}");
-        }
-    });
-    assert!(reached.iter().any(|step| step == "external.discard.begin:1"), "{reached:?}");
+    for (closing, outcome) in [("revert", "reverted"), ("abandon", "abandoned")] {
+        let whole = scene.copied(&complete, closing);
+        let said = verb(closing, &whole, &[]).expect(0).text();
+        assert!(said.contains(outcome), "{said}");
+        assert!(!whole.exists(), "{closing}");
+        let stage = |name: &str| scene.copied(&complete, &format!("{closing}-{name}"));
+        let args = |root: &Utf8PathBuf| owned(&["workspace", closing, root.as_str()]);
+        let reached = at_every_step(&scene, stage, args, |root, step| {
+            if root.exists() && root.read_dir_utf8().unwrap().next().is_some() {
+                verb(closing, &root, &[]).expect(0);
+                assert!(!root.exists(), "{closing} {step}");
+            }
+        });
+        assert!(reached.iter().any(|step| step == "external.discard.begin:1"), "{reached:?}");
+    }
     scene.parent.picture().assert_same(&before, "the parent is as before");
 }
 
