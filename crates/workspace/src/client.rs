@@ -112,6 +112,11 @@ impl WorkspaceClient {
         Self { inputs: Some(inputs), ..self }
     }
 
+    /// How many inputs of its graph are read from a parent elsewhere.
+    pub(crate) fn missing_inputs(&self, graph: &QuantumGraph) -> usize {
+        self.inputs.as_ref().map_or(0, |inputs| inputs.missing(graph))
+    }
+
     /// Its root.
     pub fn root(&self) -> &Utf8Path {
         &self.root
@@ -167,6 +172,16 @@ impl WorkspaceClient {
     pub fn graph(&self) -> Result<QuantumGraph, WorkspaceError> {
         self.expect_graph()?;
         self.graph_if_built()?.ok_or_else(|| WorkspaceError::NotBuilt(self.transaction.run.clone()))
+    }
+
+    /// Whether it can be seen that `graph`, which is its graph, was built for some tasks or
+    /// data IDs only: there may be more to build.
+    pub fn is_built_in_part(&self, graph: &QuantumGraph) -> bool {
+        match layout::graph_files(&self.root).len() {
+            0 => false,
+            1 => graph.metadata().scope.is_some(),
+            _ => graph.counts().any(|(_, quanta)| quanta == 0),
+        }
     }
 
     /// Refuses one that has no quanta and never will.

@@ -1,12 +1,13 @@
-use pantler_core::{Restriction, TaskLabel};
+use pantler_core::{Restriction, TaskLabel, Universe};
 use pantler_workspace::{
-    BuildRequest, WorkspaceClient, WorkspaceError, build, explain, external::ExternalWorkspace,
+    BuildRequest, Built, WorkspaceClient, WorkspaceError, build, explain,
+    external::{ExternalWorkspace, ParentUse},
 };
 
 use crate::{
     arguments::{Assignment, texts},
     context::Context,
-    error::{CommandResult, Next, Status},
+    error::{CommandError, CommandResult, Next, Status},
     shard::ShardValues,
     summary,
     table::{Table, count},
@@ -47,56 +48,76 @@ pub(crate) struct Args {
     values: Vec<Assignment>,
 }
 
-enum Target {
-    Internal(Box<WorkspaceClient>),
-    External(Box<ExternalWorkspace>),
-}
-
-impl Target {
-    fn client(&self) -> &WorkspaceClient {
-        match self {
-            Self::Internal(client) => client,
-            Self::External(workspace) => workspace.client(),
-        }
-    }
-}
-
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let name = &args.name;
-    let (target, butler) = if let Some(root) = name.folder(context) {
+    if let Some(root) = name.folder(context) {
         let workspace = name.external(context, &root, Some(&args.parent))?;
-        let parent = open_parent(context, &workspace, true)?;
-        (Target::External(Box::new(workspace)), parent)
-    } else {
-        let client = name.client_with(context, Some(&args.parent))?;
-        (Target::Internal(Box::new(client)), context.open()?)
+        return build_external(context, args, &workspace);
+    }
+    let client = name.client_with(context, Some(&args.parent))?;
+    let butler = context.open()?;
+    let request = request(args, &client, butler.universe())?;
+    if let Some(task) = &args.explain {
+        let said = explain(&butler, &client, &request, task, &texts(&args.values)?)?;
+        context.output().say(&said.to_string());
+        return Ok(Status::Done);
+    }
+    let built = build(&butler, &client, &request)?;
+    say(context, args, &built, "run");
+    Ok(Status::Done)
+}
+
+fn build_external(context: &Context, args: &Args, workspace: &ExternalWorkspace) -> CommandResult {
+    let name = &args.name;
+    let failed = |error| name.error(context, error);
+    let request = request(args, workspace.client(), workspace.universe())?;
+    let parent = || {
+        let parent = open_parent(context, workspace, ParentUse::Build)?;
+        workspace.check_parent(&parent, ParentUse::Build).map_err(failed)?;
+        Ok::<_, CommandError>(parent)
     };
+    if let Some(task) = &args.explain {
+        let values = texts(&args.values)?;
+        let said = explain(&parent()?, workspace.client(), &request, task, &values)?;
+        context.output().say(&said.to_string());
+        return Ok(Status::Done);
+    }
+    let built = match workspace.built_before(&request).map_err(failed)? {
+        Some(built) => built,
+        None => workspace.build(&parent()?, &request).map_err(failed)?,
+    };
+    let missing = workspace.not_transferred(&built.graph);
+    say(context, args, &built, if missing > 0 { "transfer-inputs" } else { "run" });
+    if missing > 0 {
+        let missing = count(missing, "input");
+        context.output().note(&format!("{missing} of it are not in the folder yet"));
+    }
+    Ok(Status::Done)
+}
+
+fn request(
+    args: &Args,
+    client: &WorkspaceClient,
+    universe: &Universe,
+) -> Result<BuildRequest, CommandError> {
     let restriction = match &args.restriction {
         None => Restriction::default(),
-        Some(text) => Restriction::parse(text, butler.universe()).map_err(WorkspaceError::from)?,
+        Some(text) => Restriction::parse(text, universe).map_err(WorkspaceError::from)?,
     };
     let restriction = match &args.shard {
         None => restriction,
         Some(values) => {
-            let shard = values.shard(target.client(), butler.universe())?;
+            let shard = values.shard(client, universe)?;
             let values = shard.values().map(|(name, value)| (name.clone(), value.clone()));
             Restriction::of_values(values).and(restriction)
         }
     };
-    let request = BuildRequest { tasks: args.tasks.iter().cloned().collect(), restriction };
-    let output = context.output();
-    if let Some(task) = &args.explain {
-        let client = target.client();
-        let explained = explain(&butler, client, &request, task, &texts(&args.values)?)?;
-        output.say(&explained.to_string());
-        return Ok(Status::Done);
-    }
-    let built = match &target {
-        Target::Internal(client) => build(&butler, client, &request)?,
-        Target::External(workspace) => {
-            workspace.build(&butler, &request).map_err(|error| name.error(context, error))?
-        }
-    };
+    Ok(BuildRequest { tasks: args.tasks.iter().cloned().collect(), restriction })
+}
+
+/// Says what was built, and the verb that goes on.
+fn say(context: &Context, args: &Args, built: &Built, next: &str) {
+    let (name, output) = (&args.name, context.output());
     let quanta = count(built.graph.len(), "quantum");
     output.say(&if built.before {
         format!("{name} has a graph already: {quanta}")
@@ -116,7 +137,6 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     if let Some(reusable) = &built.reusable {
         output.say(&summary::reusable(reusable));
     }
-    let next = Next::command(format_args!("workspace run {name}")).text(context.located());
+    let next = Next::command(format_args!("workspace {next} {name}")).text(context.located());
     output.say(&format!("next: {next}"));
-    Ok(Status::Done)
 }
