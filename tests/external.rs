@@ -1255,7 +1255,7 @@ fn a_full_disk_stops_copies_that_can_be_done_again() {
     let args = |root: &Utf8PathBuf| owned(&["workspace", "transfer-inputs", root.as_str()]);
     let said = std::cell::Cell::new(0);
     let failures = with_a_full_disk(stage, args, |root, ran, n| {
-        if ran.stderr.contains("of 3 inputs were copied") {
+        if ran.stderr.contains("of 3 inputs are in") {
             said.set(said.get() + 1);
             assert!(ran.stderr.contains("what was copied is kept"), "{n}: {}", ran.stderr);
             assert!(ran.stderr.contains("make room, and the same command again"), "{n}");

@@ -164,11 +164,13 @@ pub enum ExternalError {
         place: String,
     },
     /// Copying inputs ended early.
-    #[error("{copied} of {wanted} inputs were copied into {root}, and {bytes} bytes are to come")]
+    #[error(
+        "{copied} of {wanted} inputs are in {root} for certain, and at most {bytes} bytes are to come"
+    )]
     NotTransferred {
         /// The workspace.
         root: Utf8PathBuf,
-        /// How many have been copied.
+        /// How many have been copied and flushed.
         copied: usize,
         /// How many were to be copied.
         wanted: usize,

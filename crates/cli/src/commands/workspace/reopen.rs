@@ -8,7 +8,8 @@ use crate::{
 ///
 /// A closing that was killed leaves a marker, and nothing runs in the workspace any more.
 /// This takes it away. A closing that is at work is left alone, and so is a revert or abandon
-/// that has begun to delete: that can only be finished.
+/// that has begun to delete: that can only be finished. So can the closing of an external
+/// workspace when it is a repository, or when its parent knows of the commit.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Again: succeeds and does nothing.\n\nExamples:\n  pantler workspace reopen climate/20260102T030405.678Z\n  pantler workspace reopen ../trial"
