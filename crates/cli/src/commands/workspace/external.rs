@@ -139,15 +139,15 @@ pub(super) fn discard(
         return Ok(Status::Done);
     }
     let workspace = target.external(context, root, None)?;
-    let parent = if workspace.expect_parent(ParentUse::Reopen).is_ok() {
-        Some(open_parent(context, &workspace, ParentUse::Reopen)?)
-    } else {
-        let parent = workspace.parent();
+    // Where a commit of it was going, if one has begun.
+    let asked = workspace.commits_to().map_err(|error| target.error(context, error.into()))?;
+    let asked = asked.unwrap_or_else(|| workspace.parent().to_owned());
+    let parent = open_if_there(context, &asked)?;
+    if parent.is_none() {
         context.output().note(&format!(
-            "{parent} is not there, and was not asked whether a commit of {target} is open"
+            "{asked} is not there, and was not asked whether a commit of {target} is open"
         ));
-        None
-    };
+    }
     let discarded = workspace.discard(parent.as_ref());
     discarded.map_err(|error| target.error(context, error))?;
     context.output().say(&format!("workspace {target} {}", closing.outcome()));
@@ -165,11 +165,17 @@ pub(super) fn reopen(
     let asked = workspace.commits_to().map_err(|error| target.error(context, error.into()))?;
     let asked = asked.map(|recorded| parent.given(context).unwrap_or(recorded));
     let butler = match asked {
-        Some(path) if is_repository(&path) => {
-            let options = OpenOptions { read_only: true, ..OpenOptions::default() };
-            Some(open_butler(&path, context.butler_environment(), &options)?)
-        }
-        _ => None,
+        Some(path) => open_if_there(context, &path)?,
+        None => None,
     };
     workspace.reopen(butler.as_ref()).map_err(|error| target.error(context, error))
+}
+
+/// Opens a repository to ask it something; `None` if there is none.
+fn open_if_there(context: &Context, path: &Utf8Path) -> Result<Option<DirectButler>, CommandError> {
+    if !is_repository(path) {
+        return Ok(None);
+    }
+    let options = OpenOptions { read_only: true, ..OpenOptions::default() };
+    Ok(Some(open_butler(path, context.butler_environment(), &options)?))
 }
