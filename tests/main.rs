@@ -18,6 +18,7 @@ mod development;
 mod disk_full;
 mod doors;
 mod external;
+mod external_more;
 mod fault_steps;
 mod graph_verbs;
 mod in_sync;

@@ -117,6 +117,11 @@ impl WorkspaceClient {
         layout::closing_marker(&self.root).exists()
     }
 
+    /// How many inputs of its graph are read from a parent elsewhere.
+    pub(crate) fn missing_inputs(&self, graph: &QuantumGraph) -> usize {
+        self.inputs.as_ref().map_or(0, |inputs| inputs.missing(graph))
+    }
+
     /// Its root.
     pub fn root(&self) -> &Utf8Path {
         &self.root
@@ -172,6 +177,20 @@ impl WorkspaceClient {
     pub fn graph(&self) -> Result<QuantumGraph, WorkspaceError> {
         self.expect_graph()?;
         self.graph_if_built()?.ok_or_else(|| WorkspaceError::NotBuilt(self.transaction.run.clone()))
+    }
+
+    /// Whether it can be seen that `graph`, which is its graph, was built for some tasks or
+    /// data IDs only: there may be more to build.
+    pub fn is_built_in_part(&self, graph: &QuantumGraph) -> bool {
+        match layout::graph_files(&self.root).len() {
+            0 => false,
+            1 => graph
+                .metadata()
+                .scope
+                .as_ref()
+                .is_some_and(|scope| scope.tasks.is_some() || scope.restriction.is_some()),
+            _ => graph.counts().any(|(_, quanta)| quanta == 0),
+        }
     }
 
     /// Refuses one that has no quanta and never will.

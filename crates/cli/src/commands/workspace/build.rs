@@ -1,12 +1,14 @@
-use pantler_core::{CollectionName, Restriction, TaskLabel};
+use pantler_core::{CollectionName, Restriction, TaskLabel, Universe};
+use pantler_graph::Explanation;
 use pantler_workspace::{
-    BuildRequest, WorkspaceClient, WorkspaceError, build, explain, external::ExternalWorkspace,
+    BuildRequest, Built, WorkspaceClient, WorkspaceError, build, explain,
+    external::{ExternalWorkspace, ParentUse},
 };
 
 use crate::{
     arguments::{Assignment, texts},
     context::Context,
-    error::{CommandResult, Next, Status},
+    error::{CommandError, CommandResult, Next, Status},
     json,
     shard::{ShardValues, options as shard_options},
     summary,
@@ -60,61 +62,91 @@ pub(crate) struct Args {
     values: Vec<Assignment>,
 }
 
-enum Target {
-    Internal(Box<WorkspaceClient>),
-    External(Box<ExternalWorkspace>),
-}
-
-impl Target {
-    fn client(&self) -> &WorkspaceClient {
-        match self {
-            Self::Internal(client) => client,
-            Self::External(workspace) => workspace.client(),
-        }
-    }
-}
-
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let name = &args.name;
-    let (target, butler) = if let Some(root) = name.folder(context) {
+    if let Some(root) = name.folder(context) {
         let workspace = name.external(context, &root, Some(&args.parent))?;
-        let parent = open_parent(context, &workspace, true)?;
-        (Target::External(Box::new(workspace)), parent)
-    } else {
-        let client = name.client_with(context, Some(&args.parent))?;
-        (Target::Internal(Box::new(client)), context.open()?)
+        return build_external(context, args, &workspace);
+    }
+    let client = name.client_with(context, Some(&args.parent))?;
+    let butler = context.open()?;
+    let request = request(args, &client, butler.universe())?;
+    if let Some(task) = &args.explain {
+        let said = explain(&butler, &client, &request, task, &texts(&args.values)?)?;
+        return say_explained(context, args, &said);
+    }
+    let built = build(&butler, &client, &request)?;
+    say(context, args, &request, &built, "run")
+}
+
+fn build_external(context: &Context, args: &Args, workspace: &ExternalWorkspace) -> CommandResult {
+    let name = &args.name;
+    let failed = |error| name.error(context, error);
+    let request = request(args, workspace.client(), workspace.universe())?;
+    let parent = || {
+        let parent = open_parent(context, workspace, ParentUse::Build)?;
+        workspace.check_parent(&parent, ParentUse::Build).map_err(failed)?;
+        Ok::<_, CommandError>(parent)
     };
+    if let Some(task) = &args.explain {
+        let values = texts(&args.values)?;
+        let said = explain(&parent()?, workspace.client(), &request, task, &values)?;
+        return say_explained(context, args, &said);
+    }
+    let built = match workspace.built_before(&request).map_err(failed)? {
+        Some(built) => built,
+        None => workspace.build(&parent()?, &request).map_err(failed)?,
+    };
+    let missing = workspace.not_transferred(&built.graph);
+    let next = if missing > 0 { "transfer-inputs" } else { "run" };
+    let status = say(context, args, &request, &built, next)?;
+    if missing > 0 {
+        let missing = count(missing, "input");
+        context.output().note(&format!("{missing} of it are not in the folder yet"));
+    }
+    Ok(status)
+}
+
+fn request(
+    args: &Args,
+    client: &WorkspaceClient,
+    universe: &Universe,
+) -> Result<BuildRequest, CommandError> {
     let restriction = match &args.restriction {
         None => Restriction::default(),
-        Some(text) => Restriction::parse(text, butler.universe()).map_err(WorkspaceError::from)?,
+        Some(text) => Restriction::parse(text, universe).map_err(WorkspaceError::from)?,
     };
     let shard = args.shard.as_ref();
-    let shard = shard.map(|values| values.shard(target.client(), butler.universe())).transpose()?;
-    let request = BuildRequest {
+    let shard = shard.map(|values| values.shard(client, universe)).transpose()?;
+    Ok(BuildRequest {
         tasks: args.tasks.iter().cloned().collect(),
         restriction,
         shard,
         skip_existing_in: args.skip_existing_in.clone(),
-    };
+    })
+}
+
+fn say_explained(context: &Context, args: &Args, explained: &Explanation) -> CommandResult {
     let output = context.output();
-    if let Some(task) = &args.explain {
-        let client = target.client();
-        let explained = explain(&butler, client, &request, task, &texts(&args.values)?)?;
-        if args.json {
-            output.json(&json::explanation(&explained))?;
-        } else {
-            output.say(&explained.to_string());
-        }
-        return Ok(Status::Done);
-    }
-    let built = match &target {
-        Target::Internal(client) => build(&butler, client, &request)?,
-        Target::External(workspace) => {
-            workspace.build(&butler, &request).map_err(|error| name.error(context, error))?
-        }
-    };
     if args.json {
-        output.json(&json::built(&name.to_string(), &built))?;
+        output.json(&json::explanation(explained))?;
+    } else {
+        output.say(&explained.to_string());
+    }
+    Ok(Status::Done)
+}
+
+/// Says what was built, and the verb that goes on.
+fn say(
+    context: &Context,
+    args: &Args,
+    request: &BuildRequest,
+    built: &Built,
+    next: &str,
+) -> CommandResult {
+    let (name, output) = (&args.name, context.output());
+    if args.json {
+        output.json(&json::built(&name.to_string(), built))?;
         return Ok(Status::Done);
     }
     let quanta = count(built.graph.len(), "quantum");
@@ -143,8 +175,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     if let Some(reusable) = &built.reusable {
         output.say(&summary::reusable(reusable));
     }
-    let run = format!("workspace run {name}{}", shard_options(&request.shard));
-    let next = Next::command(run).text(context.located());
+    let verb = format!("workspace {next} {name}{}", shard_options(&request.shard));
+    let next = Next::command(verb).text(context.located());
     output.say(&format!("next: {next}"));
     Ok(Status::Done)
 }

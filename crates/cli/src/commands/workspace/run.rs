@@ -107,6 +107,19 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
                 next("run")
             ),
         )
+    } else if summary.is_complete()
+        && !is_named
+        && of_shards.is_none()
+        && client.is_built_in_part(&graph)
+    {
+        (
+            Status::Done,
+            format!(
+                "all that was built succeeded in {wall}\nnow: the graph of {name} was built in part\nnext: {} (adds the rest)\n  or: {}",
+                next("build"),
+                next("commit")
+            ),
+        )
     } else if summary.is_complete() && !is_named {
         (Status::Done, format!("all succeeded in {wall}\nnext: {}", next("commit")))
     } else if summary.is_done() {
