@@ -84,6 +84,19 @@ fn a_pipeline_of_a_sharded_workspace_is_replaced_by_one_that_can_be_sharded() {
     project.write("pipeline.yaml", PIPELINE);
     let refused = verb(&project, "pipeline", "w", &replace).expect(1);
     assert!(refused.stderr.contains("task `total` has the dimensions"), "{}", refused.stderr);
+    // Parts of the graph get the numbers of those that are dropped.
+    project.write("pipeline.yaml", SHARDED.replace("[sh,", "[sh, -u,"));
+    verb(&project, "pipeline", "w", &replace).expect(0);
+    for shard in ["item=b", "item=a"] {
+        verb(&project, "build", "w", &["--shard", shard]).expect(0);
+        verb(&project, "run", "w", &["--shard", shard]).expect(0);
+    }
+    project.write("pipeline.yaml", SHARDED);
+    verb(&project, "pipeline", "w", &replace).expect(0);
+    for shard in ["item=a", "item=b"] {
+        verb(&project, "build", "w", &["--shard", shard]).expect(0);
+        verb(&project, "run", "w", &["--shard", shard]).expect(0);
+    }
     verb(&project, "commit", "w", &["--shard", "item=a"]).expect(0);
     project.write("pipeline.yaml", SHARDED.replace("[sh,", "[sh, -e,"));
     let refused = verb(&project, "pipeline", "w", &replace).expect(1);

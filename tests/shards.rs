@@ -1,10 +1,9 @@
 //! Shards: parts of a workspace that are built, run and committed one by one.
 
-use std::{
-    collections::BTreeSet,
-    os::unix::process::ExitStatusExt as _,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+mod beside;
+mod many;
+
+use std::os::unix::process::ExitStatusExt as _;
 
 use pantler_testkit::{Project, Ran};
 use serde_json::Value;
@@ -243,55 +242,4 @@ fn a_killed_commit_of_a_shard_is_done_by_the_same_call_or_a_whole_commit() {
         assert_eq!((there(&copy, "again"), there(&other, "again")), (2, 2), "{step}");
     }
     verb(&project, "abandon", &[]).expect(0);
-}
-
-/// Four workers at a time, each of which starts
-/// a process for each step of each shard.
-#[test]
-fn forty_shards_are_committed_four_at_a_time_while_others_query() {
-    const SHARDS: usize = 40;
-    const AT_ONCE: usize = 4;
-    let items: Vec<String> = (0..SHARDS).map(|n| format!("i{n:03}")).collect();
-    let names: Vec<&str> = items.iter().map(String::as_str).collect();
-    let project = toy_with(&names, COPY);
-    project.write("pipeline.yaml", PIPELINE);
-    ingest(&project);
-    create(&project, &["--shard-by", "item", "--chain", "toy"]).expect(0);
-    let done = AtomicUsize::new(0);
-    std::thread::scope(|threads| {
-        for worker in 0..AT_ONCE {
-            let (project, items, done) = (&project, &items, &done);
-            threads.spawn(move || {
-                for item in items.iter().skip(worker).step_by(AT_ONCE) {
-                    let shard = format!("item={item}");
-                    for step in ["build", "run", "commit"] {
-                        verb(project, step, &["--shard", &shard]).expect(0);
-                    }
-                    done.fetch_add(1, Ordering::SeqCst);
-                }
-            });
-        }
-        let mut last = 0;
-        loop {
-            let least = done.load(Ordering::SeqCst);
-            let mut seen = std::collections::BTreeMap::<String, BTreeSet<String>>::new();
-            for row in datasets(&project, &["--collections", NAME]) {
-                let item = row["data_id"]["item"].as_str().unwrap().to_owned();
-                let dataset_type = row["dataset_type"].as_str().unwrap().to_owned();
-                assert!(seen.entry(item).or_default().insert(dataset_type));
-            }
-            let whole: BTreeSet<String> = ["again", "copy", "copy_log"].map(str::to_owned).into();
-            for (item, types) in &seen {
-                assert_eq!(*types, whole, "{item} is there in part");
-            }
-            assert!(seen.len() >= least.max(last), "what was committed is there");
-            last = seen.len();
-            if least == SHARDS {
-                break;
-            }
-        }
-        assert_eq!(last, SHARDS);
-    });
-    verb(&project, "commit", &[]).expect(0);
-    assert_eq!(there(&project, "again"), SHARDS);
 }

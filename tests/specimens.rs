@@ -441,6 +441,27 @@ fn a_workspace_whose_graph_was_built_in_parts_is_built_on_run_and_committed() {
 }
 
 #[test]
+fn a_workspace_that_skips_what_exists_is_run_and_committed() {
+    let project = repository(&specimen("skipped-v3"));
+    let name = the_workspace(&project);
+    let shown = project.pantler(&["graph", "show", &name, "--json"]).expect(0).json();
+    let tasks = shown["tasks"].as_array().unwrap();
+    let counts: Vec<_> = tasks.iter().map(|task| task["quanta"].as_u64().unwrap()).collect();
+    assert_eq!(counts, [1, 1, 1], "{shown}");
+    let types = shown["dataset_types"].as_array().unwrap();
+    let daily: Vec<_> = types.iter().filter(|own| own["dataset_type"] == "daily").collect();
+    let counts = daily.iter().map(|own| (own["datasets"].as_u64().unwrap(), &own["predicted"]));
+    assert_eq!(counts.collect::<Vec<_>>(), [(1, &json!(false)), (1, &json!(true))], "{shown}");
+    project.pantler(&["workspace", "run", &name]).expect(0);
+    project.pantler(&["workspace", "commit", &name, "--take-over"]).expect(0);
+    let report = project.pantler(&["get", "report", "--collections", &name]).expect(0);
+    assert_eq!(report.text(), "2 cities\n");
+    let upstream = ["query", "provenance", "..report & succeeded", "--json"];
+    let found = project.pantler(&upstream).expect(0).json();
+    assert_eq!(found["quanta"].as_array().unwrap().len(), 4 + 2 + 1, "of both RUNs: {found}");
+}
+
+#[test]
 fn a_half_run_workspace_is_run_on_and_committed() {
     let project = repository(&specimen("internal-v1"));
     let name = the_workspace(&project);
@@ -567,7 +588,7 @@ fn a_graph_file_of_a_newer_version_is_refused() {
     ] {
         assert_eq!(
             error.to_string(),
-            "graph file version 9: this program reads versions 1 to 2; a newer pantler may read it"
+            "graph file version 9: this program reads versions 1 to 3; a newer pantler may read it"
         );
     }
 }
@@ -758,6 +779,25 @@ fn a_workspace_with_a_committed_and_a_frozen_shard_is_committed() {
     project.pantler(&["workspace", "commit", &name, "--take-over"]).expect(0);
     assert_eq!(summaries(), 2);
     project.check();
+}
+
+#[test]
+fn notes_say_which_part_is_of_which_shard() {
+    let project = repository(&specimen("shard-parts-v1"));
+    let name = the_workspace(&project);
+    let status = project.pantler(&["workspace", "status", &name, "--json"]).expect(0).json();
+    let root = Utf8PathBuf::from(status["root"].as_str().unwrap());
+    assert_eq!(root.join("shards").read_dir_utf8().unwrap().count(), 2);
+    // The note keeps it from being opened for another shard.
+    std::fs::write(root.join("graph-2.qg"), "nothing").unwrap();
+    let verb =
+        |verb: &str, shard: &str| project.pantler(&["workspace", verb, &name, "--shard", shard]);
+    let refused = verb("run", "city=oslo").expect(1);
+    assert!(refused.stderr.contains("graph-2.qg"), "{}", refused.stderr);
+    verb("run", "city=bergen").expect(0);
+    verb("commit", "city=bergen").expect(0);
+    project.pantler(&["workspace", "abandon", &name, "--take-over"]).expect(0);
+    assert_eq!(datasets(&project, &["summary", "--collections", &name]).len(), 1);
 }
 
 #[test]

@@ -9,8 +9,9 @@ use pantler_direct::{
     DirectButler, Environment, Liveness, check::CheckReport, repair::RepairReport, vacuum::Vacuumed,
 };
 use pantler_exec::WorkspaceStatus;
+use pantler_graph::{Explanation, Finding};
 use pantler_registry::DatasetRow;
-use pantler_workspace::{WorkspaceInfo, kind::Source};
+use pantler_workspace::{Built, WorkspaceInfo, kind::Source};
 use serde_json::{Value, json};
 
 use crate::{state::State, time};
@@ -165,6 +166,70 @@ pub(crate) fn status(
         "failures": failures.iter().map(failure).collect::<Vec<_>>(),
         "accepted": accepted.iter().map(failure).collect::<Vec<_>>(),
     })
+}
+
+/// `workspace build`.
+pub(crate) fn built(name: &str, built: &Built) -> Value {
+    let tasks = built.graph.counts();
+    let tasks = tasks.map(|(task, quanta)| json!({"task": task.label, "quanta": quanta}));
+    let left_out = built.pruned.iter().map(|pruned| {
+        json!({"task": pruned.task, "reason": pruned.reason.to_string(), "quanta": pruned.count})
+    });
+    let skipped = built.skipped.iter().map(|own| {
+        json!({
+            "task": own.task,
+            "collection": own.collection,
+            "quanta": own.quanta,
+            "incomplete": own.incomplete,
+        })
+    });
+    let reusable = built.reusable.as_ref().map(|reusable| {
+        let unusable = reusable.unusable.iter();
+        let unusable = unusable.map(|one| json!({"run": one.run, "reason": one.reason}));
+        json!({"quanta": reusable.quanta, "unusable": unusable.collect::<Vec<_>>()})
+    });
+    json!({
+        "name": name,
+        "before": built.before,
+        "new": built.new,
+        "quanta": built.graph.len(),
+        "tasks": tasks.collect::<Vec<_>>(),
+        "left_out": left_out.collect::<Vec<_>>(),
+        "skipped": skipped.collect::<Vec<_>>(),
+        "reusable": reusable,
+    })
+}
+
+/// `workspace build --explain`.
+pub(crate) fn explanation(explanation: &Explanation) -> Value {
+    let values = explanation.data_id.0.iter();
+    let data_id: serde_json::Map<String, Value> =
+        values.map(|(name, value)| (name.to_string(), json!(value))).collect();
+    let finding = match &explanation.finding {
+        Finding::Quanta(quanta) => json!({"kind": "quanta", "quanta": quanta}),
+        Finding::Incomplete { quantum, collection, missing } => json!({
+            "kind": "incomplete",
+            "quanta": [quantum],
+            "collection": collection,
+            "missing": missing,
+        }),
+        Finding::Skipped { collection } => json!({"kind": "skipped", "collection": collection}),
+        Finding::NotMeant => json!({"kind": "not_asked_for"}),
+        Finding::NoRecord { element } => json!({"kind": "no_record", "element": element}),
+        Finding::NoCombination => json!({"kind": "no_combination"}),
+        Finding::Missing(inputs) => {
+            let inputs = inputs.iter().map(|input| {
+                json!({
+                    "input": input.input,
+                    "dataset_type": input.dataset_type,
+                    "others": input.others,
+                    "upstream": input.upstream.as_deref().map(self::explanation),
+                })
+            });
+            json!({"kind": "missing", "inputs": inputs.collect::<Vec<_>>()})
+        }
+    };
+    json!({"task": explanation.task, "data_id": data_id, "finding": finding})
 }
 
 /// `workspace vacuum`.

@@ -247,6 +247,7 @@ impl JobProgress for Progress {
                 let left_out: String = left_out.collect();
                 format!("{} in the graph{left_out}", count(graph.len(), "quantum"))
             }
+            Notice::Skipped(skipped) => summary::skipped(skipped),
             Notice::Reusable(reusable) => summary::reusable(reusable),
             Notice::Committing => {
                 self.phase.after();

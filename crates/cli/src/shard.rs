@@ -7,7 +7,7 @@ use pantler_workspace::{Shard, WorkspaceClient};
 
 use crate::{
     arguments::{Assignment, AssignmentError, texts},
-    error::CommandError,
+    error::{CommandError, quoted},
 };
 
 /// Values of the sharding dimensions, as text.
@@ -40,4 +40,14 @@ pub(crate) fn shards(
     universe: &Universe,
 ) -> Result<BTreeSet<Shard>, CommandError> {
     given.iter().map(|values| values.shard(client, universe)).collect()
+}
+
+/// The options that name shards, each with a space before it, for a command to be shown.
+pub(crate) fn options<'s>(shards: impl IntoIterator<Item = &'s Shard>) -> String {
+    let mut text = String::new();
+    for shard in shards {
+        text.push_str(" --shard ");
+        text.push_str(&quoted(&shard.to_string()));
+    }
+    text
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use camino::Utf8Path;
 use pantler_exec::{Counts, Failure, RunSummary, log_tail};
+use pantler_graph::Skipped;
 use pantler_workspace::{Reusable, UnusableRun};
 
 use crate::{
@@ -57,6 +58,12 @@ pub(crate) fn reusable(found: &Reusable) -> String {
             .expect("a string takes text");
     }
     text
+}
+
+/// What was not built since it exists, or was although some of it does.
+pub(crate) fn skipped(skipped: &[Skipped]) -> String {
+    let lines: Vec<String> = skipped.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }
 
 fn table(summary: &RunSummary) -> Table {

@@ -8,7 +8,7 @@ use pantler_direct::{DirectButler, standalone::is_repository};
 use pantler_registry::OpenOptions;
 use pantler_workspace::{
     WorkspaceClient, WorkspaceError,
-    external::{ExternalError, ExternalWorkspace},
+    external::{ExternalError, ExternalWorkspace, ParentUse},
     open_butler,
 };
 
@@ -23,7 +23,7 @@ use crate::{
 pub(crate) struct WorkspaceTarget(String);
 
 /// Where the parent of an external workspace is.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct ParentArgs {
     /// Where the parent of an external workspace is [default: where it was]
     #[arg(long, value_name = "REPO")]
@@ -31,6 +31,11 @@ pub(crate) struct ParentArgs {
 }
 
 impl ParentArgs {
+    /// Where it is, if that was said.
+    pub(crate) fn given(&self, context: &Context) -> Option<Utf8PathBuf> {
+        self.parent.as_ref().map(|path| context.absolute(path))
+    }
+
     /// Refuses a parent for a workspace that has none.
     pub(crate) fn expect_none(&self) -> Result<(), CommandError> {
         match self.parent {
@@ -86,13 +91,57 @@ impl WorkspaceTarget {
         let path = context.absolute(Utf8Path::new(&self.0));
         let is_folder = is_path(&self.0)
             || ExternalWorkspace::is_at(&path)
-            || CollectionName::new(&self.0).is_err();
+            || CollectionName::new(&self.0).is_err()
+            || self.is_converted(&path, context);
         is_folder.then_some(path)
     }
 
-    /// The name.
-    pub(crate) fn name(&self) -> Result<CollectionName, CommandError> {
-        CollectionName::new(&self.0).map_err(CommandError::usage)
+    /// Whether it names a folder that was an external workspace and is a repository now, and
+    /// no open workspace.
+    fn is_converted(&self, path: &Utf8Path, context: &Context) -> bool {
+        if !is_repository(path) || !path.join("pipeline").is_dir() {
+            return false;
+        }
+        let (Ok(repository), Ok(name)) = (context.repository(), CollectionName::new(&self.0))
+        else {
+            return true;
+        };
+        !matches!(WorkspaceClient::find(repository, &name), Ok(Some(_)))
+    }
+
+    /// The name of a workspace in a repository, which there is.
+    pub(crate) fn name(&self, context: &Context) -> Result<CollectionName, CommandError> {
+        let name = CollectionName::new(&self.0).map_err(CommandError::usage)?;
+        let looked = || {
+            format!(
+                "there is no external workspace in the folder {self}, so one of that name was looked for"
+            )
+        };
+        context.repository().map_err(|error| error.state(looked()))?;
+        Ok(name)
+    }
+
+    /// The folder of an external workspace, for what can be done with no other.
+    pub(crate) fn expect_folder(
+        &self,
+        context: &Context,
+        instead: impl FnOnce(&CollectionName) -> String,
+    ) -> Result<Utf8PathBuf, CommandError> {
+        if let Some(folder) = self.folder(context) {
+            return Ok(folder);
+        }
+        let path = context.absolute(Utf8Path::new(&self.0));
+        let (Ok(repository), Ok(name)) = (context.repository(), CollectionName::new(&self.0))
+        else {
+            return Ok(path);
+        };
+        match WorkspaceClient::find(repository, &name) {
+            Ok(Some(_)) => Err(CommandError::usage(format!(
+                "{name} is a workspace inside of a repository, and not the folder of an external one"
+            ))
+            .next(Next::command(instead(&name)))),
+            _ => Ok(path),
+        }
     }
 
     /// Opens the workspace without the database.
@@ -112,7 +161,7 @@ impl WorkspaceTarget {
         if let Some(parent) = parent {
             parent.expect_none()?;
         }
-        find_workspace(context, &self.name()?)
+        find_workspace(context, &self.name(context)?)
     }
 
     /// Opens the external workspace in a folder.
@@ -122,8 +171,7 @@ impl WorkspaceTarget {
         root: &Utf8Path,
         parent: Option<&ParentArgs>,
     ) -> Result<ExternalWorkspace, CommandError> {
-        let parent =
-            parent.and_then(|args| args.parent.as_ref()).map(|path| context.absolute(path));
+        let parent = parent.and_then(|args| args.given(context));
         ExternalWorkspace::open(root, parent.as_deref()).map_err(|error| self.error(context, error))
     }
 
@@ -148,8 +196,8 @@ impl WorkspaceTarget {
             WorkspaceError::NotBuilt(_) => CommandError::from(error).next(next("build")),
             WorkspaceError::Closing(_) => open(
                 error,
-                "nothing is lost; a conversion or commit that finds quanta unfinished lets it be run again",
-                Next::one_of([next("convert"), next("commit")]),
+                "nothing is lost; reopen undoes the closing",
+                Next::one_of([next("convert"), next("commit"), next("reopen")]),
             ),
             WorkspaceError::OtherPipeline { .. } | WorkspaceError::InputsGrew { .. } => {
                 open(error, "the workspace is open and has no graph yet", next("revert"))
@@ -174,9 +222,10 @@ impl WorkspaceTarget {
 pub(crate) fn open_parent(
     context: &Context,
     workspace: &ExternalWorkspace,
-    read_only: bool,
+    needed: ParentUse,
 ) -> Result<DirectButler, CommandError> {
-    workspace.expect_parent().map_err(WorkspaceError::from)?;
+    workspace.expect_parent(needed).map_err(WorkspaceError::from)?;
+    let read_only = needed != ParentUse::Commit;
     let options = OpenOptions { read_only, ..OpenOptions::default() };
     Ok(open_butler(workspace.parent(), context.butler_environment(), &options)?)
 }

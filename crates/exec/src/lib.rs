@@ -60,7 +60,7 @@ pub use observer::{NoObserver, ObservedQuantum, Observer, Waiting};
 pub use quantum_butler::QuantumButler;
 pub use quantum_context::{QuantumContext, QuantumError};
 pub use run::{Beside, RunError, RunRequest, run};
-pub use runners::{RunnerInfo, RunnerState, runners};
+pub use runners::{RunnerInfo, RunnerState, at_work, runners};
 pub use selection::{Selection, SelectionError};
 pub use status::{QuantumStatus, TaskStatus, WorkspaceStatus, accepted_failures, failures};
 pub use stop::StopFlag;

@@ -4,7 +4,7 @@
 //! tells for certain whether it lives; about a process on another one only its heartbeats
 //! say something, and only a person can know.
 
-use std::fs::File;
+use std::{collections::BTreeSet, fs::File};
 
 use camino::Utf8Path;
 use pantler_core::{Tai, transaction::Process};
@@ -108,6 +108,33 @@ pub fn runners(root: &Utf8Path, here: &Process, now: Tai) -> Result<Vec<RunnerIn
             }
         };
         found.push(RunnerInfo { runner, header: segment.header, state, last_heartbeat });
+    }
+    Ok(found)
+}
+
+/// Those runners of the workspace at `root` that may go on, with the headers of their
+/// segments. `ended` holds numbers of runners that are known to have ended and are not looked
+/// at; those that are found to have ended, or are dead, are added.
+///
+/// # Errors
+/// [`JournalError`] if a file cannot be read.
+pub fn at_work(
+    root: &Utf8Path,
+    here: &Process,
+    ended: &mut BTreeSet<u32>,
+) -> Result<Vec<SegmentHeader>, JournalError> {
+    let dir = layout::journal_dir(root);
+    let mut found = Vec::new();
+    for runner in journal::runners(&dir)? {
+        if ended.contains(&runner) {
+            continue;
+        }
+        let segment = segment::peek(&dir.join(layout::segment_name(runner)), runner)?;
+        if life(&dir, &segment, here)?.may_go_on() {
+            found.extend(segment.header);
+        } else {
+            ended.insert(runner);
+        }
     }
     Ok(found)
 }

@@ -35,6 +35,11 @@ impl Selection {
         self.quanta.is_empty() && self.tasks.is_empty()
     }
 
+    /// Whether single quanta are named, and nothing else.
+    pub fn is_named(&self) -> bool {
+        !self.quanta.is_empty() && self.tasks.is_empty()
+    }
+
     /// Whether each quantum of `graph` is meant, by its position.
     ///
     /// # Errors
@@ -66,7 +71,7 @@ impl Selection {
         &self,
         graph: &QuantumGraph,
     ) -> Result<Option<Vec<QuantumIndex>>, SelectionError> {
-        if self.quanta.is_empty() || !self.tasks.is_empty() {
+        if !self.is_named() {
             return Ok(None);
         }
         let find = |id: &QuantumId| graph.find(*id).ok_or(SelectionError::UnknownQuantum(*id));

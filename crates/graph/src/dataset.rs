@@ -21,7 +21,7 @@ pub struct InputArtifact {
 /// Whether a dataset of a graph was there before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DatasetOrigin {
-    /// An overall input.
+    /// An overall input, or an output of a quantum that was skipped.
     Existing {
         /// The RUN that owns it.
         run: CollectionName,

@@ -5,6 +5,10 @@
 //! then by data ID. The outputs of a task have its dimensions, so the n-th quantum
 //! of a task makes the n-th dataset of each of its output types, and neither that
 //! edge nor a predicted data ID is stored. Predicted ids are derived when asked for.
+//!
+//! Where quanta were skipped since their outputs exist, a type that a task makes has
+//! existing datasets, too. They stand behind those of overall inputs, so that all existing
+//! datasets come first; such a type is counted twice.
 
 use std::{collections::BTreeSet, fmt, ops::Range, sync::Arc};
 
@@ -14,7 +18,7 @@ use pantler_core::{
 use petgraph::{Directed, csr::Csr};
 
 use crate::{
-    build::Pruned,
+    build::{Pruned, Skipped},
     dataset::{DatasetOrigin, GraphDataset, InputArtifact},
     pipeline::{ResolvedInput, ResolvedPipeline, ResolvedTask},
     values::{Rows, ValueTable, columns, narrow},
@@ -40,6 +44,9 @@ pub struct GraphScope {
     pub tasks: Option<BTreeSet<TaskLabel>>,
     /// The data IDs, as a [`pantler_core::Restriction`] prints itself; `None` for all.
     pub restriction: Option<String>,
+    /// The RUNs and TAGGED collections of which outputs were not built again, in search
+    /// order.
+    pub skip_existing_in: Vec<CollectionName>,
 }
 
 /// A quantum of one graph, by position.
@@ -72,7 +79,9 @@ pub struct QuantumGraph {
     pub(crate) metadata: GraphMetadata,
     pub(crate) values: ValueTable,
     pub(crate) tasks: Vec<TaskNodes>,
+    /// Overall inputs, then existing outputs (`found` of them), then what tasks make.
     pub(crate) types: Vec<TypeNodes>,
+    found: usize,
     pub(crate) existing: Vec<ExistingDataset>,
     pub(crate) runs: Vec<CollectionName>,
     ids: Vec<QuantumId>,
@@ -80,6 +89,7 @@ pub struct QuantumGraph {
     /// Nodes are the quanta, then the datasets; edges go with the data.
     flow: Csr<(), (), Directed, u32>,
     pruned: Vec<Pruned>,
+    skipped: Vec<Skipped>,
 }
 
 /// One quantum.
@@ -119,10 +129,14 @@ pub(crate) struct GraphParts {
     pub(crate) tasks: Vec<(Rows, Vec<InputEdges>)>,
     /// For each overall input, the data IDs of its datasets (sorted).
     pub(crate) inputs: Vec<Rows>,
-    /// The datasets of all overall inputs.
+    /// The same for each type that a task makes and that has existing datasets, by position
+    /// in the pipeline.
+    pub(crate) found: Vec<(usize, Rows)>,
+    /// The datasets of all overall inputs, then the found ones.
     pub(crate) existing: Vec<ExistingDataset>,
     pub(crate) runs: Vec<CollectionName>,
     pub(crate) pruned: Vec<Pruned>,
+    pub(crate) skipped: Vec<Skipped>,
 }
 
 #[derive(Debug)]
@@ -145,6 +159,8 @@ pub(crate) enum InputEdges {
 
 #[derive(Debug)]
 pub(crate) struct TypeNodes {
+    /// Which of the pipeline's types.
+    pub(crate) dataset_type: usize,
     pub(crate) first: u32,
     pub(crate) columns: Vec<usize>,
     pub(crate) nodes: TypeRows,
@@ -171,8 +187,18 @@ pub(crate) struct TooManyNodes;
 
 impl QuantumGraph {
     pub(crate) fn assemble(parts: GraphParts) -> Result<Self, TooManyNodes> {
-        let GraphParts { pipeline, metadata, values, tasks, inputs, existing, runs, pruned } =
-            parts;
+        let GraphParts {
+            pipeline,
+            metadata,
+            values,
+            tasks,
+            inputs,
+            found,
+            existing,
+            runs,
+            pruned,
+            skipped,
+        } = parts;
         let universe = pipeline.universe();
         let mut first = 0_usize;
         let mut task_nodes = Vec::with_capacity(tasks.len());
@@ -183,25 +209,29 @@ impl QuantumGraph {
             task_nodes.push(TaskNodes { first: start, columns, rows, inputs });
         }
         let quanta = first;
-        let mut types = Vec::with_capacity(pipeline.dataset_types().len());
+        let made = pipeline.overall_inputs().len();
         let makers = pipeline
             .tasks()
             .iter()
             .enumerate()
             .flat_map(|(i, task)| task.outputs.iter().map(move |_| TypeRows::Made(i)));
+        let found_types = found.len();
+        let groups = (0..)
+            .zip(inputs)
+            .chain(found)
+            .map(|(of, rows)| (of, TypeRows::Existing(rows)))
+            .chain((made..).zip(makers));
+        let mut types = Vec::with_capacity(pipeline.dataset_types().len() + found_types);
         first = 0;
-        for (dataset_type, nodes) in pipeline
-            .dataset_types()
-            .iter()
-            .zip(inputs.into_iter().map(TypeRows::Existing).chain(makers))
-        {
+        for (of, nodes) in groups {
+            let dataset_type = &pipeline.dataset_types()[of];
             let columns = columns(universe, dataset_type.dimensions.required());
             let start = u32::try_from(first).map_err(|_| TooManyNodes)?;
             first += nodes.len(&task_nodes);
-            types.push(TypeNodes { first: start, columns, nodes });
+            types.push(TypeNodes { dataset_type: of, first: start, columns, nodes });
         }
         u32::try_from(quanta + first).map_err(|_| TooManyNodes)?;
-        let flow = flow(&pipeline, &task_nodes, &types, quanta, first);
+        let flow = flow(&pipeline, &task_nodes, &types, found_types, quanta, first);
 
         let mut ids = Vec::with_capacity(quanta);
         for (task, nodes) in pipeline.tasks().iter().zip(&task_nodes) {
@@ -218,12 +248,14 @@ impl QuantumGraph {
             values,
             tasks: task_nodes,
             types,
+            found: found_types,
             existing,
             runs,
             ids,
             by_id,
             flow,
             pruned,
+            skipped,
         })
     }
 
@@ -280,6 +312,12 @@ impl QuantumGraph {
         &self.pruned
     }
 
+    /// What was not built since its outputs exist, or was built although some of them do;
+    /// empty for a graph that was read from a file.
+    pub fn skipped(&self) -> &[Skipped] {
+        &self.skipped
+    }
+
     /// The tasks, each after those whose outputs it reads, with their quanta.
     pub fn tasks(
         &self,
@@ -294,10 +332,18 @@ impl QuantumGraph {
         self.pipeline.tasks().iter().zip(self.tasks.iter().map(|nodes| nodes.rows.len()))
     }
 
-    /// The number of datasets of each type.
+    /// The number of datasets of each type, in the order of the datasets. A type that has
+    /// existing datasets and predicted ones comes twice.
     pub fn dataset_counts(&self) -> impl Iterator<Item = (&Arc<DatasetType>, usize)> {
-        let counts = self.types.iter().map(|nodes| nodes.nodes.len(&self.tasks));
-        self.pipeline.dataset_types().iter().zip(counts)
+        self.types.iter().map(|nodes| {
+            let dataset_type = &self.pipeline.dataset_types()[nodes.dataset_type];
+            (dataset_type, nodes.nodes.len(&self.tasks))
+        })
+    }
+
+    /// How many of [`Self::dataset_counts`], from the first, are of existing datasets.
+    pub fn existing_types(&self) -> usize {
+        self.pipeline.overall_inputs().len() + self.found
     }
 
     /// All quanta, upstream tasks first.
@@ -310,7 +356,8 @@ impl QuantumGraph {
         (0..narrow(self.dataset_count())).map(DatasetIndex)
     }
 
-    /// The existing datasets: those that no quantum makes.
+    /// The existing datasets: those that no quantum makes. Of types that no task makes, but
+    /// for the outputs of quanta that were skipped.
     pub fn overall_inputs(&self) -> impl Iterator<Item = DatasetIndex> + use<> {
         (0..narrow(self.existing.len())).map(DatasetIndex)
     }
@@ -327,7 +374,7 @@ impl QuantumGraph {
         let outputs = task
             .outputs
             .iter()
-            .map(|o| DatasetIndex(self.types[o.type_index].first + narrow(local)));
+            .map(|o| DatasetIndex(self.types[o.type_index + self.found].first + narrow(local)));
         QuantumView {
             index,
             id: self.ids[index.get()],
@@ -357,8 +404,8 @@ impl QuantumGraph {
     /// One dataset.
     pub fn dataset(&self, index: DatasetIndex) -> GraphDataset {
         let (type_index, local) = self.locate_dataset(index);
-        let dataset_type = Arc::clone(&self.pipeline.dataset_types()[type_index]);
         let nodes = &self.types[type_index];
+        let dataset_type = Arc::clone(&self.pipeline.dataset_types()[nodes.dataset_type]);
         let row = nodes.nodes.rows(&self.tasks).row(local);
         let data_id = self.values.data_id(&dataset_type.dimensions, &nodes.columns, row);
         let (id, origin) = match self.existing.get(index.get()) {
@@ -377,7 +424,7 @@ impl QuantumGraph {
         GraphDataset { id, dataset_type, data_id, origin }
     }
 
-    /// The quantum that makes a dataset; `None` for an overall input.
+    /// The quantum that makes a dataset; `None` for an existing one.
     pub fn producer(&self, index: DatasetIndex) -> Option<QuantumIndex> {
         let (type_index, local) = self.locate_dataset(index);
         match self.types[type_index].nodes {
@@ -425,6 +472,13 @@ impl QuantumGraph {
         (task, (index.0 - self.tasks[task].first) as usize)
     }
 
+    /// Those of [`Self::types`] that a task makes and that have existing datasets.
+    pub(crate) fn found(&self) -> &[TypeNodes] {
+        let inputs = self.pipeline.overall_inputs().len();
+        &self.types[inputs..inputs + self.found]
+    }
+
+    /// The position in [`Self::types`], and that in it.
     pub(crate) fn locate_dataset(&self, index: DatasetIndex) -> (usize, usize) {
         assert!(index.get() < self.dataset_count(), "{index:?} is not of this graph");
         let found = self.types.partition_point(|nodes| nodes.first <= index.0) - 1;
@@ -491,6 +545,7 @@ fn flow(
     pipeline: &ResolvedPipeline,
     tasks: &[TaskNodes],
     types: &[TypeNodes],
+    found: usize,
     quanta: usize,
     datasets: usize,
 ) -> Csr<(), (), Directed, u32> {
@@ -517,7 +572,8 @@ fn flow(
     for (task, nodes) in pipeline.tasks().iter().zip(tasks) {
         for local in 0..narrow(nodes.rows.len()) {
             for output in &task.outputs {
-                edges.push((nodes.first + local, base + types[output.type_index].first + local));
+                let first = types[output.type_index + found].first;
+                edges.push((nodes.first + local, base + first + local));
             }
         }
     }

@@ -35,8 +35,9 @@ mod testing;
 mod values;
 
 pub use build::{
-    BuildError, BuildScope, BuildSource, Explanation, Finding, InputDataset, MissingInput,
-    PartialDataId, PruneReason, Pruned, build, build_part, explain,
+    BuildError, BuildScope, BuildSource, ExistingOutputs, Explanation, Finding, InputDataset,
+    MissingInput, PartialDataId, PruneReason, Pruned, Skipped, build, build_part, explain,
+    needed_outputs,
 };
 pub use dataset::{DatasetOrigin, GraphDataset, InputArtifact};
 pub use export::{
@@ -48,7 +49,7 @@ pub use expression::{
 };
 pub use format::{
     AddressRow, AddressTable, GraphCounts, GraphFileError, GraphReader, StoredInputs, StoredOutput,
-    StoredQuantum, read, write,
+    StoredQuantum, read, read_metadata, write,
 };
 pub use graph::{
     DatasetIndex, GraphMetadata, GraphScope, QuantumGraph, QuantumIndex, QuantumInputs, QuantumView,

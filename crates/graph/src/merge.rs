@@ -7,10 +7,10 @@ use pantler_core::{CollectionName, DataId, DatasetId, DatasetTypeName, KeyValue}
 use crate::{
     graph::{
         DatasetIndex, ExistingDataset, GraphMetadata, GraphParts, InputEdges, QuantumGraph,
-        TooManyNodes, TypeRows,
+        TooManyNodes, TypeNodes, TypeRows,
     },
-    pipeline::Pipeline,
-    values::{Rows, ValueTable, narrow},
+    pipeline::{Pipeline, ResolvedPipeline, ResolvedTask},
+    values::{Rows, ValueTable, columns, narrow},
 };
 
 /// Graphs that are not parts of one.
@@ -40,6 +40,14 @@ pub enum MergeError {
         first: DatasetId,
         /// The other.
         second: DatasetId,
+    },
+    /// One part reads an existing dataset, and another one makes it.
+    #[error("parts of the graph both find and make `{dataset_type}` {data_id}")]
+    Both {
+        /// The type.
+        dataset_type: DatasetTypeName,
+        /// The data ID.
+        data_id: Box<DataId>,
     },
     /// A graph beyond 32-bit counts.
     #[error("the graph has too many quanta, datasets or edges (2^32 each at most)")]
@@ -83,27 +91,48 @@ impl QuantumGraph {
                 Union::of(rows, &maps, &parts[0].tasks[t].columns)
             })
             .collect();
-        let (inputs, existing) = inputs(parts, &values, &maps, &runs)?;
+        let (groups, existing) = existing(parts, &values, &maps, &runs)?;
+        for Group { of, union } in &groups[pipeline.overall_inputs().len()..] {
+            let dataset_type = &pipeline.dataset_types()[*of];
+            let made = maker(pipeline, *of).map(|task| &task_rows[task].rows);
+            if let Some(row) = union.rows.iter().find(|r| made.is_some_and(|m| m.find(r).is_some()))
+            {
+                let columns = columns(pipeline.universe(), dataset_type.dimensions.required());
+                let data_id = values.data_id(&dataset_type.dimensions, &columns, row);
+                let (dataset_type, data_id) = (dataset_type.name.clone(), Box::new(data_id));
+                return Err(MergeError::Both { dataset_type, data_id });
+            }
+        }
 
-        let mut firsts = Vec::with_capacity(type_count);
+        // Where the datasets of each group start, and those of each type that a task makes.
         let mut next = 0_usize;
-        let counts = inputs.iter().map(|union| union.rows.len());
-        let made = pipeline
-            .tasks()
-            .iter()
-            .zip(&task_rows)
-            .flat_map(|(task, union)| task.outputs.iter().map(|_| union.rows.len()));
-        for count in counts.chain(made) {
-            firsts.push(u32::try_from(next).map_err(|_| MergeError::TooLarge)?);
+        let mut start = |count: usize| {
+            let first = u32::try_from(next).map_err(|_| MergeError::TooLarge);
             next += count;
+            first
+        };
+        let mut found_firsts: Vec<Option<(usize, u32)>> = vec![None; type_count];
+        for (position, Group { of, union }) in groups.iter().enumerate() {
+            found_firsts[*of] = Some((position, start(union.rows.len())?));
+        }
+        let mut made_firsts: Vec<u32> = vec![0; type_count];
+        for (task, union) in pipeline.tasks().iter().zip(&task_rows) {
+            for output in &task.outputs {
+                made_firsts[output.type_index] = start(union.rows.len())?;
+            }
         }
         let place_of = |part: usize, dataset: DatasetIndex| {
-            let (type_index, local) = parts[part].locate_dataset(dataset);
-            let places = match parts[part].types[type_index].nodes {
-                TypeRows::Existing(_) => &inputs[type_index].places[part],
-                TypeRows::Made(task) => &task_rows[task].places[part],
-            };
-            DatasetIndex(firsts[type_index] + places[local])
+            let (group, local) = parts[part].locate_dataset(dataset);
+            let nodes = &parts[part].types[group];
+            DatasetIndex(match (&nodes.nodes, found_firsts[nodes.dataset_type]) {
+                (TypeRows::Made(task), _) => {
+                    made_firsts[nodes.dataset_type] + task_rows[*task].places[part][local]
+                }
+                (TypeRows::Existing(_), Some((position, first))) => {
+                    first + groups[position].union.places[part][local]
+                }
+                (TypeRows::Existing(_), None) => unreachable!("its type has a group"),
+            })
         };
         let mut tasks = Vec::with_capacity(task_rows.len());
         for (t, (task, union)) in pipeline.tasks().iter().zip(&task_rows).enumerate() {
@@ -131,16 +160,22 @@ impl QuantumGraph {
         }
         let metadata = GraphMetadata { scope: None, ..parts[0].metadata().clone() };
         let pruned = parts.iter().flat_map(|part| part.pruned()).cloned().collect();
+        let skipped = parts.iter().flat_map(|part| part.skipped()).cloned().collect();
+        let mut inputs: Vec<(usize, Rows)> =
+            groups.into_iter().map(|group| (group.of, group.union.rows)).collect();
+        let found = inputs.split_off(pipeline.overall_inputs().len());
         let rows = task_rows.into_iter().map(|union| union.rows);
         Self::assemble(GraphParts {
             pipeline: std::sync::Arc::clone(pipeline),
             metadata,
             values,
             tasks: rows.zip(tasks).collect(),
-            inputs: inputs.into_iter().map(|union| union.rows).collect(),
+            inputs: inputs.into_iter().map(|(_, rows)| rows).collect(),
+            found,
             existing,
             runs,
             pruned,
+            skipped,
         })
         .map_err(|TooManyNodes| MergeError::TooLarge)
     }
@@ -184,30 +219,52 @@ fn values(parts: &[&QuantumGraph]) -> (ValueTable, Vec<Vec<Vec<u32>>>) {
     (values, maps)
 }
 
-/// The overall inputs of all: the rows of each type, and all datasets.
-fn inputs(
+/// Existing datasets of one type.
+struct Group {
+    /// Which of the pipeline's types.
+    of: usize,
+    union: Union,
+}
+
+/// The task that makes a type, by position.
+fn maker(pipeline: &ResolvedPipeline, dataset_type: usize) -> Option<usize> {
+    let makes = |task: &ResolvedTask| task.outputs.iter().any(|o| o.type_index == dataset_type);
+    pipeline.tasks().iter().position(makes)
+}
+
+/// The existing datasets of all: the rows of each type, overall inputs first, and all
+/// datasets.
+fn existing(
     parts: &[&QuantumGraph],
     values: &ValueTable,
     maps: &[Vec<Vec<u32>>],
     runs: &[CollectionName],
-) -> Result<(Vec<Union>, Vec<ExistingDataset>), MergeError> {
-    let types = parts[0].pipeline().overall_inputs();
-    let mut inputs = Vec::with_capacity(types.len());
+) -> Result<(Vec<Group>, Vec<ExistingDataset>), MergeError> {
+    let pipeline = parts[0].pipeline();
+    let found: BTreeSet<usize> =
+        parts.iter().flat_map(|part| part.found()).map(|nodes| nodes.dataset_type).collect();
+    let mut groups = Vec::with_capacity(pipeline.overall_inputs().len() + found.len());
     let mut existing = Vec::new();
-    for (type_index, dataset_type) in types.iter().enumerate() {
-        let columns = &parts[0].types[type_index].columns;
-        let rows = parts.iter().map(|part| part.types[type_index].nodes.rows(&part.tasks));
-        let union = Union::of(rows, maps, columns);
+    let none = Rows::new(0);
+    for of in (0..pipeline.overall_inputs().len()).chain(found) {
+        let dataset_type = &pipeline.dataset_types()[of];
+        let columns = columns(pipeline.universe(), dataset_type.dimensions.required());
+        let nodes: Vec<Option<&TypeNodes>> = parts.iter().map(|part| group(part, of)).collect();
+        let rows = parts
+            .iter()
+            .zip(&nodes)
+            .map(|(part, nodes)| nodes.map_or(&none, |nodes| nodes.nodes.rows(&part.tasks)));
+        let union = Union::of(rows, maps, &columns);
         let mut datasets: Vec<Option<ExistingDataset>> = vec![None; union.rows.len()];
-        for (part, places) in parts.iter().zip(&union.places) {
-            let first = part.types[type_index].first as usize;
+        for ((part, nodes), places) in parts.iter().zip(&nodes).zip(&union.places) {
+            let first = nodes.map_or(0, |nodes| nodes.first as usize);
             for (local, place) in places.iter().enumerate() {
                 let own = &part.existing[first + local];
                 match &datasets[*place as usize] {
                     Some(before) if before.id == own.id => {}
                     Some(before) => {
                         let row = union.rows.row(*place as usize);
-                        let data_id = values.data_id(&dataset_type.dimensions, columns, row);
+                        let data_id = values.data_id(&dataset_type.dimensions, &columns, row);
                         return Err(MergeError::Inputs {
                             dataset_type: dataset_type.name.clone(),
                             data_id: Box::new(data_id),
@@ -224,9 +281,14 @@ fn inputs(
             }
         }
         existing.extend(datasets.into_iter().flatten());
-        inputs.push(union);
+        groups.push(Group { of, union });
     }
-    Ok((inputs, existing))
+    Ok((groups, existing))
+}
+
+/// The existing datasets of a type in one part.
+fn group(part: &QuantumGraph, of: usize) -> Option<&TypeNodes> {
+    part.types[..part.existing_types()].iter().find(|nodes| nodes.dataset_type == of)
 }
 
 /// The distinct rows of all parts, sorted.

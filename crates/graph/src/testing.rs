@@ -4,15 +4,16 @@ use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
 use pantler_core::{
     ArtifactKey, Checksum, CollectionName, DataId, DatasetId, DatasetType, DatasetTypeName,
-    DimensionRecord, ElementName, IdSeed, KeyValue, OpeningId, StorageClass, Tai, Universe,
+    DimensionRecord, ElementName, IdSeed, KeyValue, OpeningId, StorageClass, Tai, TaskLabel,
+    Universe,
 };
 use uuid::Uuid;
 
 use crate::{
-    build::{BuildError, BuildSource, InputDataset, build},
+    build::{BuildError, BuildSource, ExistingOutputs, InputDataset, build},
     dataset::InputArtifact,
     graph::{GraphMetadata, QuantumGraph},
-    pipeline::{Pipeline, ResolvedPipeline},
+    pipeline::{Pipeline, ResolvedPipeline, ResolvedTask},
 };
 
 pub(crate) const CLIMATE: &str =
@@ -67,6 +68,7 @@ pub(crate) struct TestSource {
     pub(crate) types: Vec<Arc<DatasetType>>,
     pub(crate) datasets: BTreeMap<DatasetTypeName, Vec<InputDataset>>,
     pub(crate) records: BTreeMap<ElementName, Vec<DimensionRecord>>,
+    pub(crate) outputs: BTreeMap<TaskLabel, Vec<ExistingOutputs>>,
 }
 
 impl BuildSource for TestSource {
@@ -83,6 +85,10 @@ impl BuildSource for TestSource {
     fn dimension_records(&self, element: &ElementName) -> Result<Vec<DimensionRecord>, Infallible> {
         Ok(self.records.get(element).cloned().unwrap_or_default())
     }
+
+    fn existing_outputs(&self, task: &ResolvedTask) -> Result<Vec<ExistingOutputs>, Infallible> {
+        Ok(self.outputs.get(&task.label).cloned().unwrap_or_default())
+    }
 }
 
 impl TestSource {
@@ -92,6 +98,53 @@ impl TestSource {
             types: Vec::new(),
             datasets: BTreeMap::new(),
             records: BTreeMap::new(),
+            outputs: BTreeMap::new(),
+        }
+    }
+
+    /// The outputs of another RUN, `earlier`, that are chosen by task, data ID and name, logs
+    /// left out.
+    pub(crate) fn add_outputs(
+        &mut self,
+        pipeline: &str,
+        mut is_there: impl FnMut(&str, &DataId, &str) -> bool,
+    ) {
+        let run = CollectionName::new("earlier").unwrap();
+        let opening = Uuid::from_u128(0x0190_aaaa_cccc_7000_8000_0000_0000_0001);
+        let mut metadata = metadata();
+        metadata.seed.opening = OpeningId::from_uuid(opening);
+        metadata.output_run = run.clone();
+        self.outputs.clear();
+        let graph = build(&self.resolve(pipeline), self, metadata).unwrap();
+        for index in graph.quanta() {
+            let view = graph.quantum(index);
+            let mut datasets = Vec::new();
+            for (output, dataset) in view.task.outputs.iter().zip(&view.outputs) {
+                let label = view.task.label.as_str();
+                if output.name == ResolvedTask::LOG || !is_there(label, &view.data_id, &output.name)
+                {
+                    continue;
+                }
+                let dataset = graph.dataset(*dataset);
+                let key = format!("earlier@2/{}~0190aaaacccc700080000000-1", dataset.id);
+                datasets.push(InputDataset {
+                    id: dataset.id,
+                    run: run.clone(),
+                    dataset_type: dataset.dataset_type.name.clone(),
+                    artifact: InputArtifact {
+                        location: ArtifactKey::new(key).unwrap().into(),
+                        offset: None,
+                        size: 17,
+                        checksum: Checksum::of(dataset.id.to_string().as_bytes()),
+                    },
+                    data_id: dataset.data_id,
+                });
+            }
+            if !datasets.is_empty() {
+                let (data_id, collection) = (view.data_id, run.clone());
+                let own = ExistingOutputs { data_id, collection, datasets };
+                self.outputs.entry(view.task.label.clone()).or_default().push(own);
+            }
         }
     }
 
@@ -161,6 +214,10 @@ impl TestSource {
 
 /// Optional inputs, one and several, existing and predicted, and one with a minimum.
 pub(crate) fn choosy() -> QuantumGraph {
+    choosy_source().build(CHOOSY)
+}
+
+pub(crate) fn choosy_source() -> TestSource {
     let mut source = climate(1..=2);
     source.add_type("height", &["city"]);
     source.add_type("rain", &["city", "month"]);
@@ -168,10 +225,10 @@ pub(crate) fn choosy() -> QuantumGraph {
     source.add("rain", vec!["oslo".into(), 5.into()]);
     source.add("rain", vec!["bergen".into(), 1.into()]);
     source.add("rain", vec!["bergen".into(), 9.into()]);
-    source.build(CHOOSY)
+    source
 }
 
-const CHOOSY: &str = "
+pub(crate) const CHOOSY: &str = "
 version: 1
 tasks:
   wet: {dimensions: [city, month], inputs: {r: rain, h: {type: height, optional: true}}, outputs: {o: {type: wet, storage_class: Csv}}, task: x}
@@ -187,6 +244,17 @@ pub(crate) fn metadata() -> GraphMetadata {
         created_at: Tai::from_nanos(1_800_000_000_000_000_000),
         scope: None,
     }
+}
+
+/// Of which some quanta were skipped: months of each city, and one city.
+pub(crate) fn skipping() -> QuantumGraph {
+    let mut source = climate(1..=3);
+    source.add_outputs(CLIMATE_PIPELINE, |task, data_id, _| match task {
+        "daily" => data_id.values()[1] != KeyValue::from(2),
+        "year" => data_id.values()[0] == KeyValue::from("oslo"),
+        _ => false,
+    });
+    source.build(CLIMATE_PIPELINE)
 }
 
 /// Readings of two cities; `months` of the second one.

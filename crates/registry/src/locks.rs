@@ -95,6 +95,25 @@ impl Reader {
 }
 
 impl Writer {
+    /// Notes RUNs that an open transaction reads besides those that it was opened with; those
+    /// that it reads already stay.
+    ///
+    /// # Errors
+    /// [`RegistryError::RunLocked`] if another transaction changes one of them.
+    pub fn add_inputs(
+        &self,
+        transaction: &TransactionName,
+        runs: &[CollectionName],
+    ) -> Result<(), RegistryError> {
+        for run in runs {
+            self.refuse_locked(run, &[LockKind::Modified])?;
+            let sql = "INSERT INTO artifact_transaction_input_run (transaction_name, run_name)
+                VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+            self.db().execute(sql, [transaction.as_str(), run.as_str()])?;
+        }
+        Ok(())
+    }
+
     /// Takes locks for a transaction whose row is there. To modify a RUN includes
     /// inserting into it: one that is asked for both ways is locked as modified.
     pub(crate) fn insert_locks(

@@ -13,17 +13,18 @@ use std::{
 use camino::Utf8Path;
 use pantler_butler::transaction::TransactionKind as _;
 use pantler_core::{
-    CollectionName, DataId, DatasetTypeName, DimensionRecord, ElementName, IdSeed, OpeningId,
-    Restriction, Tai, TaskLabel, Universe,
+    CollectionName, DataId, DatasetType, DatasetTypeName, DimensionRecord, ElementName, IdSeed,
+    KeyValue, OpeningId, Restriction, Tai, TaskLabel, Universe,
 };
 use pantler_datastore::StorageError;
 use pantler_direct::{DirectButler, TransactionFile, this_process};
 use pantler_exec::{FreezeLock, RunnerLock};
 use pantler_graph::{
-    BuildScope, BuildSource, DatasetOrigin, Explanation, GraphMetadata, GraphScope, InputArtifact,
-    InputDataset, Pipeline, Pruned, QuantumGraph, QuantumIndex, ResolvedPipeline,
+    BuildScope, BuildSource, DatasetOrigin, ExistingOutputs, Explanation, GraphMetadata,
+    GraphScope, InputDataset, Pipeline, Pruned, QuantumGraph, QuantumIndex, ResolvedPipeline,
+    ResolvedTask, Skipped,
 };
-use pantler_registry::{DatasetQuery, RegistryError};
+use pantler_registry::{DatasetQuery, Reader, RegistryError};
 
 use crate::{
     Shard, WorkspaceClient, WorkspaceError, WorkspaceTransaction,
@@ -31,16 +32,20 @@ use crate::{
     client,
     create::{name_of, resolve},
     layout,
+    needed::{Base, Needed},
+    parts::{self, Parts},
     pipeline_file::of_workspace,
     reuse,
     reuse::Reusable,
     shard::Frozen,
+    skip,
+    skip::Searched,
 };
 
 /// What building did.
 #[derive(Debug)]
 pub struct Built {
-    /// The whole graph, with what was built before.
+    /// The whole graph, with what was built before; of one shard, what was built for that.
     pub graph: QuantumGraph,
     /// Whether it was there already, and nothing was done.
     pub before: bool,
@@ -48,6 +53,8 @@ pub struct Built {
     pub new: usize,
     /// What was not built, and why.
     pub pruned: Vec<Pruned>,
+    /// What was not built since its outputs exist, or was although some of them do.
+    pub skipped: Vec<Skipped>,
     /// What may be taken over, where the workspace is to reuse something.
     pub reusable: Option<Reusable>,
 }
@@ -59,19 +66,47 @@ pub struct BuildRequest {
     pub tasks: BTreeSet<TaskLabel>,
     /// The data IDs.
     pub restriction: Restriction,
+    /// The shard; `None` for all. Only the parts of the graph that it needs are read.
+    pub shard: Option<Shard>,
+    /// The collections in search order whose datasets are not made again: a quantum is
+    /// skipped if one of their RUNs or TAGGED collections has all that it must make, stored.
+    /// Later requests search them again for the tasks of this one, behind their own.
+    pub skip_existing_in: Vec<CollectionName>,
 }
 
 impl BuildRequest {
-    fn scope(&self) -> Option<GraphScope> {
-        let tasks = (!self.tasks.is_empty()).then(|| self.tasks.clone());
-        let restriction = (!self.restriction.is_empty()).then(|| self.restriction.to_string());
-        (tasks.is_some() || restriction.is_some()).then_some(GraphScope { tasks, restriction })
+    /// The data IDs of the shard that are asked for.
+    fn all_restrictions(&self) -> Restriction {
+        let values = self.shard.iter().flat_map(Shard::values);
+        let values = values.map(|(name, value)| (name.clone(), value.clone()));
+        Restriction::of_values(values).and(self.restriction.clone())
     }
 
-    fn build_scope<'a>(&'a self, base: Option<&'a QuantumGraph>) -> BuildScope<'a> {
+    /// The data IDs as the header of a part has them.
+    fn restriction_text(&self) -> Option<String> {
+        let restriction = self.all_restrictions();
+        (!restriction.is_empty()).then(|| restriction.to_string())
+    }
+
+    /// What a part is built for; `searched` are the collections in which outputs were
+    /// looked for.
+    fn scope(&self, searched: &[CollectionName]) -> Option<GraphScope> {
+        let tasks = (!self.tasks.is_empty()).then(|| self.tasks.clone());
+        let restriction = self.restriction_text();
+        let is_whole = tasks.is_none() && restriction.is_none() && searched.is_empty();
+        let skip_existing_in = searched.to_vec();
+        (!is_whole).then_some(GraphScope { tasks, restriction, skip_existing_in })
+    }
+
+    /// With [`Self::all_restrictions`].
+    fn build_scope<'a>(
+        &'a self,
+        restriction: &'a Restriction,
+        base: Option<&'a QuantumGraph>,
+    ) -> BuildScope<'a> {
         BuildScope {
             tasks: (!self.tasks.is_empty()).then_some(&self.tasks),
-            restriction: (!self.restriction.is_empty()).then_some(&self.restriction),
+            restriction: (!restriction.is_empty()).then_some(restriction),
             base,
         }
     }
@@ -106,7 +141,7 @@ impl BuildRequest {
     }
 
     fn is_covered_by(&self, parts: &[QuantumGraph], pipeline: &ResolvedPipeline) -> bool {
-        let restriction = self.scope().and_then(|scope| scope.restriction);
+        let restriction = self.restriction_text();
         let covered = |label: &TaskLabel| {
             parts.iter().any(|part| match &part.metadata().scope {
                 None => true,
@@ -132,6 +167,9 @@ impl BuildRequest {
 /// built quanta whose outputs the new ones read. A kill leaves the file or not. Of two
 /// calls at once, the one that comes second to a number starts again from the other's.
 ///
+/// The RUNs of [`BuildRequest::skip_existing_in`] become inputs of the workspace. A part of
+/// which all quanta are skipped is written, too: it says which collections were searched.
+///
 /// # Errors
 /// [`WorkspaceError::NothingToDo`] if there are no quanta at all, with the reasons;
 /// [`WorkspaceError::NotActive`] if a task has an init step that has not succeeded
@@ -143,36 +181,48 @@ pub fn build(
 ) -> Result<Built, WorkspaceError> {
     workspace.expect_graph()?;
     loop {
-        let parts = client::read_parts(workspace.root())?;
-        if request.is_covered(&parts)? {
-            let reusable = reuse::prepare(butler, workspace)?;
-            let graph = client::merged(workspace.root(), parts)?;
-            return Ok(Built { graph, before: true, new: 0, pruned: Vec::new(), reusable });
+        let parts = Parts::list(workspace.root())?;
+        let needed = Needed::find(workspace, request, &parts)?;
+        let before = needed.numbers.clone();
+        let read = parts.read(&needed.numbers)?;
+        if request.is_covered(&read)? {
+            let reusable = reuse::prepare(butler, workspace, &before)?;
+            let graph = client::merged(workspace.root(), read)?;
+            let (pruned, skipped) = (Vec::new(), Vec::new());
+            return Ok(Built { graph, before: true, new: 0, pruned, skipped, reusable });
         }
-        if let Some(built) = build_next(butler, workspace, request, parts)? {
-            return Ok(Built { reusable: reuse::prepare(butler, workspace)?, ..built });
+        let base = Base { number: parts.next(), pipeline: needed.pipeline.clone(), parts: read };
+        if let Some((built, number)) = build_next(butler, workspace, request, base, &needed)? {
+            let numbers: Vec<u32> = before.into_iter().chain(number).collect();
+            let reusable = reuse::prepare(butler, workspace, &numbers)?;
+            return Ok(Built { reusable, ..built });
         }
     }
 }
 
-/// Builds what comes after `parts`; `None` if another process was faster.
+/// Builds what comes after `base`, and says with which number it was written, if there is
+/// anything new; `None` if another process was faster.
 fn build_next(
     butler: &DirectButler,
     workspace: &WorkspaceClient,
     request: &BuildRequest,
-    parts: Vec<QuantumGraph>,
-) -> Result<Option<Built>, WorkspaceError> {
+    base: Base,
+    needed: &Needed,
+) -> Result<Option<(Built, Option<u32>)>, WorkspaceError> {
     let (root, run) = (workspace.root(), &workspace.transaction().run);
     let lock = enter(workspace)?;
-    let next = Next::find(butler, workspace, request, parts)?;
+    let (searched, runs) = skip::lock(butler, workspace, &request.skip_existing_in)?;
+    let next = Next::find(butler, workspace, request, base, (&searched, runs))?;
     let new_shards = next.new_shards.clone();
+    let mut written = None;
     let built = next.written(|part, number, _| {
         if workspace.transaction().shard_by.is_empty() {
+            written = Some(number);
             return write(part, root, number);
         }
         // Under the lock with which shards are frozen: one that freezes now sees the part.
         let _lock = FreezeLock::acquire(root, &this_process())?;
-        let frozen = Frozen::read(root)?;
+        let frozen = Frozen::among(root, &new_shards)?;
         // Of a root that was lost the database knows still.
         let row = butler.transaction(&name_of(run))?;
         let data = row.map(|row| WorkspaceTransaction::decode(&row.data, &[]));
@@ -181,10 +231,16 @@ fn build_next(
         if let Some(shard) = new_shards.iter().find(is_frozen) {
             return Err(WorkspaceError::Frozen { name: run.clone(), shard: shard.clone() });
         }
-        write(part, root, number)
+        let Some(number) = needed.number(root, number)? else { return Ok(false) };
+        written = Some(number);
+        let is_written = write(part, root, number)?;
+        if is_written && let Some(shard) = &request.shard {
+            parts::note(root, number, shard);
+        }
+        Ok(is_written)
     })?;
     drop(lock);
-    Ok(built)
+    Ok(built.map(|built| (built, written)))
 }
 
 /// Keeps closers off while something is written into the root: as a runner, so that a closer
@@ -212,45 +268,53 @@ pub(crate) struct Next {
     /// The whole graph with it; `None` if the part is the whole.
     whole: Option<QuantumGraph>,
     pruned: Vec<Pruned>,
+    skipped: Vec<Skipped>,
     /// The shards that get quanta.
     new_shards: BTreeSet<Shard>,
 }
 
 impl Next {
-    /// Builds what comes after `parts` in memory.
+    /// Builds what comes after `base` in memory. Outputs are looked for in `searched`, and
+    /// in what its parts have searched, as far as they are in RUNs that the workspace reads.
     pub(crate) fn find(
         butler: &DirectButler,
         workspace: &WorkspaceClient,
         request: &BuildRequest,
-        parts: Vec<QuantumGraph>,
+        base: Base,
+        (searched, runs): (&[CollectionName], BTreeSet<CollectionName>),
     ) -> Result<Self, WorkspaceError> {
         let transaction = workspace.transaction();
         let root = workspace.root();
-        let number = u32::try_from(parts.len() + 1).unwrap_or(u32::MAX);
-        let base = if parts.is_empty() { None } else { Some(client::merged(root, parts)?) };
-        let pipeline = match &base {
+        let Base { number, pipeline, parts } = base;
+        let pipeline = match parts.first().map(|first| Arc::clone(first.pipeline())).or(pipeline) {
             // As it was when the workspace's graph was begun, whatever became of the file.
-            Some(base) => Arc::clone(base.pipeline()),
+            Some(pipeline) => pipeline,
             None => Arc::new(resolve(butler, &of_workspace(butler, workspace)?)?),
         };
         check_tasks(&request.tasks, &pipeline)?;
+        let skip = Searched::new(&pipeline, searched, &parts, Some(runs));
+        let base = if parts.is_empty() { None } else { Some(client::merged(root, parts)?) };
         expect_active(workspace, &pipeline, base.as_ref(), request)?;
         // What the transaction noted as read, also if a chain has grown since.
-        let source = Inputs::read(butler, &pipeline, &transaction.searched)?;
-        let metadata = metadata(workspace, request);
-        let scope = request.build_scope(base.as_ref());
+        let shard = request.shard.as_ref();
+        let source = Inputs::read_for(butler, &pipeline, &transaction.searched, &skip, shard)?;
+        let metadata = metadata(workspace, request.scope(searched));
+        let restriction = request.all_restrictions();
+        let scope = request.build_scope(&restriction, base.as_ref());
         let part = pantler_graph::build_part(&pipeline, &source, metadata, &scope)
             .map_err(WorkspaceError::Build)?;
         let pruned = part.pruned().to_vec();
         expect_init_inputs(&pipeline, &pruned)?;
+        let skipped = part.skipped().to_vec();
         let before = base.as_ref().map_or(0, QuantumGraph::len);
-        if part.is_empty() {
+        let is_skipped = skipped.iter().any(|own| own.quanta > 0) && !searched.is_empty();
+        if part.is_empty() && !is_skipped {
             // What was made for quanta that there are none of is nothing to do.
             let is_something =
                 |base: &QuantumGraph| request.is_init(&pipeline) || has_quanta_of_tasks(base);
             let whole = Some(base.filter(is_something).ok_or_else(|| nothing_to_do(&part))?);
             let new_shards = BTreeSet::new();
-            return Ok(Self { number, before, part: None, whole, pruned, new_shards });
+            return Ok(Self { number, before, part: None, whole, pruned, skipped, new_shards });
         }
         check_noted(&part, transaction)?;
         let is_new = |quantum: &QuantumIndex| {
@@ -270,7 +334,7 @@ impl Next {
                     WorkspaceError::GraphParts { root: root.to_owned(), source }
                 })?),
             };
-        Ok(Self { number, before, part: Some(part), whole, pruned, new_shards })
+        Ok(Self { number, before, part: Some(part), whole, pruned, skipped, new_shards })
     }
 
     /// Has it written, with its number and the whole graph at hand; `None` if that says that
@@ -279,7 +343,7 @@ impl Next {
         self,
         write: impl FnOnce(&QuantumGraph, u32, &QuantumGraph) -> Result<bool, WorkspaceError>,
     ) -> Result<Option<Built>, WorkspaceError> {
-        let Self { number, before, part, whole, pruned, new_shards: _ } = self;
+        let Self { number, before, part, whole, pruned, skipped, new_shards: _ } = self;
         let (graph, is_new) = match (part, whole) {
             (None, None) => return Ok(None),
             (None, Some(whole)) => (whole, false),
@@ -291,7 +355,7 @@ impl Next {
             }
         };
         let new = graph.len() - before;
-        Ok(Some(Built { graph, before: !is_new, new, pruned, reusable: None }))
+        Ok(Some(Built { graph, before: !is_new, new, pruned, skipped, reusable: None }))
     }
 }
 
@@ -310,37 +374,42 @@ pub fn explain(
 ) -> Result<Explanation, WorkspaceError> {
     let transaction = workspace.transaction();
     let parts = client::read_parts(workspace.root())?;
-    let base = if parts.is_empty() { None } else { Some(client::merged(workspace.root(), parts)?) };
-    let pipeline = match &base {
-        Some(base) => Arc::clone(base.pipeline()),
+    let pipeline = match parts.first() {
+        Some(first) => Arc::clone(first.pipeline()),
         None => Arc::new(resolve(butler, &of_workspace(butler, workspace)?)?),
     };
     check_tasks(&request.tasks, &pipeline)?;
+    skip::expect_other(&transaction.run, &request.skip_existing_in)?;
+    let resolved_in = |reader: &Reader| skip::resolve(reader, &request.skip_existing_in);
+    let (searched, _) = butler.registry().read(resolved_in)?;
+    let skip = Searched::new(&pipeline, &searched, &parts, None);
+    let base = if parts.is_empty() { None } else { Some(client::merged(workspace.root(), parts)?) };
     let Some(resolved) = pipeline.tasks().iter().find(|t| t.label == *task) else {
         return Err(unknown_task(task, &pipeline));
     };
     let data_id = DataId::parse(butler.universe(), &resolved.dimensions, values)?;
-    let source = Inputs::read(butler, &pipeline, &transaction.searched)?;
-    let metadata = metadata(workspace, request);
+    let source = Inputs::read(butler, &pipeline, &transaction.searched, &skip)?;
+    let metadata = metadata(workspace, request.scope(&searched));
     let request = &request.with_init(&pipeline);
-    let scope = request.build_scope(base.as_ref());
+    let restriction = request.all_restrictions();
+    let scope = request.build_scope(&restriction, base.as_ref());
     let failed = WorkspaceError::Build;
     let part = pantler_graph::build_part(&pipeline, &source, metadata, &scope).map_err(failed)?;
     let graph = match base {
         None => part,
         Some(base) => client::merged(workspace.root(), vec![base, part])?,
     };
-    let scope = request.build_scope(None);
+    let scope = request.build_scope(&restriction, None);
     let explained = pantler_graph::explain(&graph, &source, &scope, task, &data_id);
     explained.map_err(failed)?.ok_or_else(|| unknown_task(task, &pipeline))
 }
 
-fn metadata(workspace: &WorkspaceClient, request: &BuildRequest) -> GraphMetadata {
+fn metadata(workspace: &WorkspaceClient, scope: Option<GraphScope>) -> GraphMetadata {
     GraphMetadata {
         seed: IdSeed { opening: workspace.file().opening, generation: 0 },
         output_run: workspace.transaction().run.clone(),
         created_at: workspace.file().opened_at,
-        scope: request.scope(),
+        scope,
     }
 }
 
@@ -369,8 +438,30 @@ pub fn plan(
     opening: OpeningId,
     now: Tai,
 ) -> Result<QuantumGraph, WorkspaceError> {
+    plan_skipping(butler, pipeline, inputs, &[], output, opening, now)
+}
+
+/// As [`plan`], without the quanta whose outputs are in `skip_existing_in`.
+///
+/// # Errors
+/// Those of [`plan`]; [`WorkspaceError::NothingLeft`] if all quanta are skipped.
+pub fn plan_skipping(
+    butler: &DirectButler,
+    pipeline: &Pipeline,
+    inputs: &[CollectionName],
+    skip_existing_in: &[CollectionName],
+    output: &CollectionName,
+    opening: OpeningId,
+    now: Tai,
+) -> Result<QuantumGraph, WorkspaceError> {
     let resolved = Arc::new(resolve(butler, pipeline)?);
-    let source = Inputs::read(butler, &resolved, inputs)?;
+    let searched = butler.registry().read(|reader| {
+        let (searched, runs) = skip::resolve(reader, skip_existing_in)?;
+        skip::expect_unlocked(reader, &runs)?;
+        Ok::<_, RegistryError>(searched)
+    })?;
+    let skip = Searched::new(&resolved, &searched, &[], None);
+    let source = Inputs::read(butler, &resolved, inputs, &skip)?;
     graph_of(&resolved, &source, output, opening, now)
 }
 
@@ -394,6 +485,9 @@ pub(crate) fn graph_of(
 }
 
 fn nothing_to_do(graph: &QuantumGraph) -> WorkspaceError {
+    if graph.skipped().iter().any(|own| own.quanta > 0) {
+        return WorkspaceError::NothingLeft(graph.skipped().to_vec());
+    }
     let reasons: Vec<_> = graph.pruned().iter().take(5).map(|p| format!("; {p}")).collect();
     WorkspaceError::NothingToDo(reasons.concat())
 }
@@ -408,8 +502,12 @@ pub(crate) fn check_noted(
         // No collection but RUNs was searched.
         return Ok(());
     }
+    let inputs = graph.pipeline().overall_inputs();
     for index in graph.overall_inputs() {
-        if let DatasetOrigin::Existing { run, .. } = graph.dataset(index).origin
+        let dataset = graph.dataset(index);
+        // Outputs that exist are in RUNs that the build itself has noted.
+        if inputs.contains(&dataset.dataset_type)
+            && let DatasetOrigin::Existing { run, .. } = dataset.origin
             && !transaction.input_runs.contains(&run)
         {
             return Err(WorkspaceError::InputsGrew { name: transaction.run.clone(), run });
@@ -454,52 +552,68 @@ pub(crate) struct Inputs {
     pub(crate) universe: Arc<Universe>,
     pub(crate) datasets: BTreeMap<DatasetTypeName, Vec<InputDataset>>,
     pub(crate) records: BTreeMap<ElementName, Vec<DimensionRecord>>,
+    pub(crate) outputs: BTreeMap<TaskLabel, Vec<ExistingOutputs>>,
 }
 
 impl Inputs {
-    /// Reads the stored datasets that `inputs` offer, find-first, and all dimension
-    /// records, from one state of the database.
+    /// Reads the stored datasets that `inputs` offer, find-first, the outputs that `skip`
+    /// finds, and all dimension records, from one state of the database.
     pub(crate) fn read(
         butler: &DirectButler,
         pipeline: &ResolvedPipeline,
         inputs: &[CollectionName],
+        skip: &Searched,
+    ) -> Result<Self, WorkspaceError> {
+        Self::read_for(butler, pipeline, inputs, skip, None)
+    }
+
+    /// The same, without datasets of other shards than that one.
+    fn read_for(
+        butler: &DirectButler,
+        pipeline: &ResolvedPipeline,
+        inputs: &[CollectionName],
+        skip: &Searched,
+        shard: Option<&Shard>,
     ) -> Result<Self, WorkspaceError> {
         let universe = Arc::clone(butler.universe());
         let mut datasets: BTreeMap<DatasetTypeName, Vec<InputDataset>> = BTreeMap::new();
-        let mut records = BTreeMap::new();
+        let (mut records, mut outputs) = (BTreeMap::new(), BTreeMap::new());
         butler.registry().read(|reader| {
-            let types: Vec<_> = pipeline.overall_inputs().iter().map(|t| t.name.clone()).collect();
-            if !types.is_empty() {
+            for (data_id, types) in by_values(pipeline.overall_inputs(), shard) {
                 let rows = reader.datasets(&DatasetQuery {
                     dataset_types: Some(types),
                     runs: Some(inputs.to_vec()),
+                    data_id,
                     find_first: true,
                     ..DatasetQuery::default()
                 })?;
-                for row in rows {
-                    let Some(record) = row.records.into_iter().next() else { continue };
-                    let name = row.dataset.dataset_type.name.clone();
-                    datasets.entry(name.clone()).or_default().push(InputDataset {
-                        id: row.dataset.id,
-                        run: row.dataset.run,
-                        dataset_type: name,
-                        data_id: row.dataset.data_id,
-                        artifact: InputArtifact {
-                            location: record.location,
-                            offset: record.offset,
-                            size: record.size,
-                            checksum: record.checksum,
-                        },
-                    });
+                for dataset in rows.into_iter().filter_map(skip::stored) {
+                    datasets.entry(dataset.dataset_type.clone()).or_default().push(dataset);
                 }
             }
+            outputs = skip.read(reader, pipeline)?;
             for element in universe.elements() {
                 records.insert(element.name.clone(), reader.dimension_records(element)?);
             }
             Ok::<_, RegistryError>(())
         })?;
-        Ok(Self { universe, datasets, records })
+        Ok(Self { universe, datasets, records, outputs })
     }
+}
+
+/// The dataset types by the values of a shard that their datasets must have.
+fn by_values(
+    types: &[Arc<DatasetType>],
+    shard: Option<&Shard>,
+) -> BTreeMap<BTreeMap<ElementName, KeyValue>, Vec<DatasetTypeName>> {
+    let mut found: BTreeMap<_, Vec<DatasetTypeName>> = BTreeMap::new();
+    for dataset_type in types {
+        let has = |name: &ElementName| dataset_type.dimensions.required().contains(name);
+        let values = shard.into_iter().flat_map(Shard::values).filter(|(name, _)| has(name));
+        let values = values.map(|(name, value)| (name.clone(), value.clone()));
+        found.entry(values.collect()).or_default().push(dataset_type.name.clone());
+    }
+    found
 }
 
 impl BuildSource for Inputs {
@@ -515,5 +629,9 @@ impl BuildSource for Inputs {
 
     fn dimension_records(&self, element: &ElementName) -> Result<Vec<DimensionRecord>, Infallible> {
         Ok(self.records.get(element).cloned().unwrap_or_default())
+    }
+
+    fn existing_outputs(&self, task: &ResolvedTask) -> Result<Vec<ExistingOutputs>, Infallible> {
+        Ok(self.outputs.get(&task.label).cloned().unwrap_or_default())
     }
 }

@@ -1,22 +1,22 @@
 //! A workspace without the database: everything from its root and the storage.
 
-use std::{fs::File, num::NonZeroUsize};
+use std::{collections::BTreeSet, num::NonZeroUsize, sync::Arc};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_butler::transaction::TransactionKind as _;
-use pantler_core::{CollectionName, Tai};
+use pantler_core::{CollectionName, QuantumId, Tai};
 use pantler_datastore::{Datastore, key::run_prefix};
 use pantler_direct::{ButlerError, RepositoryConfig, TransactionFile, this_process};
 use pantler_exec::{
     Beside, Clock, CloserLock, Environment, Failure, JournalState, LockError, Observer, RunError,
-    RunRequest, RunSummary, RunnerInfo, RunnerLock, Selection, StopFlag, TaskRegistry,
-    WorkspaceStatus,
+    RunRequest, RunSummary, RunnerInfo, RunnerLock, Selection, SelectionError, StopFlag,
+    TaskRegistry, WorkspaceStatus,
 };
-use pantler_graph::QuantumGraph;
+use pantler_graph::{QuantumGraph, ResolvedPipeline};
 
 use crate::{
-    WorkspaceError, WorkspaceTransaction, development::Development, external::InputPlaces,
-    kind::Source, layout, ledger::LedgerError, reuse, shard::Frozen,
+    Shard, WorkspaceError, WorkspaceTransaction, development::Development, external::InputPlaces,
+    kind::Source, layout, ledger::LedgerError, parts::Parts, reuse, shard::Frozen,
 };
 
 /// An open workspace, as its root describes it (DMTN-249 §3.3.3).
@@ -117,6 +117,11 @@ impl WorkspaceClient {
         layout::closing_marker(&self.root).exists()
     }
 
+    /// How many inputs of its graph are read from a parent elsewhere.
+    pub(crate) fn missing_inputs(&self, graph: &QuantumGraph) -> usize {
+        self.inputs.as_ref().map_or(0, |inputs| inputs.missing(graph))
+    }
+
     /// Its root.
     pub fn root(&self) -> &Utf8Path {
         &self.root
@@ -174,12 +179,88 @@ impl WorkspaceClient {
         self.graph_if_built()?.ok_or_else(|| WorkspaceError::NotBuilt(self.transaction.run.clone()))
     }
 
+    /// Whether it can be seen that `graph`, which is its graph, was built for some tasks or
+    /// data IDs only: there may be more to build.
+    pub fn is_built_in_part(&self, graph: &QuantumGraph) -> bool {
+        match layout::graph_files(&self.root).len() {
+            0 => false,
+            1 => graph
+                .metadata()
+                .scope
+                .as_ref()
+                .is_some_and(|scope| scope.tasks.is_some() || scope.restriction.is_some()),
+            _ => graph.counts().any(|(_, quanta)| quanta == 0),
+        }
+    }
+
     /// Refuses one that has no quanta and never will.
     pub(crate) fn expect_graph(&self) -> Result<(), WorkspaceError> {
         match self.transaction.source {
             Source::Graph => Ok(()),
             Source::Ledger => Err(LedgerError::IsALedger(self.transaction.run.clone()).into()),
         }
+    }
+
+    /// The pipeline of its graph.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::NotBuilt`] if it has no graph.
+    pub fn graph_pipeline(&self) -> Result<Arc<ResolvedPipeline>, WorkspaceError> {
+        let pipeline = Parts::list(&self.root)?.pipeline()?;
+        pipeline.ok_or_else(|| WorkspaceError::NotBuilt(self.transaction.run.clone()))
+    }
+
+    /// The parts of its graph that these shards need: all their quanta, and perhaps others.
+    /// Parts that were built for other shards are not read.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::NotBuilt`] if it has no graph; [`WorkspaceError::EmptyShard`] if no
+    /// part was built for one of them.
+    pub fn graph_of_shards(
+        &self,
+        shards: &BTreeSet<Shard>,
+    ) -> Result<QuantumGraph, WorkspaceError> {
+        let parts = Parts::list(&self.root)?;
+        let pipeline = parts.pipeline()?;
+        let not_built = || WorkspaceError::NotBuilt(self.transaction.run.clone());
+        let pipeline = pipeline.ok_or_else(not_built)?;
+        let numbers = parts.of_shards(shards, pipeline.universe());
+        if numbers.is_empty() {
+            let (name, shard) = (self.transaction.run.clone(), shards.first().cloned());
+            let empty = |shard| WorkspaceError::EmptyShard { name, shard };
+            return Err(shard.map_or_else(not_built, empty));
+        }
+        merged(&self.root, parts.read(&numbers)?)
+    }
+
+    /// These quanta, with what is upstream of them: read one by one, unless they are so many
+    /// that the whole graph is read as fast.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::NotBuilt`] if it has no graph; [`WorkspaceError::Run`] naming a
+    /// quantum that it does not have.
+    pub fn graph_of_quanta(&self, quanta: &[QuantumId]) -> Result<QuantumGraph, WorkspaceError> {
+        let parts = Parts::list(&self.root)?;
+        if parts.all().is_empty() {
+            return Err(WorkspaceError::NotBuilt(self.transaction.run.clone()));
+        }
+        let Some(excerpt) = parts.excerpt(quanta)? else { return self.graph() };
+        if let Some(quantum) = excerpt.left.first() {
+            return Err(RunError::from(SelectionError::UnknownQuantum(*quantum)).into());
+        }
+        let mut graph = merged(&self.root, excerpt.graphs)?;
+        if let Some(inputs) = &self.inputs {
+            inputs.relocate(&mut graph);
+        }
+        Ok(graph)
+    }
+
+    /// What its journal says so far.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::Journal`] naming file and line if a segment is damaged.
+    pub fn journal(&self) -> Result<JournalState, WorkspaceError> {
+        Ok(JournalState::read(&layout::journal_dir(&self.root))?)
     }
 
     /// What happened to its quanta so far.
@@ -275,10 +356,26 @@ impl WorkspaceClient {
             return Err(WorkspaceError::ClosedMeanwhile(self.transaction.run.clone()));
         }
         let prefix = run_prefix(&self.file.run, self.file.run_id);
-        let reuse = reuse::read(self)?;
+        let shards = self.shards_meant(graph, options.selection);
+        let is_named = options.selection.is_named();
+        let reuse = if is_named && !shards.is_empty() {
+            let universe = graph.pipeline().universe();
+            reuse::read_parts(self, &Parts::list(&self.root)?.of_shards(&shards, universe))?
+        } else {
+            reuse::read(self)?
+        };
         let clock = ClockView(options.clock);
         loop {
-            let frozen = Frozen::read(&self.root)?;
+            let frozen = if is_named {
+                Frozen::among(&self.root, &shards)?
+            } else {
+                Frozen::read(&self.root)?
+            };
+            // One that does not say which quanta it runs means those that come, too.
+            let to_come = frozen.markers_to_come(&shards);
+            let concerns = |marker: &str| {
+                if is_named { to_come.contains(marker) } else { !frozen.has_marker(marker) }
+            };
             let Some(selection) = self.selectable(graph, &frozen, options.selection)? else {
                 return self.ran_nothing(graph);
             };
@@ -297,7 +394,7 @@ impl WorkspaceClient {
                 process: &process,
                 beside,
                 observer: &mut *observer,
-                frozen: &frozen.markers,
+                concerns: &concerns,
                 reuse: reuse.as_ref(),
             };
             match pantler_exec::run(request) {
@@ -340,13 +437,8 @@ pub(crate) fn read_graph(root: &Utf8Path) -> Result<QuantumGraph, WorkspaceError
 
 /// The parts of the graph in a root, in the order in which they were built.
 pub(crate) fn read_parts(root: &Utf8Path) -> Result<Vec<QuantumGraph>, WorkspaceError> {
-    let read = |path: Utf8PathBuf| {
-        let file = File::open(&path)
-            .map_err(|source| WorkspaceError::Io { path: path.clone(), source })?;
-        pantler_graph::read(std::io::BufReader::new(file))
-            .map_err(|source| WorkspaceError::GraphFile { path, source })
-    };
-    layout::graph_files(root).into_iter().map(read).collect()
+    let parts = Parts::list(root)?;
+    parts.read(&parts.all())
 }
 
 pub(crate) fn merged(

@@ -10,13 +10,13 @@ use pantler_core::{
 use pantler_datastore::StorageError;
 use pantler_direct::{Begun, ButlerError, DirectButler, Environment};
 use pantler_graph::{Choices, Pipeline, ResolvedPipeline};
-use pantler_registry::{LockKind, OpenOptions, Reader, RegistryError};
+use pantler_registry::{OpenOptions, Reader};
 
 use crate::{
     WorkspaceClient, WorkspaceError, WorkspaceTransaction,
     kind::Source,
     pipeline_file::{self, read_pipeline},
-    shard,
+    shard, skip,
 };
 
 /// What a workspace is for.
@@ -111,24 +111,8 @@ pub(crate) fn find_inputs(
         if let Some(chain) = chain {
             check_chain(reader, run, chain, inputs)?;
         }
-        let searched: Vec<CollectionName> =
-            reader.resolve(inputs)?.into_iter().map(|found| found.name).collect();
-        let mut runs: Vec<CollectionName> = Vec::new();
-        for collection in &searched {
-            for run in reader.owning_runs(collection)? {
-                if !runs.contains(&run) {
-                    runs.push(run);
-                }
-            }
-        }
-        for run in &runs {
-            let locks = reader.locks_of_run(run)?;
-            if let Some((transaction, lock)) =
-                locks.into_iter().find(|(_, lock)| *lock == LockKind::Modified)
-            {
-                return Err(RegistryError::RunLocked { run: run.clone(), transaction, lock }.into());
-            }
-        }
+        let (searched, runs) = skip::resolve(reader, inputs)?;
+        skip::expect_unlocked(reader, &runs)?;
         Ok((searched, runs))
     })
 }

@@ -37,6 +37,7 @@ use crate::{
     WorkspaceClient, WorkspaceError, build,
     create::{absolute, check_provenance, resolve},
     layout,
+    parts::forget_notes,
     pipeline_file::{of_workspace, read_pipeline},
     shard::{self, Frozen, Shard},
 };
@@ -256,6 +257,7 @@ impl WorkspaceClient {
 
     /// Drops the graph, and makes the pipeline the workspace's own.
     fn exchange(&self, new: &Pipeline, file: &Utf8Path) -> Result<(), WorkspaceError> {
+        forget_notes(self.root())?;
         for part in layout::graph_files(self.root()).iter().rev() {
             step("development.graph.drop");
             std::fs::remove_file(part)

@@ -9,7 +9,7 @@ use pantler_exec::{
     JournalError, LockError, RunError, TakeOverError,
     transitions::{NamedQuantum, TransitionError},
 };
-use pantler_graph::{BuildError, GraphFileError, MergeError, PipelineError};
+use pantler_graph::{BuildError, GraphFileError, MergeError, PipelineError, Skipped};
 use pantler_registry::RegistryError;
 
 use crate::{
@@ -112,6 +112,12 @@ pub enum WorkspaceError {
     /// There is nothing to run.
     #[error("the pipeline has no quanta for these inputs{0}")]
     NothingToDo(String),
+    /// Everything exists.
+    #[error("nothing is left to do: {}", skipped_text(.0))]
+    NothingLeft(Vec<Skipped>),
+    /// Outputs are looked for in the RUN that is being made.
+    #[error("the workspace makes {0} itself: nothing in it exists yet")]
+    SkipInOwnRun(CollectionName),
     /// The workspace has no graph.
     #[error("workspace {0} has no quantum graph yet: build it first")]
     NotBuilt(CollectionName),
@@ -290,6 +296,11 @@ pub enum WorkspaceError {
     /// It could not be closed.
     #[error(transparent)]
     Close(#[from] CloseError),
+}
+
+fn skipped_text(skipped: &[Skipped]) -> String {
+    let all: Vec<String> = skipped.iter().map(ToString::to_string).collect();
+    all.join("; ")
 }
 
 impl From<ExternalError> for WorkspaceError {

@@ -9,6 +9,7 @@
 //!   ledger.lock             held by the one writer of a ledger that says what is done
 //!   ledger/<writer>.jsonl   what was written, one segment a writer
 //!   graph-<n>.qg            the predicted quantum graph, part by part: immutable, create-only (`build.rs`)
+//!   shards/<part>-<shard>   empty: that part was built for that shard only (`parts.rs`)
 //!   frozen/<shard>.json     made by the commit of a shard: nothing of it changes any more (`shard/`)
 //!   freeze.lock             held while a shard is frozen, or a part of the graph of a workspace with shards written
 //!   reuse-<n>.jsonl.zst     what may be taken over for the quanta of a part: create-only (`reuse.rs`)
@@ -35,6 +36,11 @@ pub fn pipeline_file(root: &Utf8Path) -> Utf8PathBuf {
 /// A part of the quantum graph; they count from 1.
 pub fn graph_file(root: &Utf8Path, part: u32) -> Utf8PathBuf {
     root.join(format!("graph-{part}.qg"))
+}
+
+/// The notes of which parts were built for one shard only.
+pub fn shard_parts_dir(root: &Utf8Path) -> Utf8PathBuf {
+    root.join("shards")
 }
 
 /// What may be taken over for the quanta of a part of the graph.

@@ -10,6 +10,9 @@
 //! | `pipeline_file.rs` | reads pipelines; what a workspace keeps of its own, `pipeline.json` |
 //! | `build.rs` | joins inputs into the quantum graph, writes `graph-<n>.qg` |
 //! | `activation.rs` | builds and runs the init steps of tasks before their quanta |
+//! | `needed.rs` | what a build needs of what was built before |
+//! | `parts.rs` | the parts of a graph, and which of them a shard needs |
+//! | `skip.rs` | finds outputs that exist, and keeps their RUNs from being removed |
 //! | `client.rs` | opens a root without the database: status, run |
 //! | `transitions.rs` | accept, poison, reset of quanta |
 //! | `close.rs` | commit, revert, abandon of a workspace by name |
@@ -37,6 +40,8 @@ pub mod kind;
 pub mod layout;
 pub mod ledger;
 mod list;
+mod needed;
+mod parts;
 mod pipeline_file;
 pub mod project;
 pub mod provenance;
@@ -44,12 +49,13 @@ mod provenance_now;
 mod reader;
 mod reuse;
 pub mod shard;
+mod skip;
 mod transitions;
 
 pub use activation::{
     Activation, MissingInitInput, TaskActivation, has_quanta_of_tasks, prepare_activation,
 };
-pub use build::{BuildRequest, Built, build, explain, plan};
+pub use build::{BuildRequest, Built, build, explain, plan, plan_skipping};
 pub use butler::Workspaces;
 pub use client::{RunOptions, WorkspaceClient};
 pub use close::{CloseNotice, close, close_without, reopen};

@@ -24,7 +24,7 @@ use pantler_graph::{
 };
 use pantler_registry::DatasetQuery;
 
-use crate::{WorkspaceClient, WorkspaceError, build::enter, client, layout, open_provenance};
+use crate::{WorkspaceClient, WorkspaceError, build::enter, layout, open_provenance, parts::Parts};
 
 /// Of one quantum, so many candidates are kept that differ in what they read.
 const MAX_CANDIDATES: usize = 16;
@@ -49,11 +49,12 @@ pub struct UnusableRun {
     pub reason: String,
 }
 
-/// Sees to it that for each part of the graph there is a file of what may be taken over;
+/// Sees to it that for each of these parts of the graph there is a file of what may be taken over;
 /// `None` if the workspace reuses nothing.
 pub(crate) fn prepare(
     butler: &DirectButler,
     workspace: &WorkspaceClient,
+    parts: &[u32],
 ) -> Result<Option<Reusable>, WorkspaceError> {
     let collections = &workspace.transaction().reuse;
     if collections.is_empty() {
@@ -61,19 +62,19 @@ pub(crate) fn prepare(
     }
     let root = workspace.root();
     let mut unusable = Vec::new();
-    if (1..).zip(layout::graph_files(root)).any(|(n, _)| !layout::reuse_file(root, n).exists()) {
+    let is_missing = |part: &&u32| !layout::reuse_file(root, **part).exists();
+    let missing: Vec<u32> = parts.iter().filter(is_missing).copied().collect();
+    if !missing.is_empty() {
         let lock = enter(workspace)?;
-        for (number, part) in (1..).zip(client::read_parts(root)?) {
-            if !layout::reuse_file(root, number).exists() {
-                unusable.clear();
-                let found = Lookup::find(butler, workspace, &part, collections)?;
-                unusable.extend(found.unusable);
-                write(root, number, &ReuseTable::new(found.entries))?;
-            }
+        for (number, part) in missing.iter().zip(Parts::list(root)?.read(&missing)?) {
+            unusable.clear();
+            let found = Lookup::find(butler, workspace, &part, collections)?;
+            unusable.extend(found.unusable);
+            write(root, *number, &ReuseTable::new(found.entries))?;
         }
         drop(lock);
     }
-    let quanta = read(workspace)?.map_or(0, |table| table.len());
+    let quanta = read_parts(workspace, parts)?.map_or(0, |table| table.len());
     Ok(Some(Reusable { quanta, unusable }))
 }
 
@@ -82,10 +83,21 @@ pub(crate) fn read(workspace: &WorkspaceClient) -> Result<Option<ReuseTable>, Wo
     if workspace.transaction().reuse.is_empty() {
         return Ok(None);
     }
+    read_parts(workspace, &Parts::list(workspace.root())?.all())
+}
+
+/// What may be taken over, of these parts; `None` if the workspace reuses nothing.
+pub(crate) fn read_parts(
+    workspace: &WorkspaceClient,
+    parts: &[u32],
+) -> Result<Option<ReuseTable>, WorkspaceError> {
+    if workspace.transaction().reuse.is_empty() {
+        return Ok(None);
+    }
     let root = workspace.root();
     let mut table = ReuseTable::default();
-    for (number, _) in (1..).zip(layout::graph_files(root)) {
-        let path = layout::reuse_file(root, number);
+    for number in parts {
+        let path = layout::reuse_file(root, *number);
         let failed = |source| WorkspaceError::ReuseFile { path: path.clone(), source };
         match File::open(&path) {
             Ok(file) => table = table.with(ReuseTable::read(file).map_err(failed)?),

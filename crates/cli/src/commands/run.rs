@@ -1,9 +1,12 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_core::CollectionName;
 use pantler_datastore::key;
-use pantler_graph::Choices;
+use pantler_graph::{Choices, Skipped};
 use pantler_workspace::{
-    project::{Ending, Job, JobOptions, JobPlan, JobReport, Project, plan, run as run_job},
+    WorkspaceError,
+    project::{
+        Ending, Job, JobOptions, JobPlan, JobReport, Project, ProjectError, plan, run as run_job,
+    },
     split_selection,
 };
 
@@ -28,6 +31,7 @@ use crate::{
 #[command(after_help = "Examples:\n  pantler run climate\n  \
                   pantler run pipeline.yaml -i climate/raw -o climate/again --chain climate --repo repo\n  \
                   pantler run climate --reuse climate\n  \
+                  pantler run climate --skip-existing-in climate\n  \
                   pantler run pipeline.yaml#daily --set daily:decimals=2 -i climate/raw -o climate/fine --repo repo")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Args {
@@ -58,6 +62,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COLLECTION", value_delimiter = ',')]
     reuse: Vec<CollectionName>,
 
+    /// Do not make again what this collection has already: quanta with all their outputs there
+    /// are skipped, and what reads those reads them there; again for more
+    #[arg(long, value_name = "COLLECTION", value_delimiter = ',')]
+    skip_existing_in: Vec<CollectionName>,
+
     /// Start anew beside an open workspace of an earlier run
     #[arg(long)]
     new: bool,
@@ -79,8 +88,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let job = job(context, args)?;
     context.locate_at(&job.repository);
     if args.dry_run {
-        let plan = plan(&job, &context.butler_environment())?;
-        return say_plan(context, &plan);
+        return match plan(&job, &context.butler_environment()) {
+            Err(ProjectError::Workspace(WorkspaceError::NothingLeft(skipped))) => {
+                context.output().line(&nothing_left(&skipped))?;
+                Ok(Status::Done)
+            }
+            planned => say_plan(context, &planned?),
+        };
     }
     let again = again(args);
     let interrupts = Interrupts::watch(format!(
@@ -103,6 +117,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     drop(progress);
     match result {
         Ok(report) => Ok(say_report(context, &report, &again)),
+        // As wanted: all of it is there.
+        Err(ProjectError::Workspace(WorkspaceError::NothingLeft(skipped))) => {
+            context.output().say(&nothing_left(&skipped));
+            Ok(Status::Done)
+        }
         Err(error) => {
             let error = CommandError::from(error).after(&done);
             Err(match workspace {
@@ -113,17 +132,23 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     }
 }
 
+fn nothing_left(all: &[Skipped]) -> String {
+    format!("{}\nnothing is left to do: no RUN is made", summary::skipped(all))
+}
+
 /// The same command once more, as far as it goes on.
 fn again(args: &Args) -> Next {
     let what = quoted(args.what.as_str());
     let reuse: String = args.reuse.iter().flat_map(|name| [" --reuse ", name.as_str()]).collect();
+    let skip = args.skip_existing_in.iter();
+    let skip: String = skip.flat_map(|name| [" --skip-existing-in ", name.as_str()]).collect();
     let Some(output) = &args.output else {
-        return Next::plain(format!("pantler run {what}{reuse}{}", args.choices.again()));
+        return Next::plain(format!("pantler run {what}{reuse}{skip}{}", args.choices.again()));
     };
     let inputs: Vec<_> = args.input.iter().map(CollectionName::as_str).collect();
     let chain = args.chain.as_ref().map_or_else(String::new, |chain| format!(" --chain {chain}"));
     Next::command(format!(
-        "run {what} -i {} -o {}{chain}{reuse}{}",
+        "run {what} -i {} -o {}{chain}{reuse}{skip}{}",
         inputs.join(","),
         quoted(output),
         args.choices.again()
@@ -162,6 +187,7 @@ fn job(context: &Context, args: &Args) -> Result<Job, CommandError> {
         }
         args.choices.add_to(context, &mut job.choices);
         job.reuse.clone_from(&args.reuse);
+        job.skip_existing_in.clone_from(&args.skip_existing_in);
         return Ok(job);
     }
     let (Some(output), false) = (&args.output, args.input.is_empty()) else {
@@ -178,6 +204,7 @@ fn job(context: &Context, args: &Args) -> Result<Job, CommandError> {
         output: output.clone(),
         chain: args.chain.clone(),
         reuse: args.reuse.clone(),
+        skip_existing_in: args.skip_existing_in.clone(),
         project: None,
     })
 }
@@ -225,6 +252,9 @@ fn say_plan(context: &Context, plan: &JobPlan) -> CommandResult {
         table.row([task.label.to_string(), quanta.to_string()]);
     }
     output.table(&table, "none")?;
+    if !plan.graph.skipped().is_empty() {
+        output.line(&summary::skipped(plan.graph.skipped()))?;
+    }
     for pruned in plan.graph.pruned().iter().take(10) {
         output.line(&format!("left out: {pruned}"))?;
     }

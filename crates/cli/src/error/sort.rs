@@ -443,6 +443,9 @@ fn workspace(error: &WorkspaceError) -> Sorted {
             unchanged.then(Next::command(format_args!("workspace activate {name}")))
         }
         WorkspaceError::MissingInitInput(missing) => unchanged.then(missing_init_input(missing)),
+        WorkspaceError::SkipInOwnRun(name) => unchanged.then(Next::plain(format!(
+            "`pantler workspace run {name}` passes over what it has made itself; name other collections"
+        ))),
         WorkspaceError::InputsGrew { name, .. } => Sorted {
             status: Status::LeftOpen,
             state: format!("workspace {name} is open and has no graph yet"),

@@ -1,6 +1,7 @@
 //! Reads one segment, at once or as it grows.
 
 use std::{
+    collections::HashSet,
     fs::File,
     io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
 };
@@ -124,17 +125,24 @@ impl Segment {
         }
     }
 
-    /// Reads what a sealed segment says about these quanta with its address table; `None` if
-    /// it has none that can be used, and its lines have to be read. The number is how many
-    /// bytes were read.
+    /// Reads what a sealed segment says about these quanta: nothing if its runner was to run
+    /// others, else with its address table; `None` if it has none that can be used, and its
+    /// lines have to be read. The number is how many bytes of the table and of lines were read.
     pub(crate) fn find(
         path: &Utf8Path,
         runner: u32,
-        wanted: &[QuantumId],
+        wanted: &HashSet<QuantumId>,
     ) -> Result<Option<(Self, Vec<Event>, u64)>, JournalError> {
         let mut segment = peek(path, runner)?;
         if !segment.sealed || !segment.is_shared() {
             return Ok(None);
+        }
+        let selection = segment.header.as_ref().and_then(|header| header.selection.as_ref());
+        if selection.is_some_and(|one| {
+            one.is_named() && !one.quanta.iter().any(|quantum| wanted.contains(quantum))
+        }) {
+            segment.lines = 1;
+            return Ok(Some((segment, Vec::new(), 0)));
         }
         let failed = |source| JournalError::Io { action: "read", path: path.to_owned(), source };
         let mut file = Counted { file: File::open(path).map_err(failed)?, bytes: 0 };

@@ -44,18 +44,19 @@ impl JournalState {
         Ok(state)
     }
 
-    /// Reads what all segments in `dir` say about these quanta. Of one that was sealed and
-    /// has an address table, no more is read than that takes.
+    /// Reads what all segments in `dir` say about these quanta. Of one that was sealed, no
+    /// more than its header is read if that names other quanta, and if it has an address table
+    /// no more than that takes.
     ///
     /// # Errors
     /// Those of [`Self::read`]; what is damaged and was not needed is not noticed.
     pub fn read_only(dir: &Utf8Path, quanta: &[QuantumId]) -> Result<Self, JournalError> {
-        let only = Some(quanta.iter().copied().collect());
-        let mut state = Self { only, ..Self::default() };
+        let quanta: HashSet<QuantumId> = quanta.iter().copied().collect();
+        let mut state = Self::default();
         for runner in runners(dir)? {
             let path = dir.join(layout::segment_name(runner));
             if takeover::lines_that_count(dir, runner)?.is_none()
-                && let Some((segment, events, bytes)) = Segment::find(&path, runner, quanta)?
+                && let Some((segment, events, bytes)) = Segment::find(&path, runner, &quanta)?
             {
                 state.looked_up += bytes;
                 for event in events {
@@ -64,6 +65,7 @@ impl JournalState {
                 state.read.push(segment);
             }
         }
+        state.only = Some(quanta);
         state.read_on(dir)?;
         Ok(state)
     }
@@ -185,7 +187,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        FailureReason,
+        FailureReason, Selection,
         journal::{
             Finish, JournalWriter, LogSlice, MadeFrom, Outcome, Standing, StoredOutput, Verdict,
         },
@@ -452,6 +454,51 @@ mod tests {
         writer.append()?;
         let state = JournalState::read_only(&journal, &wanted)?;
         assert_eq!(state.quantum(wanted[0]).map(|q| q.attempts), Some(2));
+        assert_eq!(state.quantum(quantum(5)), None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_sealed_segment_of_other_quanta_is_not_read() -> Result<()> {
+        let (_dir, journal) = temporary()?;
+        let process = Process { host: "h".to_owned(), boot_id: "b".to_owned(), pid: 1 };
+        let named = |n| Selection { quanta: vec![quantum(n)], tasks: Vec::new() };
+        // The third is to run all, and the fourth runs nothing.
+        let selections = [Some(named(1)), Some(named(2)), Some(Selection::default()), None];
+        for (n, selection) in (1..).zip(&selections) {
+            let (started, selection) = (Tai::from_nanos(0), selection.as_ref());
+            let mut writer =
+                JournalWriter::create(&journal, opening(), &process, started, selection)?;
+            match selection {
+                Some(_) => writer.finish(quantum(n), &Finish { runner: 1, ..succeeded(1) }),
+                None => writer.verdict(quantum(1), 1, 1, &Verdict::Poisoned),
+            }
+            writer.append()?;
+            writer.seal()?;
+        }
+        let path = journal.join("2.jsonl");
+        let whole = std::fs::read(&path)?;
+        let text = String::from_utf8(whole.clone())?;
+        write(&path, text.replace("\"finish\"", "\"finis!\"").as_bytes())?;
+        assert_ne!(std::fs::read(&path)?, whole);
+        let state = JournalState::read_only(&journal, &[quantum(1), quantum(3)])?;
+        assert!(matches!(
+            state.quantum(quantum(1)).map(QuantumHistory::standing),
+            Some(Standing::Poisoned { .. })
+        ));
+        assert!(state.quantum(quantum(3)).is_some());
+        assert!(state.segments().iter().all(|segment| segment.sealed));
+        assert!(JournalState::read_only(&journal, &[quantum(2)]).is_err());
+
+        // One that goes on stays to be followed.
+        let begun = named(5);
+        let started = Tai::from_nanos(0);
+        let mut writer =
+            JournalWriter::create(&journal, opening(), &process, started, Some(&begun))?;
+        writer.start(quantum(5), 1);
+        writer.append()?;
+        let state = JournalState::read_only(&journal, &[quantum(1)])?;
+        assert!(state.segments().last().is_some_and(|segment| !segment.sealed));
         assert_eq!(state.quantum(quantum(5)), None);
         Ok(())
     }

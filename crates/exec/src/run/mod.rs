@@ -18,7 +18,7 @@ mod window;
 mod worker;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     num::NonZeroUsize,
     sync::{
         Mutex,
@@ -90,8 +90,9 @@ pub struct RunRequest<'a> {
     pub process: &'a Process,
     /// How to go along with other runners.
     pub beside: &'a Beside,
-    /// The markers of frozen shards that `selection` was made with.
-    pub frozen: &'a BTreeSet<String>,
+    /// Whether the marker of this name freezes a shard of which `selection` means quanta:
+    /// if there is one once the header of this runner is there, nothing runs.
+    pub concerns: &'a dyn Fn(&str) -> bool,
     /// What may be taken over instead of running it.
     pub reuse: Option<&'a ReuseTable>,
 }
@@ -111,7 +112,7 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
     let RunRequest { graph, lock, datastore, opening, run_prefix, tasks, environment, .. } =
         request;
     let RunRequest { selection, jobs, stop, observer, clock, process, .. } = request;
-    let RunRequest { beside, frozen, reuse, .. } = request;
+    let RunRequest { beside, concerns, reuse, .. } = request;
     let root = lock.root();
     refuse_closing(root)?;
     let asked = selection.of(graph)?;
@@ -150,7 +151,7 @@ pub fn run(request: RunRequest<'_>) -> Result<RunSummary, RunError> {
             .map_err(&failed)?;
     let runner = journal.runner();
     let journal = refuse_closing_after(root, journal)?;
-    let journal = refuse_frozen_after(root, journal, frozen)?;
+    let journal = refuse_frozen_after(root, journal, concerns)?;
     let lines = |state: &JournalState| -> u64 {
         let others = state.read_so_far().iter().filter(|segment| segment.runner != runner);
         others.map(|segment| segment.lines).sum()
@@ -363,12 +364,12 @@ fn refuse_closing_after(
 fn refuse_frozen_after(
     root: &Utf8Path,
     journal: JournalWriter,
-    known: &BTreeSet<String>,
+    concerns: &dyn Fn(&str) -> bool,
 ) -> Result<JournalWriter, RunError> {
     let path = layout::frozen_dir(root);
     let now =
         frozen_markers(root).map_err(|source| RunError::Io { action: "look for", path, source })?;
-    if now.is_subset(known) {
+    if !now.iter().any(|marker| concerns(marker)) {
         return Ok(journal);
     }
     journal.seal().map_err(journal_failed(root))?;

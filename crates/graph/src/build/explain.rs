@@ -1,16 +1,18 @@
 //! Why a quantum is in a graph, or not.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
 };
 
 use pantler_core::{
-    DataId, DatasetTypeName, DimensionGroup, ElementName, KeyValue, QuantumId, TaskLabel, Universe,
+    CollectionName, DataId, DatasetTypeName, DimensionGroup, ElementName, KeyValue, QuantumId,
+    TaskLabel, Universe,
 };
 
-use super::{BuildError, BuildScope, BuildSource, PartialDataId};
+use super::{BuildError, BuildScope, BuildSource, PartialDataId, needed_outputs};
 use crate::{
+    dataset::{DatasetOrigin, GraphDataset},
     graph::QuantumGraph,
     pipeline::{ResolvedPipeline, ResolvedTask},
 };
@@ -31,6 +33,20 @@ pub struct Explanation {
 pub enum Finding {
     /// The graph has them.
     Quanta(Vec<QuantumId>),
+    /// The graph has it, although a collection has some of its outputs.
+    Incomplete {
+        /// The quantum.
+        quantum: QuantumId,
+        /// The collection.
+        collection: CollectionName,
+        /// The outputs that are not there.
+        missing: Vec<String>,
+    },
+    /// It was skipped, since its outputs are in a collection.
+    Skipped {
+        /// The collection.
+        collection: CollectionName,
+    },
     /// It was not asked for.
     NotMeant,
     /// There is no record of a dimension for these values.
@@ -78,6 +94,7 @@ pub fn explain<S: BuildSource>(
         scope,
         records: Records::read(pipeline, source)?,
         datasets: Datasets::of(graph, source)?,
+        existing: existing(graph, source)?,
     };
     let values: Values = data_id.iter().map(|(n, v)| (n.clone(), v.clone())).collect();
     Ok(Some(explainer.explain(task, values)))
@@ -92,6 +109,15 @@ struct Explainer<'a> {
     scope: &'a BuildScope<'a>,
     records: Records,
     datasets: Datasets,
+    existing: BTreeMap<TaskLabel, Vec<Existing>>,
+}
+
+/// Outputs of one quantum that exist.
+struct Existing {
+    data_id: Values,
+    collection: CollectionName,
+    missing: Vec<String>,
+    is_skipped: bool,
 }
 
 impl Explainer<'_> {
@@ -106,8 +132,24 @@ impl Explainer<'_> {
     fn find(&self, task: &ResolvedTask, values: &mut Values) -> Finding {
         let missing = self.records.imply(self.universe, &task.dimensions, values);
         let quanta = self.quanta(task, values);
-        if !quanta.is_empty() {
-            return Finding::Quanta(quanta);
+        let existing = self.existing.get(&task.label).into_iter().flatten();
+        let mut existing = existing.filter(|own| is_within(values, &own.data_id));
+        // What an earlier part reads stands behind what the source has.
+        let first = existing.next();
+        let existing = match first {
+            Some(first) if !first.is_skipped => existing.find(|own| own.is_skipped).or(Some(first)),
+            first => first,
+        };
+        match (&quanta[..], existing) {
+            ([quantum], Some(Existing { collection, missing, .. })) if !missing.is_empty() => {
+                let (quantum, missing) = (*quantum, missing.clone());
+                return Finding::Incomplete { quantum, collection: collection.clone(), missing };
+            }
+            ([], Some(Existing { collection, is_skipped: true, .. })) => {
+                return Finding::Skipped { collection: collection.clone() };
+            }
+            ([], _) => {}
+            _ => return Finding::Quanta(quanta),
         }
         if let Some(element) = missing {
             return Finding::NoRecord { element };
@@ -262,6 +304,59 @@ impl Records {
     }
 }
 
+/// What the source, or the graph, has of the outputs of each task.
+fn existing<S: BuildSource>(
+    graph: &QuantumGraph,
+    source: &S,
+) -> Result<BTreeMap<TaskLabel, Vec<Existing>>, BuildError<S::Error>> {
+    let pipeline = graph.pipeline();
+    let mut all = BTreeMap::new();
+    for task in pipeline.tasks() {
+        let found = source
+            .existing_outputs(task)
+            .map_err(|source| BuildError::Outputs { task: task.label.clone(), source })?;
+        let skipped = graph.skipped().iter().filter(|own| own.task == task.label);
+        let skipped: BTreeSet<u32> = skipped.flat_map(|own| own.positions.clone()).collect();
+        let mut own: Vec<Existing> = Vec::with_capacity(found.len());
+        for (position, found) in (0..).zip(found) {
+            let is_there = |output: &&crate::ResolvedOutput| {
+                found.datasets.iter().any(|d| d.dataset_type == output.dataset_type.name)
+            };
+            let missing = needed_outputs(pipeline, task).filter(|output| !is_there(output));
+            own.push(Existing {
+                data_id: values_of(&found.data_id),
+                missing: missing.map(|output| output.name.clone()).collect(),
+                collection: found.collection,
+                is_skipped: skipped.contains(&position),
+            });
+        }
+        all.insert(task.label.clone(), own);
+    }
+    // What an earlier part reads stays, whatever the source has now.
+    for index in graph.overall_inputs() {
+        let GraphDataset { dataset_type, data_id, origin, .. } = graph.dataset(index);
+        let makes = |task: &&ResolvedTask| {
+            task.outputs.iter().any(|output| output.dataset_type.name == dataset_type.name)
+        };
+        let maker = pipeline.tasks().iter().find(makes);
+        if let (Some(task), DatasetOrigin::Existing { run, .. }) = (maker, origin) {
+            let (data_id, missing) = (values_of(&data_id), Vec::new());
+            let own = Existing { data_id, collection: run, missing, is_skipped: true };
+            all.entry(task.label.clone()).or_default().push(own);
+        }
+    }
+    Ok(all)
+}
+
+fn values_of(data_id: &DataId) -> Values {
+    data_id.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Whether a data ID has all these values, as far as it has the dimensions.
+fn is_within(values: &Values, data_id: &Values) -> bool {
+    data_id.iter().all(|(name, value)| values.get(name) == Some(value))
+}
+
 /// The data IDs that there are of each type: existing, and predicted in the graph.
 struct Datasets {
     by_type: BTreeMap<DatasetTypeName, Vec<Values>>,
@@ -270,20 +365,30 @@ struct Datasets {
 impl Datasets {
     fn of<S: BuildSource>(graph: &QuantumGraph, source: &S) -> Result<Self, BuildError<S::Error>> {
         let mut by_type: BTreeMap<DatasetTypeName, Vec<Values>> = BTreeMap::new();
-        let values =
-            |id: &DataId| -> Values { id.iter().map(|(n, v)| (n.clone(), v.clone())).collect() };
         for dataset_type in graph.pipeline().overall_inputs() {
             let name = &dataset_type.name;
             let found = source
                 .datasets(name)
                 .map_err(|source| BuildError::Datasets { dataset_type: name.clone(), source })?;
-            by_type.insert(name.clone(), found.iter().map(|d| values(&d.data_id)).collect());
+            by_type.insert(name.clone(), found.iter().map(|d| values_of(&d.data_id)).collect());
         }
         for quantum in graph.quanta() {
             let view = graph.quantum(quantum);
             for output in &view.task.outputs {
                 let name = output.dataset_type.name.clone();
-                by_type.entry(name).or_default().push(values(&view.data_id));
+                by_type.entry(name).or_default().push(values_of(&view.data_id));
+            }
+        }
+        for skipped in graph.skipped() {
+            let Some(task) = graph.pipeline().task(skipped.task.as_str()) else { continue };
+            let found = source
+                .existing_outputs(task)
+                .map_err(|source| BuildError::Outputs { task: task.label.clone(), source })?;
+            for position in &skipped.positions {
+                for dataset in found.get(*position as usize).into_iter().flat_map(|o| &o.datasets) {
+                    let own = by_type.entry(dataset.dataset_type.clone()).or_default();
+                    own.push(values_of(&dataset.data_id));
+                }
             }
         }
         Ok(Self { by_type })
@@ -306,6 +411,17 @@ impl Explanation {
                 [one] => write!(f, "there is quantum {one}"),
                 more => write!(f, "there are {} quanta", more.len()),
             },
+            Finding::Incomplete { quantum, collection, missing } => {
+                let missing: Vec<_> = missing.iter().map(|name| format!("`{name}`")).collect();
+                let missing = missing.join(", ");
+                write!(
+                    f,
+                    "there is quantum {quantum}; {collection} has its outputs without {missing}"
+                )
+            }
+            Finding::Skipped { collection } => {
+                write!(f, "skipped, its outputs are in {collection}")
+            }
             Finding::NotMeant => f.write_str("not asked for"),
             Finding::NoRecord { element } => {
                 write!(f, "there is no record of dimension `{element}` for these values")

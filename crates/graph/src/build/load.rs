@@ -7,6 +7,7 @@ use pantler_core::{CollectionName, DatasetType, DimensionGroup, Element, KeyValu
 use super::{
     BuildError, BuildSource,
     relation::{Index, Relation, sorted},
+    skip::FoundQuanta,
 };
 use crate::{
     graph::{ExistingDataset, QuantumGraph},
@@ -26,6 +27,8 @@ pub(super) struct Loaded {
     /// For each task, the quanta that are built already: required dimensions first, then
     /// implied ones; sorted.
     pub(super) built: Vec<Relation>,
+    /// For each task, what exists of its outputs.
+    pub(super) found: Vec<FoundQuanta>,
 }
 
 /// The datasets of a type: `relation` has the required dimensions first and is sorted by
@@ -37,12 +40,12 @@ pub(super) struct LoadedType {
 }
 
 /// Gives values provisional codes in the order they come.
-struct Interner {
+pub(super) struct Interner {
     codes: Vec<HashMap<KeyValue, u32>>,
 }
 
 impl Interner {
-    fn code(&mut self, dimension: usize, value: &KeyValue) -> u32 {
+    pub(super) fn code(&mut self, dimension: usize, value: &KeyValue) -> u32 {
         let codes = &mut self.codes[dimension];
         if let Some(code) = codes.get(value) {
             return *code;
@@ -89,6 +92,10 @@ pub(super) fn load<S: BuildSource>(
     }
 
     let mut built = built(pipeline, base, &mut interner);
+    let mut found = Vec::with_capacity(pipeline.tasks().len());
+    for task in pipeline.tasks() {
+        found.push(FoundQuanta::read(pipeline, source, task, base, &mut interner, &mut runs)?);
+    }
 
     let groups = pipeline.tasks().iter().map(|task| &task.dimensions);
     let mut needed = elements.clone();
@@ -145,7 +152,12 @@ pub(super) fn load<S: BuildSource>(
         let own = relation.project(&relation.columns);
         *relation = implications.complete(own, &task.dimensions)?.0;
     }
-    Ok(Loaded { values, inputs, records, runs: runs.names, built })
+    for (found, task) in found.iter_mut().zip(pipeline.tasks()) {
+        found.sort(recode);
+        let before = found.before.project(&found.before.columns);
+        found.before = implications.complete(before, &task.dimensions)?.0;
+    }
+    Ok(Loaded { values, inputs, records, runs: runs.names, built, found })
 }
 
 /// The quanta of an earlier graph of the same pipeline.
@@ -184,14 +196,15 @@ fn implying(universe: &Universe, group: &DimensionGroup) -> Vec<usize> {
     elements
 }
 
+/// The RUNs of existing datasets, numbered as they come.
 #[derive(Default)]
-struct Runs {
+pub(super) struct Runs {
     names: Vec<CollectionName>,
     index: HashMap<CollectionName, u32>,
 }
 
 impl Runs {
-    fn index(&mut self, name: &CollectionName) -> u32 {
+    pub(super) fn index(&mut self, name: &CollectionName) -> u32 {
         if let Some(index) = self.index.get(name) {
             return *index;
         }

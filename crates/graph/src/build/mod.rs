@@ -3,7 +3,7 @@
 //! Everything existing is read once and becomes relations over small integers (`load`).
 //! Then, task by task from upstream, inputs are joined into quanta (`candidates`), whose
 //! data IDs are those of their outputs, which the next tasks join. What has no partner is
-//! pruned with a reason. At the end, datasets and values that no quantum uses are
+//! pruned with a reason, and what exists already is skipped (`skip`). At the end, datasets and values that no quantum uses are
 //! dropped.
 
 mod candidates;
@@ -16,6 +16,9 @@ mod relation;
 mod scope;
 #[cfg(test)]
 mod scope_tests;
+mod skip;
+#[cfg(test)]
+mod skip_tests;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -28,6 +31,7 @@ pub use self::{
     explain::{Explanation, Finding, MissingInput, explain},
     prune::{PartialDataId, PruneReason, Pruned},
     scope::BuildScope,
+    skip::{ExistingOutputs, Skipped, needed_outputs},
     source::{BuildError, BuildSource, InputDataset},
 };
 
@@ -36,6 +40,7 @@ use self::{
     load::Loaded,
     relation::{Index, Relation},
     scope::WithBase,
+    skip::{Cut, Readable},
 };
 use crate::{
     graph::{DatasetIndex, ExistingDataset, GraphMetadata, GraphParts, InputEdges, QuantumGraph},
@@ -85,54 +90,93 @@ pub fn build_part<S: BuildSource>(
         .iter()
         .flat_map(|task| candidates::unconstrained(universe, task))
         .collect();
-    let Loaded { mut values, inputs, records, mut runs, built } =
+    let Loaded { values, inputs, records, runs, built, found } =
         load::load(pipeline, source, &elements, scope.base)?;
-    let mut existing = Vec::with_capacity(inputs.len());
-    let mut types: Vec<Option<Relation>> = Vec::with_capacity(pipeline.dataset_types().len());
-    for input in inputs {
+    let type_count = pipeline.dataset_types().len();
+    let mut types: Vec<Option<Relation>> = Vec::with_capacity(type_count);
+    let mut existing = Existing::default();
+    for (input, dataset_type) in inputs.into_iter().zip(pipeline.overall_inputs()) {
+        let rows = input.relation.rows.narrowed(dataset_type.dimensions.required().len());
+        existing.types.push((rows, input.datasets));
         types.push(Some(input.relation));
-        existing.push(input.datasets);
     }
-    types.resize_with(pipeline.dataset_types().len(), || None);
+    types.resize_with(type_count, || None);
+    existing.types.resize_with(type_count, || (Rows::new(0), Vec::new()));
+    existing.places.resize_with(type_count, || None);
 
-    let mut pruned = Vec::new();
+    let wanted = scope.with_upstream(pipeline);
+    let (mut pruned, mut skipped) = (Vec::new(), Vec::new());
     let mut tasks: Vec<(Rows, Vec<InputEdges>)> = Vec::with_capacity(pipeline.tasks().len());
-    for (task, built) in pipeline.tasks().iter().zip(&built) {
-        let quanta = if scope.has(task) {
+    for (((task, built), found), is_wanted) in
+        pipeline.tasks().iter().zip(&built).zip(&found).zip(wanted)
+    {
+        let mut quanta = built.clone();
+        let mut there = found.before.clone();
+        if scope.has(task) || is_wanted && found.has_whole() {
             let around =
                 Surroundings { pipeline, types: &types, records: &records, values: &values };
-            let mut quanta = candidates::candidates(&around, task, scope, &mut pruned);
-            quanta.add(built);
-            quanta
-        } else {
-            built.clone()
-        };
-        let edges =
-            edges(universe, task, &quanta, &types, &values, scope).ok_or(BuildError::TooLarge)?;
+            let mut own = Vec::new();
+            let all = candidates::candidates(&around, task, scope, &mut own);
+            let cut = found.cut(task, all, built, scope.has(task));
+            let Cut { open, skipped: now, summary } = cut;
+            there.add(&now);
+            skipped.extend(summary);
+            if scope.has(task) {
+                pruned.append(&mut own);
+                quanta = open;
+                quanta.add(built);
+            }
+        }
+        let edges = edges(universe, task, &quanta, &types, &existing, &values, scope)
+            .ok_or(BuildError::TooLarge)?;
         let rows = quanta.rows.narrowed(task.dimensions.required().len());
         // Only what other tasks read is needed as a relation.
-        for output in &task.outputs {
-            if is_read(pipeline, output.type_index) {
-                types[output.type_index] = Some(quanta.clone());
+        for (position, output) in task.outputs.iter().enumerate() {
+            if !is_read(pipeline, output.type_index) {
+                continue;
             }
+            if there.rows.len() == 0 {
+                types[output.type_index] = Some(quanta.clone());
+                continue;
+            }
+            let Readable { relation, places, rows, datasets } =
+                Readable::new(found, position, &quanta, &there);
+            types[output.type_index] = Some(relation);
+            existing.types[output.type_index] = (rows, datasets);
+            existing.places[output.type_index] = Some(places);
         }
         tasks.push((rows, edges));
     }
     if scope.base.is_some() {
-        scope::keep_new(pipeline, &mut tasks, &built);
+        scope::keep_new(pipeline, &mut tasks, &built, &existing.counts());
     }
 
-    // From here on, an input's datasets are those that some quantum reads.
-    let input_count = existing.len();
-    let kept = used_inputs(pipeline, &tasks, &existing);
-    let mut input_rows = Vec::with_capacity(input_count);
+    drop(types);
+    let parts = Parts { metadata, values, tasks, existing, runs, pruned, skipped };
+    assemble(pipeline, parts).ok_or(BuildError::TooLarge)
+}
+
+/// What a graph is made from, before what no quantum needs is dropped.
+struct Parts {
+    metadata: GraphMetadata,
+    values: ValueTable,
+    tasks: Vec<(Rows, Vec<InputEdges>)>,
+    existing: Existing,
+    runs: Vec<CollectionName>,
+    pruned: Vec<Pruned>,
+    skipped: Vec<Skipped>,
+}
+
+/// The graph without datasets and values that no quantum uses; `None` if it is too large.
+fn assemble(pipeline: &Arc<ResolvedPipeline>, parts: Parts) -> Option<QuantumGraph> {
+    let Parts { metadata, mut values, mut tasks, existing, mut runs, pruned, skipped } = parts;
+    let universe = &**pipeline.universe();
+    let counts = existing.counts();
+    let kept = used(pipeline, &tasks, &counts);
+    let mut rows = Vec::with_capacity(counts.len());
     let mut datasets = Vec::new();
-    for ((own, kept), (relation, dataset_type)) in
-        existing.into_iter().zip(&kept).zip(types.iter().zip(pipeline.overall_inputs()))
-    {
-        let relation = relation.as_ref().expect("overall inputs were loaded");
-        let required = relation.rows.narrowed(dataset_type.dimensions.required().len());
-        input_rows.push(required.take(kept));
+    for ((own_rows, own), kept) in existing.types.into_iter().zip(&kept) {
+        rows.push(own_rows.take(kept));
         let mut next = kept.iter().peekable();
         for (i, dataset) in own.into_iter().enumerate() {
             if next.next_if(|kept| **kept as usize == i).is_some() {
@@ -140,13 +184,18 @@ pub fn build_part<S: BuildSource>(
             }
         }
     }
-    drop(types);
-    number_datasets(pipeline, &mut tasks, &input_rows, &kept).ok_or(BuildError::TooLarge)?;
+    number_datasets(pipeline, &mut tasks, &counts, &kept)?;
+    let found_rows = rows.split_off(pipeline.overall_inputs().len());
+    let mut input_rows = rows;
+    let mut found_rows: Vec<(usize, Rows)> =
+        (input_rows.len()..).zip(found_rows).filter(|(_, rows)| rows.len() > 0).collect();
     let mut all_rows = Vec::new();
     for (task, (rows, _)) in pipeline.tasks().iter().zip(&mut tasks) {
         all_rows.push((columns(universe, task.dimensions.required()), rows));
     }
-    for (dataset_type, rows) in pipeline.overall_inputs().iter().zip(&mut input_rows) {
+    let found = found_rows.iter_mut().map(|(of, rows)| (*of, rows));
+    for (of, rows) in (0..).zip(&mut input_rows).chain(found) {
+        let dataset_type = &pipeline.dataset_types()[of];
         all_rows.push((columns(universe, dataset_type.dimensions.required()), rows));
     }
     compact_values(&mut values, &mut all_rows);
@@ -157,11 +206,35 @@ pub fn build_part<S: BuildSource>(
         values,
         tasks,
         inputs: input_rows,
+        found: found_rows,
         existing: datasets,
         runs,
         pruned,
+        skipped,
     })
-    .map_err(|_| BuildError::TooLarge)
+    .ok()
+}
+
+/// Existing datasets by type: overall inputs, and what was found of what tasks make.
+#[derive(Default)]
+struct Existing {
+    /// The data IDs, sorted, and the datasets.
+    types: Vec<(Rows, Vec<ExistingDataset>)>,
+    /// For each row of the relation of a type that has found and predicted datasets, the
+    /// number of the dataset: found ones come first.
+    places: Vec<Option<Vec<u32>>>,
+}
+
+impl Existing {
+    fn counts(&self) -> Vec<usize> {
+        self.types.iter().map(|(rows, _)| rows.len()).collect()
+    }
+
+    /// The dataset of a row of a type's relation.
+    fn dataset(&self, type_index: usize, row: u32) -> DatasetIndex {
+        let places = self.places[type_index].as_ref();
+        DatasetIndex(places.map_or(row, |places| places[row as usize]))
+    }
 }
 
 fn is_read(pipeline: &ResolvedPipeline, type_index: usize) -> bool {
@@ -175,6 +248,7 @@ fn edges(
     task: &ResolvedTask,
     quanta: &Relation,
     types: &[Option<Relation>],
+    existing: &Existing,
     values: &ValueTable,
     scope: &BuildScope<'_>,
 ) -> Option<Vec<InputEdges>> {
@@ -195,7 +269,7 @@ fn edges(
                 key.clear();
                 key.extend(positions.iter().map(|p| row[*p]));
                 let found = index.get(&key).iter().filter(is_meant);
-                datasets.extend(found.map(|i| DatasetIndex(*i)));
+                datasets.extend(found.map(|i| existing.dataset(input.type_index, *i)));
                 offsets.push(u32::try_from(datasets.len()).ok()?);
             }
             all.push(InputEdges::Many { offsets, datasets });
@@ -207,7 +281,7 @@ fn edges(
                 key.clear();
                 key.extend(positions.iter().map(|p| row[*p]));
                 let found = relation.rows.find(&key).expect("quanta were joined with this input");
-                datasets.push(DatasetIndex(narrow(found)));
+                datasets.push(existing.dataset(input.type_index, narrow(found)));
             }
             all.push(InputEdges::One(datasets));
         }
@@ -215,18 +289,19 @@ fn edges(
     Some(all)
 }
 
-/// For each overall input, the numbers of the datasets that are read.
-fn used_inputs<T>(
+/// For each type, the numbers of the existing datasets that are read; there are so many.
+fn used(
     pipeline: &ResolvedPipeline,
     tasks: &[(Rows, Vec<InputEdges>)],
-    existing: &[Vec<T>],
+    existing: &[usize],
 ) -> Vec<Vec<u32>> {
-    let mut used: Vec<Vec<bool>> = existing.iter().map(|own| vec![false; own.len()]).collect();
+    let mut used: Vec<Vec<bool>> = existing.iter().map(|count| vec![false; *count]).collect();
     for (task, (_, edges)) in pipeline.tasks().iter().zip(tasks) {
         for (input, edges) in task.inputs.iter().zip(edges) {
-            if let Some(used) = used.get_mut(input.type_index) {
-                for dataset in edges.datasets() {
-                    used[dataset.get()] = true;
+            let used = &mut used[input.type_index];
+            for dataset in edges.datasets() {
+                if let Some(used) = used.get_mut(dataset.get()) {
+                    *used = true;
                 }
             }
         }
@@ -235,41 +310,48 @@ fn used_inputs<T>(
     used.into_iter().map(numbers).collect()
 }
 
-/// From numbers inside each dataset type to numbers of the whole graph.
+/// From numbers inside each dataset type to numbers of the whole graph. Of each type, the
+/// first `existing` ones were there, of which those that are `kept` stay.
 fn number_datasets(
     pipeline: &ResolvedPipeline,
     tasks: &mut [(Rows, Vec<InputEdges>)],
-    inputs: &[Rows],
+    existing: &[usize],
     kept: &[Vec<u32>],
 ) -> Option<()> {
-    let mut firsts = Vec::with_capacity(pipeline.dataset_types().len());
     let mut next = 0_usize;
-    let made = pipeline
-        .tasks()
-        .iter()
-        .zip(&*tasks)
-        .flat_map(|(task, (rows, _))| task.outputs.iter().map(|_| rows.len()));
-    for count in inputs.iter().map(Rows::len).chain(made) {
-        firsts.push(u32::try_from(next).ok()?);
+    let mut start = |count: usize| {
+        let first = u32::try_from(next).ok();
         next += count;
+        first
+    };
+    let mut firsts = Vec::with_capacity(kept.len());
+    for kept in kept {
+        firsts.push(start(kept.len())?);
+    }
+    let mut made_firsts = vec![0; kept.len()];
+    for (task, (rows, _)) in pipeline.tasks().iter().zip(&*tasks) {
+        for output in &task.outputs {
+            made_firsts[output.type_index] = start(rows.len())?;
+        }
     }
     u32::try_from(next).ok()?;
     for (task, (_, edges)) in pipeline.tasks().iter().zip(tasks) {
         for (input, edges) in task.inputs.iter().zip(edges) {
             let (InputEdges::One(datasets) | InputEdges::Many { datasets, .. }) = edges;
-            let first = firsts[input.type_index];
+            let of = input.type_index;
+            let there = narrow(existing[of]);
             // `kept` is sorted, so a position in it is the new number.
-            let kept = kept.get(input.type_index);
-            let unchanged = kept
-                .is_none_or(|kept| kept.last().is_none_or(|last| *last as usize + 1 == kept.len()));
+            let unchanged = kept[of].len() == existing[of];
             for dataset in datasets {
-                let local = match kept {
-                    Some(kept) if !unchanged => {
-                        narrow(kept.binary_search(&dataset.0).expect("read datasets are kept"))
+                let number = match dataset.0.checked_sub(there) {
+                    Some(made) => made_firsts[of] + made,
+                    None if unchanged => firsts[of] + dataset.0,
+                    None => {
+                        let place = kept[of].binary_search(&dataset.0);
+                        firsts[of] + narrow(place.expect("read datasets are kept"))
                     }
-                    _ => dataset.0,
                 };
-                *dataset = DatasetIndex(first + local);
+                *dataset = DatasetIndex(number);
             }
         }
     }

@@ -7,7 +7,7 @@ use pantler_core::{
     restriction::Part,
 };
 
-use super::{BuildSource, InputDataset, relation::Relation};
+use super::{BuildSource, ExistingOutputs, InputDataset, relation::Relation};
 use crate::{
     dataset::DatasetOrigin,
     graph::{DatasetIndex, InputEdges, QuantumGraph},
@@ -31,6 +31,19 @@ pub struct BuildScope<'a> {
 impl BuildScope<'_> {
     pub(super) fn has(&self, task: &ResolvedTask) -> bool {
         self.tasks.is_none_or(|tasks| tasks.contains(&task.label))
+    }
+
+    /// For each task, whether it is one of those, or upstream of one.
+    pub(super) fn with_upstream(&self, pipeline: &ResolvedPipeline) -> Vec<bool> {
+        let mut wanted: Vec<bool> = pipeline.tasks().iter().map(|task| self.has(task)).collect();
+        let mut read: BTreeSet<usize> = BTreeSet::new();
+        for (task, wanted) in pipeline.tasks().iter().zip(&mut wanted).rev() {
+            *wanted |= task.outputs.iter().any(|output| read.contains(&output.type_index));
+            if *wanted {
+                read.extend(task.inputs.iter().map(|input| input.type_index));
+            }
+        }
+        wanted
     }
 
     /// The dimensions that the restriction names and neither a task nor an input has.
@@ -125,14 +138,20 @@ impl<S: BuildSource> BuildSource for WithBase<'_, S> {
     fn dimension_records(&self, element: &ElementName) -> Result<Vec<DimensionRecord>, S::Error> {
         self.source.dimension_records(element)
     }
+
+    fn existing_outputs(&self, task: &ResolvedTask) -> Result<Vec<ExistingOutputs>, S::Error> {
+        self.source.existing_outputs(task)
+    }
 }
 
 /// Drops the quanta that are neither new nor upstream of a new one. `built` are those of
-/// each task that are not new. Inputs are counted inside of each dataset type.
+/// each task that are not new. Inputs are counted inside of each dataset type; of one that a
+/// task makes, the first `existing` ones were there before.
 pub(super) fn keep_new(
     pipeline: &ResolvedPipeline,
     tasks: &mut [(Rows, Vec<InputEdges>)],
     built: &[Relation],
+    existing: &[usize],
 ) {
     let makers: BTreeMap<usize, usize> = pipeline
         .tasks()
@@ -152,13 +171,22 @@ pub(super) fn keep_new(
             for quantum in 0..tasks[t].0.len() {
                 if keep[t][quantum] {
                     for dataset in edges.of(quantum) {
-                        keep[maker][dataset.get()] = true;
+                        if let Some(made) = dataset.get().checked_sub(existing[input.type_index]) {
+                            keep[maker][made] = true;
+                        }
                     }
                 }
             }
         }
     }
     let places: Vec<Vec<u32>> = keep.iter().map(|keep| super::renumber(keep)).collect();
+    let moved = |type_index: usize, maker: usize, dataset: DatasetIndex| {
+        let there = existing[type_index];
+        match dataset.get().checked_sub(there) {
+            Some(made) => DatasetIndex(narrow(there) + places[maker][made]),
+            None => dataset,
+        }
+    };
     for (t, (rows, edges)) in tasks.iter_mut().enumerate() {
         let kept = numbers(&keep[t]);
         if kept.len() == rows.len() {
@@ -166,7 +194,7 @@ pub(super) fn keep_new(
                 if let Some(&maker) = makers.get(&input.type_index) {
                     let (InputEdges::One(datasets) | InputEdges::Many { datasets, .. }) = edges;
                     for dataset in datasets {
-                        *dataset = DatasetIndex(places[maker][dataset.get()]);
+                        *dataset = moved(input.type_index, maker, *dataset);
                     }
                 }
             }
@@ -174,11 +202,10 @@ pub(super) fn keep_new(
         }
         *rows = rows.take(&kept);
         for (input, edges) in pipeline.tasks()[t].inputs.iter().zip(edges) {
-            let place = makers.get(&input.type_index).map(|maker| &places[*maker]);
-            let moved = |dataset: &DatasetIndex| {
-                DatasetIndex(place.map_or(dataset.0, |place| place[dataset.get()]))
-            };
-            *edges = edges.taken(&kept, moved);
+            let maker = makers.get(&input.type_index);
+            *edges = edges.taken(&kept, |dataset| {
+                maker.map_or(*dataset, |maker| moved(input.type_index, *maker, *dataset))
+            });
         }
     }
 }

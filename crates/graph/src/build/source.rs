@@ -1,10 +1,12 @@
 //! What building needs from a repository, as a trait.
 
 use pantler_core::{
-    CollectionName, DataId, DatasetId, DatasetTypeName, DimensionRecord, ElementName, Universe,
+    CollectionName, DataId, DatasetId, DatasetTypeName, DimensionRecord, ElementName, TaskLabel,
+    Universe,
 };
 
-use crate::dataset::InputArtifact;
+use super::ExistingOutputs;
+use crate::{dataset::InputArtifact, pipeline::ResolvedTask};
 
 /// Where a graph finds its overall inputs. Input collections are already applied: of
 /// datasets with the same type and data ID, it gives the first one only.
@@ -27,6 +29,17 @@ pub trait BuildSource {
     /// If they could not be read.
     fn dimension_records(&self, element: &ElementName)
     -> Result<Vec<DimensionRecord>, Self::Error>;
+
+    /// The stored outputs of quanta of a task that need not be made again, each data ID once, in
+    /// the same order whenever it is asked: where a collection has all that it must make, those
+    /// of the first such collection; else those of the first that has some. None, if not said
+    /// otherwise.
+    ///
+    /// # Errors
+    /// If they could not be read.
+    fn existing_outputs(&self, _task: &ResolvedTask) -> Result<Vec<ExistingOutputs>, Self::Error> {
+        Ok(Vec::new())
+    }
 }
 
 /// A dataset that is there before the graph.
@@ -68,6 +81,14 @@ pub enum BuildError<E: std::error::Error + 'static> {
     Datasets {
         /// The type.
         dataset_type: DatasetTypeName,
+        /// Why.
+        source: E,
+    },
+    /// The existing outputs of a task could not be read.
+    #[error("the existing outputs of task `{task}` could not be read")]
+    Outputs {
+        /// The task.
+        task: TaskLabel,
         /// Why.
         source: E,
     },

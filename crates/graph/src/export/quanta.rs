@@ -110,7 +110,8 @@ impl Source for Quanta<'_> {
     }
 
     fn is_unread_log(&self, datum: usize) -> bool {
-        self.logs[self.graph.locate_dataset(dataset(datum)).0]
+        let (group, _) = self.graph.locate_dataset(dataset(datum));
+        self.logs[self.graph.types[group].dataset_type]
     }
 
     fn is_input(&self, datum: usize) -> bool {

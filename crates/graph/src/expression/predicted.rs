@@ -68,7 +68,7 @@ impl ExpressionGraph for PredictedGraph<'_> {
             name: task.label.to_string(),
             dimensions: dimensions(universe, &task.dimensions),
         });
-        let types = pipeline.dataset_types().iter().map(|dataset_type| NodeGroup {
+        let types = self.graph.dataset_counts().map(|(dataset_type, _)| NodeGroup {
             kind: NodeKind::Dataset,
             name: dataset_type.name.to_string(),
             dimensions: dimensions(universe, &dataset_type.dimensions),

@@ -1,5 +1,7 @@
-//! The JSON members, versions 1 and 2. Version 2 is a part of a graph: its header says
-//! which; all else is as in version 1.
+//! The JSON members, versions 1 to 3. Version 2 is a part of a graph: its header says
+//! which; all else is as in version 1. Version 3 is a graph, or a part of one, of which quanta
+//! were skipped since their outputs exist: its header says where those were looked for, and how
+//! many of which type are read.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,8 +24,8 @@ use crate::{
 
 pub(super) const FORMAT: &str = "pantler-quantum-graph";
 /// The newest version. A graph that is whole is written as version 1, which every program
-/// reads.
-pub(super) const VERSION: u32 = 2;
+/// reads, and a part of which nothing was skipped as version 2.
+pub(super) const VERSION: u32 = 3;
 
 /// How much is in a graph file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,11 +74,43 @@ struct ScopeV2 {
     restriction: Option<String>,
 }
 
+/// A header of version 1, what the graph is a part of, if it is one, and what exists.
+#[derive(Debug, Serialize, Deserialize)]
+struct HeaderV3 {
+    #[serde(flatten)]
+    common: HeaderV1,
+    scope: Option<ScopeV3>,
+    /// Types that a task makes and that have existing datasets, in the pipeline's order.
+    existing_outputs: Vec<ExistingOutputsV3>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ScopeV3 {
+    tasks: Option<BTreeSet<TaskLabel>>,
+    restriction: Option<String>,
+    skip_existing_in: Vec<CollectionName>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct ExistingOutputsV3 {
+    dataset_type: DatasetTypeName,
+    datasets: u32,
+}
+
 /// The header of any version.
 #[derive(Debug)]
 pub(super) struct Header {
     pub(super) common: HeaderV1,
     scope: Option<GraphScope>,
+    existing_outputs: Vec<ExistingOutputsV3>,
+}
+
+/// A type that a task makes and that has existing datasets.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FoundType {
+    /// Its position in the pipeline.
+    pub(super) dataset_type: usize,
+    pub(super) datasets: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -107,7 +141,12 @@ impl Header {
         let count = crate::values::narrow;
         let common = HeaderV1 {
             format: FORMAT.to_owned(),
-            version: if scope.is_some() { VERSION } else { 1 },
+            version: match &scope {
+                _ if !graph.found().is_empty() => 3,
+                Some(scope) if !scope.skip_existing_in.is_empty() => 3,
+                Some(_) => 2,
+                None => 1,
+            },
             opening: seed.opening,
             generation: seed.generation,
             output_run,
@@ -120,29 +159,77 @@ impl Header {
                 existing: count(graph.existing.len()),
             },
         };
-        Self { common, scope }
+        let existing_outputs = graph.found().iter().map(|nodes| ExistingOutputsV3 {
+            dataset_type: graph.pipeline().dataset_types()[nodes.dataset_type].name.clone(),
+            datasets: count(nodes.nodes.rows(&graph.tasks).len()),
+        });
+        Self { common, scope, existing_outputs: existing_outputs.collect() }
     }
 
     /// Reads a header whose version is known to be supported.
     pub(super) fn read(version: u32, json: &serde_json::Value) -> Result<Self, serde_json::Error> {
-        if version == 1 {
-            return Ok(Self { common: HeaderV1::deserialize(json)?, scope: None });
-        }
-        let HeaderV2 { common, scope: ScopeV2 { tasks, restriction } } =
-            HeaderV2::deserialize(json)?;
-        Ok(Self { common, scope: Some(GraphScope { tasks, restriction }) })
+        let (common, scope, existing_outputs) = match version {
+            1 => (HeaderV1::deserialize(json)?, None, Vec::new()),
+            2 => {
+                let HeaderV2 { common, scope } = HeaderV2::deserialize(json)?;
+                let ScopeV2 { tasks, restriction } = scope;
+                let skip_existing_in = Vec::new();
+                (common, Some(GraphScope { tasks, restriction, skip_existing_in }), Vec::new())
+            }
+            _ => {
+                let HeaderV3 { common, scope, existing_outputs } = HeaderV3::deserialize(json)?;
+                let scope = scope.map(|ScopeV3 { tasks, restriction, skip_existing_in }| {
+                    GraphScope { tasks, restriction, skip_existing_in }
+                });
+                (common, scope, existing_outputs)
+            }
+        };
+        Ok(Self { common, scope, existing_outputs })
     }
 
     pub(super) fn to_json(&self) -> serde_json::Value {
         let json = serde_json::to_value(&self.common);
         let mut json = json.expect("names and numbers serialize");
-        if let (Some(GraphScope { tasks, restriction }), Some(members)) =
-            (self.scope.clone(), json.as_object_mut())
-        {
-            let scope = serde_json::to_value(ScopeV2 { tasks, restriction });
-            members.insert("scope".to_owned(), scope.expect("names serialize"));
+        let Some(members) = json.as_object_mut() else { return json };
+        let version = self.common.version;
+        let scope = self.scope.clone();
+        let scope = scope.map(|GraphScope { tasks, restriction, skip_existing_in }| {
+            let scope = if version < 3 {
+                serde_json::to_value(ScopeV2 { tasks, restriction })
+            } else {
+                serde_json::to_value(ScopeV3 { tasks, restriction, skip_existing_in })
+            };
+            scope.expect("names serialize")
+        });
+        if version > 1 {
+            members.insert("scope".to_owned(), scope.unwrap_or_default());
+        }
+        if version > 2 {
+            let existing = serde_json::to_value(&self.existing_outputs);
+            members.insert("existing_outputs".to_owned(), existing.expect("names serialize"));
         }
         json
+    }
+
+    /// The types that tasks make and that have existing datasets.
+    pub(super) fn found(
+        &self,
+        pipeline: &ResolvedPipeline,
+    ) -> Result<Vec<FoundType>, GraphFileError> {
+        let malformed = |reason: String| GraphFileError::malformed(container::HEADER, reason);
+        let mut found: Vec<FoundType> = Vec::with_capacity(self.existing_outputs.len());
+        for ExistingOutputsV3 { dataset_type, datasets } in &self.existing_outputs {
+            let outputs = pipeline.outputs();
+            let position = outputs.iter().position(|output| output.name == *dataset_type);
+            let position = position
+                .map(|position| position + pipeline.overall_inputs().len())
+                .ok_or_else(|| malformed(format!("no task makes `{dataset_type}`")))?;
+            if *datasets == 0 || found.last().is_some_and(|last| last.dataset_type >= position) {
+                return Err(malformed("existing outputs are not in order".to_owned()));
+            }
+            found.push(FoundType { dataset_type: position, datasets: *datasets });
+        }
+        Ok(found)
     }
 
     pub(super) fn metadata(&self) -> GraphMetadata {

@@ -38,20 +38,20 @@ pub(super) struct InputBlock {
 
 /// The blocks of a graph with the number of the first dataset of each.
 pub(super) fn blocks(graph: &QuantumGraph) -> impl Iterator<Item = (u32, Block)> + '_ {
-    graph.types.iter().enumerate().flat_map(move |(type_index, nodes)| {
+    graph.types.iter().enumerate().flat_map(move |(group, nodes)| {
         let count = match &nodes.nodes {
             TypeRows::Existing(rows) => rows.len(),
             TypeRows::Made(_) => 0,
         };
         (0..count).step_by(DATASETS).map(move |start| {
             let end = (start + DATASETS).min(count);
-            (nodes.first + narrow(start), encode(graph, type_index, start, end))
+            (nodes.first + narrow(start), encode(graph, group, start, end))
         })
     })
 }
 
-fn encode(graph: &QuantumGraph, type_index: usize, start: usize, end: usize) -> Block {
-    let nodes = &graph.types[type_index];
+fn encode(graph: &QuantumGraph, group: usize, start: usize, end: usize) -> Block {
+    let nodes = &graph.types[group];
     let rows = nodes.nodes.rows(&graph.tasks);
     let first = nodes.first as usize;
     let datasets = &graph.existing[first + start..first + end];
@@ -63,7 +63,7 @@ fn encode(graph: &QuantumGraph, type_index: usize, start: usize, end: usize) -> 
         plain.extend(dataset.artifact.checksum.as_bytes());
     }
     let mut encoder = Encoder::default();
-    encoder.count(type_index);
+    encoder.count(nodes.dataset_type);
     encoder.count(first + start);
     encoder.count(datasets.len());
 
@@ -114,7 +114,7 @@ fn decode_parts(block: &Block, pipeline: &ResolvedPipeline) -> Result<InputBlock
     let mut decoder = Decoder::new(&block.data);
     let type_index = usize::try_from(decoder.unsigned()?).unwrap_or(usize::MAX);
     let dataset_type = pipeline
-        .overall_inputs()
+        .dataset_types()
         .get(type_index)
         .ok_or_else(|| fault("a block is of no dataset type of the pipeline"))?;
     let first = decoder.small()?;
@@ -174,7 +174,7 @@ impl InputBlock {
     pub(super) fn dataset(&self, pipeline: &ResolvedPipeline, number: u32) -> Option<GraphDataset> {
         let i = number.checked_sub(self.first)? as usize;
         let existing = self.datasets.get(i)?;
-        let dataset_type = Arc::clone(&pipeline.overall_inputs()[self.type_index]);
+        let dataset_type = Arc::clone(&pipeline.dataset_types()[self.type_index]);
         let values = self.dictionary.row(&self.columns, self.rows.row(i));
         let data_id = DataId::from_values(&dataset_type.dimensions, values)
             .expect("a row has a code per dimension");

@@ -1,4 +1,4 @@
-//! The graph file, `.qg`, versions 1 and 2: one zip file whose members are stored as they are.
+//! The graph file, `.qg`, versions 1 to 3: one zip file whose members are stored as they are.
 //!
 //! | member | content |
 //! | --- | --- |
@@ -18,6 +18,7 @@
 //! the seed are only in the address table.
 //!
 //! Version 2 is a part of a graph, and its header says which; see [`GraphScope`](crate::GraphScope).
+//! In version 3, `input_datasets` has outputs of tasks that were found instead of being built.
 //! A new version gets its own types; reading old ones stays.
 
 pub(crate) mod address;
@@ -26,6 +27,7 @@ pub(crate) mod codec;
 pub(crate) mod container;
 mod dictionary;
 mod error;
+mod excerpt;
 mod header;
 mod inputs;
 #[cfg(test)]
@@ -44,7 +46,7 @@ pub use self::{
     error::GraphFileError,
     header::GraphCounts,
     read::read,
-    reader::{GraphReader, StoredInputs, StoredOutput, StoredQuantum},
+    reader::{GraphReader, StoredInputs, StoredOutput, StoredQuantum, read_metadata},
     table::{AddressRow, AddressTable},
     write::write,
 };

@@ -2,6 +2,7 @@
 //!
 //! Existing inputs are numbers, with a small table of where their blocks are. Predicted
 //! inputs are data IDs, of which only what the quantum's own does not say is stored.
+//! Of a type that has both, each input is a number, 0 for a predicted one, and a data ID.
 //! Ids and outputs follow from the data ID.
 
 use std::{collections::BTreeSet, ops::Range};
@@ -12,9 +13,10 @@ use super::{
     codec::{Decoder, Encoder, Garbled},
     container::QUANTUM_DATASETS,
     dictionary::{Dictionary, DictionaryBuilder},
+    header::FoundType,
 };
 use crate::{
-    graph::{InputEdges, QuantumGraph},
+    graph::{DatasetIndex, InputEdges, QuantumGraph},
     pipeline::ResolvedPipeline,
     values::{Rows, columns, narrow},
 };
@@ -53,11 +55,16 @@ pub(super) enum BlockDatasets {
     Existing(Vec<u32>),
     /// Data IDs of predicted ones.
     Predicted(Vec<usize>, Rows),
+    /// Data IDs, and the number of each that exists.
+    Mixed(Vec<Option<u32>>, Vec<usize>, Rows),
 }
 
 /// How a connection is written.
 struct Plan {
+    /// Whether some of its datasets may exist.
     existing: bool,
+    /// Whether some may be predicted.
+    predicted: bool,
     /// Whether the number of datasets is written.
     varies: bool,
     /// The dimensions of a predicted input: each either the quantum's at this position,
@@ -65,15 +72,16 @@ struct Plan {
     columns: Vec<(usize, Option<usize>)>,
 }
 
-fn plans(pipeline: &ResolvedPipeline, task: usize) -> Vec<Plan> {
+fn plans(pipeline: &ResolvedPipeline, task: usize, is_found: impl Fn(usize) -> bool) -> Vec<Plan> {
     let universe = pipeline.universe();
     let task = &pipeline.tasks()[task];
     let own = columns(universe, task.dimensions.required());
     let plan = |input: &crate::pipeline::ResolvedInput| {
-        let existing = input.type_index < pipeline.overall_inputs().len();
+        let predicted = input.type_index >= pipeline.overall_inputs().len();
+        let existing = !predicted || is_found(input.type_index);
         let columns = columns(universe, input.dataset_type.dimensions.required());
         let columns = columns.into_iter().map(|c| (c, own.iter().position(|o| *o == c)));
-        Plan { existing, varies: input.varies(), columns: columns.collect() }
+        Plan { existing, predicted, varies: input.varies(), columns: columns.collect() }
     };
     task.inputs.iter().map(plan).collect()
 }
@@ -81,7 +89,7 @@ fn plans(pipeline: &ResolvedPipeline, task: usize) -> Vec<Plan> {
 /// The dimensions that a block of quanta of a task has values for, ascending.
 fn dimensions(own: &[usize], plans: &[Plan]) -> Vec<usize> {
     let mut all: BTreeSet<usize> = own.iter().copied().collect();
-    for plan in plans.iter().filter(|plan| !plan.existing) {
+    for plan in plans.iter().filter(|plan| plan.predicted) {
         all.extend(plan.columns.iter().filter(|(_, own)| own.is_none()).map(|(c, _)| *c));
     }
     all.into_iter().collect()
@@ -115,7 +123,8 @@ pub(super) fn encode(
     input_blocks: &[(u32, u64)],
 ) -> Block {
     let nodes = &graph.tasks[task];
-    let plans = plans(&graph.pipeline, task);
+    let is_found = |of| graph.found().iter().any(|nodes| nodes.dataset_type == of);
+    let plans = plans(&graph.pipeline, task, is_found);
     let mut encoder = Encoder::default();
     encoder.count(task);
     encoder.count(nodes.first as usize + range.start);
@@ -127,8 +136,8 @@ pub(super) fn encode(
         let datasets = range.clone().flat_map(|quantum| edges.of(quantum));
         datasets
             .map(|dataset| {
-                let (type_index, local) = graph.locate_dataset(*dataset);
-                graph.types[type_index].nodes.rows(&graph.tasks).row(local)[position]
+                let (group, local) = graph.locate_dataset(*dataset);
+                graph.types[group].nodes.rows(&graph.tasks).row(local)[position]
             })
             .collect()
     };
@@ -142,7 +151,7 @@ pub(super) fn encode(
     for (edges, plan) in nodes.inputs.iter().zip(&plans) {
         let mut columns = Vec::new();
         for (position, (column, own)) in plan.columns.iter().enumerate() {
-            if !plan.existing && own.is_none() {
+            if plan.predicted && own.is_none() {
                 let codes = stored(edges, position);
                 for code in &codes {
                     dictionary.add(*column, *code);
@@ -161,8 +170,13 @@ pub(super) fn encode(
         if plan.varies {
             encoder.numbers(range.clone().map(|quantum| narrow(edges.of(quantum).len())));
         }
-        if plan.existing {
-            let datasets = range.clone().flat_map(|quantum| edges.of(quantum));
+        let datasets = range.clone().flat_map(|quantum| edges.of(quantum));
+        if plan.existing && plan.predicted {
+            let number = |dataset: &DatasetIndex| {
+                if dataset.get() < graph.existing.len() { dataset.0 + 1 } else { 0 }
+            };
+            encoder.numbers(datasets.map(number));
+        } else if plan.existing {
             encoder.numbers(datasets.map(|dataset| dataset.0));
         }
         for (column, codes) in columns {
@@ -182,7 +196,8 @@ fn encode_input_blocks(
 ) {
     let mut used = BTreeSet::new();
     for (edges, _) in graph.tasks[task].inputs.iter().zip(plans).filter(|(_, p)| p.existing) {
-        for dataset in range.clone().flat_map(|quantum| edges.of(quantum)) {
+        let datasets = range.clone().flat_map(|quantum| edges.of(quantum));
+        for dataset in datasets.filter(|dataset| dataset.get() < graph.existing.len()) {
             used.insert(input_blocks.partition_point(|(first, _)| *first <= dataset.0) - 1);
         }
     }
@@ -199,15 +214,17 @@ fn encode_input_blocks(
 pub(super) fn decode(
     block: &Block,
     pipeline: &ResolvedPipeline,
+    found: &[FoundType],
     existing: u32,
 ) -> Result<QuantaBlock, GraphFileError> {
-    decode_parts(block, pipeline, existing)
+    decode_parts(block, pipeline, found, existing)
         .map_err(|Garbled(reason)| GraphFileError::malformed(QUANTUM_DATASETS, reason))
 }
 
 fn decode_parts(
     block: &Block,
     pipeline: &ResolvedPipeline,
+    found: &[FoundType],
     existing: u32,
 ) -> Result<QuantaBlock, Garbled> {
     let fault = |what: &str| Garbled(what.to_owned());
@@ -235,7 +252,8 @@ fn decode_parts(
         input_blocks.push((number, offset));
     }
 
-    let plans = plans(pipeline, task);
+    let is_found = |of| found.iter().any(|own| own.dataset_type == of);
+    let plans = plans(pipeline, task, is_found);
     let dictionary = Dictionary::decode(&mut decoder, universe, &dimensions(&columns, &plans))?;
     let mut by_column = Vec::with_capacity(columns.len());
     for column in &columns {
@@ -268,7 +286,7 @@ fn decode_inputs(
         let mut end = 0_u32;
         starts.push(0);
         // Without a written column, all inputs of a quantum would be the same one.
-        let written = plan.existing || plan.columns.iter().any(|(_, own)| own.is_none());
+        let written = !plan.predicted || plan.columns.iter().any(|(_, own)| own.is_none());
         for length in decoder.numbers(rows.len(), 1 << 32)? {
             if !written && length > 1 {
                 return Err(fault("a quantum has an input twice"));
@@ -279,7 +297,11 @@ fn decode_inputs(
         total = end as usize;
         offsets = Some(starts);
     }
-    if plan.existing {
+    let mut numbers = None;
+    if plan.existing && plan.predicted {
+        let all = decoder.numbers(total, u64::from(existing) + 1)?;
+        numbers = Some(all.into_iter().map(|number| number.checked_sub(1)).collect());
+    } else if plan.existing {
         let datasets = BlockDatasets::Existing(decoder.numbers(total, existing.into())?);
         return Ok(BlockInputs { offsets, datasets });
     }
@@ -305,7 +327,11 @@ fn decode_inputs(
         }
     }
     let columns = plan.columns.into_iter().map(|(column, _)| column).collect();
-    Ok(BlockInputs { offsets, datasets: BlockDatasets::Predicted(columns, ids) })
+    let datasets = match numbers {
+        Some(numbers) => BlockDatasets::Mixed(numbers, columns, ids),
+        None => BlockDatasets::Predicted(columns, ids),
+    };
+    Ok(BlockInputs { offsets, datasets })
 }
 
 impl BlockInputs {

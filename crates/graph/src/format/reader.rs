@@ -1,7 +1,9 @@
 //! Opening a graph file, and reading one quantum of it.
 
 use std::{
+    collections::HashMap,
     io::{Read, Seek},
+    rc::Rc,
     sync::Arc,
 };
 
@@ -13,7 +15,7 @@ use super::{
     container::{
         Container, HEADER, INPUT_DATASETS, Limits, PIPELINE, QUANTA, QUANTUM_DATASETS, Span,
     },
-    header::{FORMAT, FormatOnly, Header, HeaderV1, PipelineV1, VERSION},
+    header::{FORMAT, FormatOnly, FoundType, Header, HeaderV1, PipelineV1, VERSION},
     inputs::{self, InputBlock},
     quanta::{self, BlockDatasets, QuantaBlock},
 };
@@ -31,6 +33,7 @@ pub struct GraphReader<R> {
     header: HeaderV1,
     metadata: GraphMetadata,
     pipeline: Arc<ResolvedPipeline>,
+    found: Vec<FoundType>,
     quanta: Span,
     blocks: Span,
     inputs: Span,
@@ -71,6 +74,13 @@ pub struct StoredOutput {
     pub dataset: GraphDataset,
 }
 
+/// Blocks that were read, by where they are, so that each is read once.
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    quanta: HashMap<u64, Rc<QuantaBlock>>,
+    inputs: HashMap<u64, Rc<InputBlock>>,
+}
+
 /// A graph file whose small members were read.
 pub(super) struct Opened<R> {
     pub(super) container: Container<R>,
@@ -78,16 +88,23 @@ pub(super) struct Opened<R> {
     pub(super) header: HeaderV1,
     pub(super) metadata: GraphMetadata,
     pub(super) pipeline: Arc<ResolvedPipeline>,
+    pub(super) found: Vec<FoundType>,
     pub(super) quanta: Span,
     pub(super) blocks: Span,
     pub(super) inputs: Span,
 }
 
-pub(super) fn open<R: Read + Seek>(reader: R) -> Result<Opened<R>, GraphFileError> {
-    let mut container = Container::open(reader)?;
-    // The members read here have fixed limits.
-    let before = Limits::new(0, 0);
-    let header: serde_json::Value = container.json(HEADER, before)?;
+/// Reads what a graph file is for, and no more of it than its directory and its header.
+///
+/// # Errors
+/// [`GraphFileError`] if `reader` fails, or if what is read is damaged or of another version.
+pub fn read_metadata<R: Read + Seek>(reader: R) -> Result<GraphMetadata, GraphFileError> {
+    Ok(read_header(&mut Container::open(reader)?)?.metadata())
+}
+
+fn read_header<R: Read + Seek>(container: &mut Container<R>) -> Result<Header, GraphFileError> {
+    // It has a fixed limit.
+    let header: serde_json::Value = container.json(HEADER, Limits::new(0, 0))?;
     let malformed = |e: serde_json::Error| GraphFileError::malformed(HEADER, e.to_string());
     let FormatOnly { format, version } = FormatOnly::deserialize(&header).map_err(malformed)?;
     if format != FORMAT {
@@ -96,9 +113,17 @@ pub(super) fn open<R: Read + Seek>(reader: R) -> Result<Opened<R>, GraphFileErro
     if version == 0 || version > VERSION {
         return Err(GraphFileError::Version { found: version, supported: VERSION });
     }
-    let header = Header::read(version, &header).map_err(malformed)?;
-    let (metadata, header) = (header.metadata(), header.common);
+    Header::read(version, &header).map_err(malformed)
+}
+
+pub(super) fn open<R: Read + Seek>(reader: R) -> Result<Opened<R>, GraphFileError> {
+    let mut container = Container::open(reader)?;
+    let header = read_header(&mut container)?;
+    // The members read here have fixed limits.
+    let before = Limits::new(0, 0);
     let pipeline = Arc::new(container.json::<PipelineV1>(PIPELINE, before)?.resolve()?);
+    let found = header.found(&pipeline)?;
+    let (metadata, header) = (header.metadata(), header.common);
     let quanta = container.span(QUANTA)?;
     let blocks = container.span(QUANTUM_DATASETS)?;
     let inputs = container.span(INPUT_DATASETS)?;
@@ -111,20 +136,25 @@ pub(super) fn open<R: Read + Seek>(reader: R) -> Result<Opened<R>, GraphFileErro
         return Err(GraphFileError::malformed(HEADER, "its counts are not those of the file"));
     }
     let limits = Limits::new(quantum_count, existing);
-    Ok(Opened { container, limits, header, metadata, pipeline, quanta, blocks, inputs })
+    Ok(Opened { container, limits, header, metadata, pipeline, found, quanta, blocks, inputs })
 }
 
 impl<R: Read + Seek> GraphReader<R> {
+    /// Whether it has existing datasets of a type that a task makes.
+    pub(super) fn has_found(&self) -> bool {
+        !self.found.is_empty()
+    }
+
     /// Reads the directory, the header and the pipeline of a graph file.
     ///
     /// # Errors
     /// [`GraphFileError`] if `reader` fails, or if what is read is damaged or of another
     /// version.
     pub fn open(reader: R) -> Result<Self, GraphFileError> {
-        let Opened { container, header, metadata, pipeline, quanta, blocks, inputs, .. } =
+        let Opened { container, header, metadata, pipeline, found, quanta, blocks, inputs, .. } =
             open(reader)?;
         let file = container.into_inner();
-        Ok(Self { file, header, metadata, pipeline, quanta, blocks, inputs })
+        Ok(Self { file, header, metadata, pipeline, found, quanta, blocks, inputs })
     }
 
     /// What the graph is for.
@@ -152,11 +182,26 @@ impl<R: Read + Seek> GraphReader<R> {
     /// # Errors
     /// [`GraphFileError`] if the reader fails, or if what is read is damaged.
     pub fn quantum(&mut self, id: QuantumId) -> Result<Option<StoredQuantum>, GraphFileError> {
+        self.quantum_from(id, &mut Blocks::default())
+    }
+
+    /// As [`Self::quantum`], without reading a block again.
+    pub(super) fn quantum_from(
+        &mut self,
+        id: QuantumId,
+        blocks: &mut Blocks,
+    ) -> Result<Option<StoredQuantum>, GraphFileError> {
         let Some(found) = address::find(&mut self.file, &self.quanta, id)? else {
             return Ok(None);
         };
-        let (block, _) = block::read(&mut self.file, &self.blocks, found.offset)?;
-        let block = quanta::decode(&block, &self.pipeline, self.header.counts.existing)?;
+        let block = if let Some(block) = blocks.quanta.get(&found.offset) {
+            Rc::clone(block)
+        } else {
+            let (block, _) = block::read(&mut self.file, &self.blocks, found.offset)?;
+            let block =
+                quanta::decode(&block, &self.pipeline, &self.found, self.header.counts.existing)?;
+            Rc::clone(blocks.quanta.entry(found.offset).or_insert(Rc::new(block)))
+        };
         let pipeline = Arc::clone(&self.pipeline);
         let task = &pipeline.tasks()[block.task];
         let local = found
@@ -174,7 +219,7 @@ impl<R: Read + Seek> GraphReader<R> {
         }
         let mut inputs = Vec::with_capacity(task.inputs.len());
         for (i, connection) in task.inputs.iter().enumerate() {
-            let datasets = self.inputs_of(&block, i, local, connection)?;
+            let datasets = self.inputs_of(&block, i, local, connection, blocks)?;
             inputs.push(StoredInputs { name: connection.name.clone(), datasets });
         }
         let outputs = task.outputs.iter().map(|output| {
@@ -192,43 +237,62 @@ impl<R: Read + Seek> GraphReader<R> {
         connection_index: usize,
         quantum: usize,
         connection: &ResolvedInput,
+        blocks: &mut Blocks,
     ) -> Result<Vec<GraphDataset>, GraphFileError> {
         let inputs = &block.inputs[connection_index];
         let range = inputs.range(quantum);
         let dataset_type = &connection.dataset_type;
         let mut datasets = Vec::with_capacity(range.len());
-        match &inputs.datasets {
-            BlockDatasets::Predicted(columns, rows) => {
-                for i in range {
-                    let values = block.dictionary.row(columns, rows.row(i));
-                    let data_id = DataId::from_values(&dataset_type.dimensions, values)
-                        .expect("a row has a code per dimension");
-                    datasets.push(predicted(self.metadata.seed, dataset_type, data_id));
+        for i in range {
+            let (number, row) = match &inputs.datasets {
+                BlockDatasets::Existing(numbers) => (Some(numbers[i]), None),
+                BlockDatasets::Predicted(columns, rows) => (None, Some((columns, rows))),
+                BlockDatasets::Mixed(numbers, columns, rows) => (numbers[i], Some((columns, rows))),
+            };
+            let data_id = row.map(|(columns, rows)| {
+                let values = block.dictionary.row(columns, rows.row(i));
+                DataId::from_values(&dataset_type.dimensions, values)
+                    .expect("a row has a code per dimension")
+            });
+            let dataset = match (number, data_id) {
+                (None, Some(data_id)) => predicted(self.metadata.seed, dataset_type, data_id),
+                (Some(number), data_id) => {
+                    let found = self.existing(block, number, blocks)?;
+                    let found = found
+                        .filter(|found| found.dataset_type.name == dataset_type.name)
+                        .filter(|found| data_id.is_none_or(|own| own == found.data_id));
+                    found.ok_or_else(lost)?
                 }
-            }
-            BlockDatasets::Existing(numbers) => {
-                // Numbers ascend, so a block is read once.
-                let mut last: Option<(u64, InputBlock)> = None;
-                for &number in &numbers[range] {
-                    let lost =
-                        || GraphFileError::malformed(QUANTUM_DATASETS, "an input is in no block");
-                    let at = block.input_blocks.partition_point(|(first, _)| *first <= number);
-                    let at = at.checked_sub(1).ok_or_else(lost)?;
-                    let offset = block.input_blocks[at].1;
-                    if last.as_ref().is_none_or(|(own, _)| *own != offset) {
-                        let (read, _) = block::read(&mut self.file, &self.inputs, offset)?;
-                        last = Some((offset, inputs::decode(&read, &self.pipeline)?));
-                    }
-                    let found = last
-                        .as_ref()
-                        .and_then(|(_, inputs)| inputs.dataset(&self.pipeline, number))
-                        .filter(|dataset| dataset.dataset_type.name == dataset_type.name);
-                    datasets.push(found.ok_or_else(lost)?);
-                }
-            }
+                (None, None) => return Err(lost()),
+            };
+            datasets.push(dataset);
         }
         Ok(datasets)
     }
+
+    /// The existing dataset with this number; `last` is the block that was read last.
+    fn existing(
+        &mut self,
+        block: &QuantaBlock,
+        number: u32,
+        blocks: &mut Blocks,
+    ) -> Result<Option<GraphDataset>, GraphFileError> {
+        let at = block.input_blocks.partition_point(|(first, _)| *first <= number);
+        let at = at.checked_sub(1).ok_or_else(lost)?;
+        let offset = block.input_blocks[at].1;
+        let inputs = if let Some(inputs) = blocks.inputs.get(&offset) {
+            Rc::clone(inputs)
+        } else {
+            let (read, _) = block::read(&mut self.file, &self.inputs, offset)?;
+            let inputs = inputs::decode(&read, &self.pipeline)?;
+            Rc::clone(blocks.inputs.entry(offset).or_insert(Rc::new(inputs)))
+        };
+        Ok(inputs.dataset(&self.pipeline, number))
+    }
+}
+
+fn lost() -> GraphFileError {
+    GraphFileError::malformed(QUANTUM_DATASETS, "an input is in no block")
 }
 
 impl StoredQuantum {

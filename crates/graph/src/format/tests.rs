@@ -9,7 +9,7 @@ use zip::{ZipArchive, ZipWriter, write::SimpleFileOptions};
 use super::*;
 use crate::{
     graph::QuantumGraph,
-    testing::{CLIMATE_PIPELINE, SURVEY, TestSource, choosy, climate, survey},
+    testing::{CLIMATE_PIPELINE, SURVEY, TestSource, choosy, climate, skipping, survey},
 };
 
 pub(super) fn bytes_of(graph: &QuantumGraph) -> Vec<u8> {
@@ -99,6 +99,7 @@ tasks:
         implied,
         source.build(pipeline),
         choosy(),
+        skipping(),
     ]
 }
 
@@ -163,6 +164,72 @@ fn one_quantum_of_many_takes_few_bytes() {
     }
     println!("at most {most} bytes read");
     assert!(most <= 64 << 10, "{most} bytes read");
+}
+
+#[test]
+fn an_excerpt_has_what_is_upstream_and_nothing_else() {
+    for graph in graphs() {
+        let bytes = bytes_of(&graph);
+        let mut reader = GraphReader::open(Cursor::new(&bytes)).unwrap();
+        for quantum in graph.quanta().step_by(graph.len() / 9 + 1) {
+            let id = graph.quantum_id(quantum);
+            let excerpt = reader.excerpt(&[id]).unwrap().expect("the graphs are small");
+            let mut wanted = vec![quantum];
+            let mut at = 0;
+            while at < wanted.len() {
+                for up in graph.upstream(wanted[at]) {
+                    if !wanted.contains(&up) {
+                        wanted.push(up);
+                    }
+                }
+                at += 1;
+            }
+            assert_eq!(excerpt.len(), wanted.len());
+            let ids = |graph: &QuantumGraph, quanta: Vec<crate::QuantumIndex>| -> Vec<_> {
+                quanta.into_iter().map(|quantum| graph.quantum_id(quantum)).collect()
+            };
+            for index in wanted {
+                let whole = graph.quantum(index);
+                let own = excerpt.find(whole.id).expect("it is upstream");
+                let part = excerpt.quantum(own);
+                assert_eq!((&part.task.label, &part.data_id), (&whole.task.label, &whole.data_id));
+                let datasets = |graph: &QuantumGraph, all: &[crate::DatasetIndex]| -> Vec<_> {
+                    all.iter().map(|dataset| graph.dataset(*dataset)).collect()
+                };
+                assert_eq!(datasets(&excerpt, &part.outputs), datasets(&graph, &whole.outputs));
+                for (part, whole) in part.inputs.iter().zip(&whole.inputs) {
+                    assert_eq!(part.connection.name, whole.connection.name);
+                    assert_eq!(datasets(&excerpt, part.datasets), datasets(&graph, whole.datasets));
+                }
+                assert_eq!(
+                    ids(&excerpt, excerpt.upstream(own)),
+                    ids(&graph, graph.upstream(index))
+                );
+            }
+            // It is a graph like any other.
+            assert_eq!(
+                bytes_of(&read(Cursor::new(bytes_of(&excerpt))).unwrap()),
+                bytes_of(&excerpt)
+            );
+        }
+        let unknown = pantler_core::QuantumId::from_uuid(uuid::Uuid::from_u128(1));
+        assert_eq!(reader.excerpt(&[unknown]).unwrap().map(|graph| graph.len()), Some(0));
+    }
+}
+
+#[test]
+fn an_excerpt_of_a_large_graph_takes_few_bytes_or_is_not_made() {
+    let (source, pipeline) = survey(98, 100);
+    let graph = source.build(pipeline);
+    let bytes = bytes_of(&graph);
+    let ids: Vec<_> = graph.quanta().map(|quantum| graph.quantum_id(quantum)).collect();
+    let count = Rc::new(Cell::new(0));
+    let file = Counting { inner: Cursor::new(&bytes), bytes: Rc::clone(&count) };
+    let mut reader = GraphReader::open(file).unwrap();
+    let excerpt = reader.excerpt(&[ids[ids.len() / 3]]).unwrap().expect("one quantum");
+    println!("{} of {} quanta, {} of {} bytes", excerpt.len(), ids.len(), count.get(), bytes.len());
+    assert!(excerpt.len() < 10 && count.get() < 128 << 10);
+    assert!(reader.excerpt(&ids[..ids.len() / 3]).unwrap().is_none());
 }
 
 #[test]
@@ -310,8 +377,8 @@ fn faults_are_named() {
         fault(with_json(&bytes, "header.json.zst", |text| text.replace(from, to)))
     };
     assert_eq!(
-        header("\"version\":1", "\"version\":3").to_string(),
-        "graph file version 3: this program reads versions 1 to 2; a newer pantler may read it"
+        header("\"version\":1", "\"version\":4").to_string(),
+        "graph file version 4: this program reads versions 1 to 3; a newer pantler may read it"
     );
     assert_eq!(
         header("pantler-quantum-graph", "cake").to_string(),

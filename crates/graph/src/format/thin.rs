@@ -1,10 +1,12 @@
 //! The thin graph: all edges by position, without data IDs. Lists of numbers are runs of
 //! equal differences, `[difference, how often]`.
 
+use std::ops::Range;
+
 use pantler_core::{DatasetTypeName, TaskLabel};
 use serde::{Deserialize, Serialize};
 
-use super::{GraphFileError, container::THIN_GRAPH};
+use super::{GraphCounts, GraphFileError, container::THIN_GRAPH, header::FoundType};
 use crate::{
     graph::{DatasetIndex, InputEdges, QuantumGraph, TypeRows},
     pipeline::ResolvedPipeline,
@@ -87,15 +89,16 @@ impl ThinGraphV1 {
         }
     }
 
-    /// Checks the counts and expands the edges; `quanta` and `datasets` are known from
-    /// elsewhere, and there are at most `max_edges`.
+    /// Checks the counts and expands the edges; those of the header are known, as are the
+    /// `found` datasets, and there are at most `max_edges`.
     pub(super) fn expand(
         self,
         pipeline: &ResolvedPipeline,
-        quanta: u32,
-        datasets: u32,
+        counts: GraphCounts,
+        found: &[FoundType],
         max_edges: u64,
     ) -> Result<ThinGraph, GraphFileError> {
+        let GraphCounts { quanta, datasets, .. } = counts;
         let malformed = |reason: &str| GraphFileError::malformed(THIN_GRAPH, reason);
         let names = self.overall_inputs.iter().map(|input| &input.dataset_type);
         let tasks = self.tasks.iter().map(|task| &task.task);
@@ -104,16 +107,27 @@ impl ThinGraphV1 {
         {
             return Err(malformed("its tasks and inputs are not the pipeline's"));
         }
-        let mut starts = Vec::with_capacity(pipeline.dataset_types().len() + 1);
+        // What there is of each type: existing, and predicted.
+        let none = (0..0, 0..0);
+        let mut ranges: Vec<(Range<u64>, Range<u64>)> = vec![none; pipeline.dataset_types().len()];
         let mut next = 0_u64;
-        let inputs: Vec<u32> = self.overall_inputs.iter().map(|input| input.datasets).collect();
-        let made = pipeline.tasks().iter().zip(&self.tasks);
-        let made = made.flat_map(|(task, own)| task.outputs.iter().map(|_| own.quanta));
-        for count in inputs.iter().copied().chain(made) {
-            starts.push(next);
+        let mut range = |count: u32| {
+            let start = next;
             next += u64::from(count);
+            start..next
+        };
+        let inputs: Vec<u32> = self.overall_inputs.iter().map(|input| input.datasets).collect();
+        for (of, count) in inputs.iter().enumerate() {
+            ranges[of].0 = range(*count);
         }
-        starts.push(next);
+        for own in found {
+            ranges[own.dataset_type].0 = range(own.datasets);
+        }
+        for (task, own) in pipeline.tasks().iter().zip(&self.tasks) {
+            for output in &task.outputs {
+                ranges[output.type_index].1 = range(own.quanta);
+            }
+        }
         let all_quanta: u64 = self.tasks.iter().map(|task| u64::from(task.quanta)).sum();
         if next != u64::from(datasets) || all_quanta != u64::from(quanta) {
             return Err(malformed("its counts are not those of the header"));
@@ -126,7 +140,7 @@ impl ThinGraphV1 {
             }
             let mut all = Vec::with_capacity(own.inputs.len());
             for (input, own_input) in task.inputs.iter().zip(own.inputs) {
-                let range = starts[input.type_index]..starts[input.type_index + 1];
+                let (existing, made) = &ranges[input.type_index];
                 let edges = match (own_input.lengths, input.varies()) {
                     (None, false) => {
                         let numbers = expand(&own_input.datasets, own.quanta.into())?;
@@ -138,7 +152,8 @@ impl ThinGraphV1 {
                     _ => return Err(malformed("a connection is multiple here and not there")),
                 };
                 budget = budget.saturating_sub(edges.datasets().len() as u64);
-                if !edges.datasets().iter().all(|d| range.contains(&u64::from(d.0))) {
+                let mut all_edges = edges.datasets().iter().map(|dataset| u64::from(dataset.0));
+                if !all_edges.all(|d| existing.contains(&d) || made.contains(&d)) {
                     return Err(malformed("an edge goes to a dataset of another type"));
                 }
                 all.push(edges);

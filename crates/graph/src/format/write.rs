@@ -18,7 +18,8 @@ use super::{
 };
 use crate::graph::QuantumGraph;
 
-/// Writes `graph` as a graph file: of version 1, or 2 if it is a part. The same graph gives the same bytes.
+/// Writes `graph` as a graph file: of version 1, 2 if it is a part, or 3 if quanta were skipped. The
+/// same graph gives the same bytes.
 /// Nothing is flushed to stable storage: that is the caller's, with the file.
 ///
 /// # Errors

@@ -90,8 +90,9 @@ fn decode_parts(block: &Block, header: &Header, first: u32) -> Result<DatasetsBl
     let own_type = header.types.get(position).ok_or_else(|| fault("a block is of no type"))?;
     let own = decoder.small()?;
     let count = decoder.count()?;
-    let expected = (own_type.end() - u64::from(first)).min(IN_BLOCK as u64);
-    if own != first || first < own_type.first || count as u64 != expected {
+    let left = own_type.end().checked_sub(first.into()).filter(|left| *left > 0);
+    let expected = left.map(|left| left.min(IN_BLOCK as u64));
+    if own != first || first < own_type.first || Some(count as u64) != expected {
         return Err(fault("a block stands in another's place"));
     }
     let group = &own_type.dataset_type.dimensions;

@@ -81,8 +81,9 @@ fn decode_parts(block: &Block, header: &Header, first: u32) -> Result<QuantaBloc
         header.tasks.get(position).ok_or_else(|| fault("a block is of no task"))?;
     let own = decoder.small()?;
     let count = decoder.count()?;
-    let expected = (task.end() - u64::from(first)).min(IN_BLOCK as u64);
-    if own != first || first < task.first || count as u64 != expected {
+    let left = task.end().checked_sub(first.into()).filter(|left| *left > 0);
+    let expected = left.map(|left| left.min(IN_BLOCK as u64));
+    if own != first || first < task.first || Some(count as u64) != expected {
         return Err(fault("a block stands in another's place"));
     }
     if block.plain.len() != count * 16 {

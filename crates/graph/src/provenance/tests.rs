@@ -22,7 +22,7 @@ use crate::{
     expression::{DatasetState, ExecutionStatus, Expression, GraphNode, NodeKind, PredictedGraph},
     format::GraphFileError,
     graph::{DatasetIndex, GraphMetadata, QuantumGraph, QuantumIndex},
-    testing::{CLIMATE_PIPELINE, TestSource, climate, survey},
+    testing::{CLIMATE_PIPELINE, TestSource, climate, skipping, survey},
 };
 
 /// Every status and state comes up, each with what goes with it.
@@ -169,6 +169,9 @@ fn what_is_written_is_read() {
     let (source, pipeline) = survey(30, 11);
     let graph = source.build(pipeline);
     assert!(graph.len() > 10 * IN_BLOCK, "blocks are cut");
+    assert_same(&graph, &file(&graph, true));
+    // Of one type, some exist and some were made.
+    let graph = skipping();
     assert_same(&graph, &file(&graph, true));
 }
 
@@ -357,19 +360,26 @@ fn ids(graph: &mut ProvenanceGraph<Files>, nodes: &[RunNode]) -> BTreeSet<Uuid> 
 
 #[test]
 fn expressions_select_what_they_select_in_the_graph() {
-    let graph = climate([1, 2]).build(CLIMATE_PIPELINE);
+    for graph in [climate([1, 2]).build(CLIMATE_PIPELINE), skipping()] {
+        assert_selects_the_same(&graph);
+    }
+}
+
+fn assert_selects_the_same(graph: &QuantumGraph) {
     let statuses: Vec<_> = graph.quanta().map(status).collect();
     let existing = graph.overall_inputs().count();
     let states = graph
         .datasets()
         .map(|index| if index.get() < existing { DatasetState::Present } else { state(index) });
     let states: Vec<_> = states.collect();
-    let mut files = ProvenanceGraph::new(Files::new(vec![file(&graph, false)]));
+    let mut files = ProvenanceGraph::new(Files::new(vec![file(graph, false)]));
     for text in [
+        "daily & datasets",
+        "daily@{city=bergen, month=1} & datasets",
         "quanta",
         "datasets - *_log",
         "..comparison",
-        "readings@{city=oslo, month=3}..",
+        "readings@{city=oslo, month=2}..",
         "daily@{month=2}..monthly@{city=bergen}",
         "failed | poisoned",
         "succeeded - accepted",
@@ -380,7 +390,7 @@ fn expressions_select_what_they_select_in_the_graph() {
         "year@{city=oslo} | *_log@{city=oslo}",
     ] {
         let expression = Expression::parse(text).unwrap();
-        let mut predicted = PredictedGraph::new(&graph, statuses.clone(), states.clone());
+        let mut predicted = PredictedGraph::new(graph, statuses.clone(), states.clone());
         let expected: BTreeSet<Uuid> = expression
             .evaluate(&mut predicted)
             .unwrap()
@@ -391,7 +401,7 @@ fn expressions_select_what_they_select_in_the_graph() {
             })
             .collect();
         let nodes = expression.evaluate(&mut files).unwrap();
-        assert!(!nodes.is_empty(), "{text}");
+        assert!(!nodes.is_empty() || graph.len() < 5, "{text}");
         assert_eq!(ids(&mut files, &nodes), expected, "{text}");
     }
 }

@@ -61,6 +61,26 @@ fn a_run_is_modified_by_one_or_inserted_into_by_many() -> Tested {
 }
 
 #[test]
+fn a_transaction_reads_more_runs_later() -> Tested {
+    let fixture = empty();
+    open(&fixture, "reads", 1, &locks(&["m"], &[], &["a"]))?;
+    open(&fixture, "modifies", 2, &locks(&["x"], &[], &[]))?;
+    let add = |runs: &[&str]| {
+        let runs: Vec<_> = runs.iter().map(|run| collection(run)).collect();
+        fixture.write(|w| w.add_inputs(&transaction("reads"), &runs))
+    };
+    add(&["b", "a"])?;
+    add(&["b"])?;
+    match add(&["c", "x"]) {
+        Err(RegistryError::RunLocked { run, .. }) => assert_eq!(run, collection("x")),
+        other => return Err(format!("{other:?}").into()),
+    }
+    let held = fixture.read(|r| r.run_locks(&transaction("reads")))?;
+    assert_eq!(held, locks(&["m"], &[], &["a", "b"]), "of what is refused nothing stays");
+    Ok(())
+}
+
+#[test]
 fn a_claim_supersedes_the_attempt_before() -> Tested {
     let fixture = empty();
     open(&fixture, "t", 1, &locks(&["m"], &[], &[]))?;

@@ -1,7 +1,10 @@
 //! What Pantler made in the folder of an external workspace goes; nothing else, and no
 //! link is followed. Missing is fine everywhere: a killed call is called again.
 
+use std::collections::HashSet;
+
 use camino::{Utf8Path, Utf8PathBuf};
+use pantler_core::ArtifactKey;
 use pantler_datastore::{Datastore, Entry, key};
 use pantler_direct::TransactionFile;
 use pantler_exec::layout::{closer_lock_file, lock_file};
@@ -51,7 +54,7 @@ pub(super) fn of_committed(root: &Utf8Path) -> Result<(), WorkspaceError> {
     let description = Description::read(&done)?;
     if let Some(file) = TransactionFile::read(root)? {
         let storage = Datastore::local(root, &file.datastore)?;
-        remove_inputs(root, &storage, &description)?;
+        remove_inputs(root, &storage, &description, &HashSet::new())?;
         let prefix = key::run_prefix(&file.run, file.run_id);
         let mut keys = Vec::new();
         for entry in storage.list(&prefix)? {
@@ -73,13 +76,7 @@ pub(super) fn of_committed(root: &Utf8Path) -> Result<(), WorkspaceError> {
         remove_file(&file)?;
     }
     remove_unfinished(root)?;
-    // Of a conversion that was killed before the folder became a repository.
-    for suffix in ["", "-wal", "-shm"] {
-        for name in ["registry.sqlite3", "registry.sqlite3.part"] {
-            remove_file(&root.join(format!("{name}{suffix}")))?;
-        }
-    }
-    remove_folder(&root.join("workspaces"))?;
+    of_conversion(root)?;
     pantler_seam::step("external.removed");
     for file in [root.join("transaction.json"), lock_file(root), done] {
         remove_file(&file)?;
@@ -90,11 +87,22 @@ pub(super) fn of_committed(root: &Utf8Path) -> Result<(), WorkspaceError> {
     Ok(())
 }
 
-/// Transferred inputs, also of a transfer that did not end.
+/// Of a conversion that was killed before the folder became a repository.
+pub(super) fn of_conversion(root: &Utf8Path) -> Result<(), WorkspaceError> {
+    for suffix in ["", "-wal", "-shm"] {
+        for name in ["registry.sqlite3", "registry.sqlite3.part"] {
+            remove_file(&root.join(format!("{name}{suffix}")))?;
+        }
+    }
+    remove_folder(&root.join("workspaces"))
+}
+
+/// Transferred inputs but for those that are kept, also of a transfer that did not end.
 pub(super) fn remove_inputs(
     root: &Utf8Path,
     own: &Datastore,
     description: &Description,
+    kept: &HashSet<&ArtifactKey>,
 ) -> Result<(), WorkspaceError> {
     let inputs = storage(root, own)?;
     let mut keys = Vec::new();
@@ -113,7 +121,7 @@ pub(super) fn remove_inputs(
             }
         }
         for storage in [&inputs, own] {
-            let of_run: Vec<_> = keys.iter().filter(|key| prefix.contains(key)).collect();
+            let of_run = keys.iter().filter(|key| prefix.contains(key) && !kept.contains(key));
             storage.unstore(of_run)?;
             storage.prune(&prefix)?;
         }
@@ -136,8 +144,10 @@ fn records_of_running(root: &Utf8Path) -> Result<(), WorkspaceError> {
         for entry in entries {
             let entry = entry.map_err(ExternalError::io(&folder))?;
             let name = Utf8Path::new(entry.file_name());
-            let numbered = name.file_stem().is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
-            if numbered && name.extension().is_some_and(|e| endings.contains(&e)) {
+            let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+            let numbered = name.file_stem().is_some_and(digits);
+            let is_record = numbered && name.extension().is_some_and(|e| endings.contains(&e));
+            if is_record || is_unfinished_segment(name.as_str()) {
                 remove_file(entry.path())?;
             }
         }
@@ -150,6 +160,13 @@ fn records_of_running(root: &Utf8Path) -> Result<(), WorkspaceError> {
     remove_file(&layout::provenance_file(root))?;
     pantler_seam::step("external.graph.removed");
     remove_file(&layout::closing_marker(root))
+}
+
+/// A segment of the journal that a process could not begin: `begin-<process>-<n>.tmp`.
+fn is_unfinished_segment(name: &str) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let numbers = name.strip_prefix("begin-").and_then(|rest| rest.strip_suffix(".tmp"));
+    numbers.and_then(|both| both.split_once('-')).is_some_and(|(a, b)| number(a) && number(b))
 }
 
 /// The unfinished forms of files that a killed process was writing.

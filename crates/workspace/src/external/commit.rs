@@ -12,9 +12,10 @@ use pantler_exec::RunnerLock;
 use pantler_graph::RUN_PROVENANCE;
 
 use super::{
-    ExternalError, ExternalWorkspace, cleanup,
+    ExternalError, ExternalWorkspace, ParentUse, cleanup,
     description::chain_of,
     description_file, done_file,
+    reopen::Begun,
     rows::Rows,
     rows_file,
     seal::{Sealed, types_of},
@@ -76,12 +77,18 @@ impl ExternalWorkspace {
         request: CommitExternal,
         progress: &dyn StoreProgress,
     ) -> Result<Committed, WorkspaceError> {
-        self.check_parent(parent, request.any_repository)?;
+        if !request.any_repository {
+            let expected = self.description.parent.repository;
+            self.check_repository(parent, expected, ParentUse::Commit)?;
+        }
+        self.check_universe(parent)?;
+        let repository = parent.registry().repository()?;
+        let closing = Begun::Commit { repository, path: parent.root().to_owned() };
         // If it cannot be said whether a transaction is open in the parent, it may be.
         let stays_closed =
             || parent.transaction(&self.transfer_name()).is_ok_and(|row| row.is_none()).not();
         let work = |sealed: &Sealed| self.transfer(sealed, parent, request, progress);
-        self.sealed(request.partial, work, stays_closed)
+        self.sealed(&closing, request.partial, work, stays_closed)
     }
 
     /// The name of the transaction in the parent.

@@ -13,6 +13,7 @@ use super::{
     description::chain_of,
     description_file,
     inputs::{TransferredFile, stored},
+    reopen::Begun,
     rows::{Rows, run_of},
     rows_file,
     seal::{Sealed, types_of},
@@ -53,20 +54,21 @@ impl ExternalWorkspace {
             return Ok(Converted::Before);
         }
         let workspace = Self::open(root, None)?;
-        workspace.sealed(partial, |sealed| workspace.make(sealed, now), || false)
+        workspace.sealed(&Begun::Convert, partial, |sealed| workspace.make(sealed, now), || false)
     }
 
     fn make(&self, sealed: &Sealed, now: Tai) -> Result<Converted, WorkspaceError> {
         let description = &self.description;
         let rows = Rows::read(&rows_file(&self.root), &description.universe)?;
+        let rows = rows.restricted_to(&sealed.graph);
         let transferred: HashMap<_, _> = match TransferredFile::read(&self.root)? {
             Some(file) => file.inputs.into_iter().map(|input| (input.id, input)).collect(),
             None => HashMap::new(),
         };
-        if transferred.is_empty() {
-            // What a transfer that did not end has left.
-            cleanup::remove_inputs(&self.root, self.client.datastore(), description)?;
-        } else {
+        // What a transfer that did not end has left.
+        let kept = transferred.values().map(|input| &input.key).collect();
+        cleanup::remove_inputs(&self.root, self.client.datastore(), description, &kept)?;
+        if !transferred.is_empty() {
             self.take_inputs()?;
         }
         let Sealed { graph, outputs, .. } = sealed;

@@ -1,19 +1,56 @@
+use std::fmt;
+
 use camino::Utf8PathBuf;
 use pantler_core::{CollectionName, DatasetId};
 use pantler_direct::{CreateError, ReceiveError};
 use uuid::Uuid;
 
+use crate::WorkspaceError;
+
+/// What a parent is needed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParentUse {
+    /// To add to the graph.
+    Build,
+    /// To read this many inputs.
+    Inputs(usize),
+    /// To store what was made.
+    Commit,
+    /// To say whether a commit that was begun can be undone.
+    Reopen,
+}
+
+impl fmt::Display for ParentUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Build => f.write_str("its database says what there is to build"),
+            Self::Inputs(1) => f.write_str("1 input is read from it"),
+            Self::Inputs(count) => write!(f, "{count} inputs are read from it"),
+            Self::Commit => f.write_str("it is to get what was made"),
+            Self::Reopen => f.write_str("it knows how far a commit to it has come"),
+        }
+    }
+}
+
 /// An operation on an external workspace failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ExternalError {
-    /// The inputs of its graph are in its folder; more cannot be added.
+    /// Outputs are looked for in a RUN that the workspace does not know.
     #[error(
-        "the inputs of the workspace in {0} were transferred: nothing can be added to its graph"
+        "{run} is no input of the external workspace in {root}, and what exists in it cannot be read there"
     )]
-    InputsTransferred(Utf8PathBuf),
+    SkipNotAnInput {
+        /// The folder.
+        root: Utf8PathBuf,
+        /// The RUN.
+        run: CollectionName,
+    },
     /// The folder is none.
     #[error("{0} is no external workspace: it has no external.json")]
     NoWorkspace(Utf8PathBuf),
+    /// There is no such folder.
+    #[error("{0} is no external workspace: there is no such folder")]
+    NoFolder(Utf8PathBuf),
     /// The folder is a repository now.
     #[error("{0} is a repository, not a workspace")]
     IsRepository(Utf8PathBuf),
@@ -93,12 +130,14 @@ pub enum ExternalError {
         source: std::io::Error,
     },
     /// The parent is not where it was.
-    #[error("the parent repository {parent} of {root} is not there")]
+    #[error("the parent repository {parent} of {root} is not there, and {needed}")]
     ParentGone {
         /// The workspace.
         root: Utf8PathBuf,
         /// Where its parent was.
         parent: Utf8PathBuf,
+        /// What for.
+        needed: ParentUse,
     },
     /// Another repository.
     #[error(
@@ -113,20 +152,18 @@ pub enum ExternalError {
         found: Uuid,
         /// The parent's id.
         expected: Uuid,
+        /// What for.
+        needed: ParentUse,
     },
     /// The dimensions differ.
-    #[error(
-        "{given} has the universe {theirs}, and {root} was made with {ours}, or another version of it"
-    )]
+    #[error("{given} has another universe than {root} was made with: {difference}")]
     OtherUniverse {
         /// The workspace.
         root: Utf8PathBuf,
         /// The repository.
         given: Utf8PathBuf,
-        /// Its universe.
-        theirs: String,
-        /// The workspace's.
-        ours: String,
+        /// The first thing that differs.
+        difference: String,
     },
     /// An input is not what the graph says.
     #[error("the input {dataset} ({place}) is not what it was when the graph was built")]
@@ -135,6 +172,22 @@ pub enum ExternalError {
         dataset: DatasetId,
         /// Where it is read.
         place: String,
+    },
+    /// Copying inputs ended early.
+    #[error(
+        "{copied} of {wanted} inputs are in {root} for certain, and at most {bytes} bytes are to come"
+    )]
+    NotTransferred {
+        /// The workspace.
+        root: Utf8PathBuf,
+        /// How many have been copied and flushed.
+        copied: usize,
+        /// How many were to be copied.
+        wanted: usize,
+        /// The bytes of the others.
+        bytes: u64,
+        /// Why.
+        source: Box<WorkspaceError>,
     },
     /// Not all quanta succeeded.
     #[error("workspace {name} is not finished: {what}")]
@@ -163,6 +216,16 @@ pub enum ExternalError {
         parent: Utf8PathBuf,
         /// The transaction.
         transaction: String,
+    },
+    /// A commit of it has reached the parent, which cannot be undone.
+    #[error("a commit of {root} to {parent} was {outcome} there, and cannot be undone")]
+    InParent {
+        /// The workspace.
+        root: Utf8PathBuf,
+        /// The parent.
+        parent: Utf8PathBuf,
+        /// How it ended.
+        outcome: &'static str,
     },
     /// The repository could not be made.
     #[error(transparent)]

@@ -128,7 +128,7 @@ fn fill(
 ) -> Result<Exported, WorkspaceError> {
     let graph = client.graph()?;
     let transaction = client.transaction();
-    let description = describe(butler, transaction)?;
+    let description = describe(butler, transaction, &graph)?;
     let rows = Rows::of(butler, &graph, &description)?;
     let collections = description.others(&rows);
     let datastore = DatastoreConfig {
@@ -189,13 +189,23 @@ fn fill(
 fn describe(
     butler: &DirectButler,
     transaction: &WorkspaceTransaction,
+    graph: &QuantumGraph,
 ) -> Result<Description, WorkspaceError> {
     let mut collections = Vec::new();
     butler.registry().read(|reader| {
         let mut inputs = transaction.inputs.iter();
         inputs.try_for_each(|input| super::create::collect(reader, input, &mut collections))
     })?;
-    let runs = std::iter::once(&transaction.run).chain(&transaction.input_runs).cloned();
+    let runs = std::iter::once(&transaction.run).chain(&transaction.input_runs);
+    let mut runs: Vec<_> = runs.cloned().collect();
+    // Those in which outputs were found, too.
+    for index in graph.overall_inputs() {
+        if let DatasetOrigin::Existing { run, .. } = graph.dataset(index).origin
+            && !runs.contains(&run)
+        {
+            runs.push(run);
+        }
+    }
     let parent = Parent {
         path: butler.root().to_owned(),
         repository: butler.registry().repository()?,
@@ -203,7 +213,7 @@ fn describe(
     };
     let universe = (**butler.universe()).clone();
     let pipeline = Vec::new();
-    Ok(Description { parent, universe, runs: runs.collect(), collections, pipeline })
+    Ok(Description { parent, universe, runs, collections, pipeline })
 }
 
 /// Copies what quanta have made so far, and what they said.

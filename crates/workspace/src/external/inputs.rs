@@ -1,17 +1,19 @@
 //! Inputs that are copied into the folder, and `inputs.json`, which names them once all
-//! are there. Create-only.
+//! are there. It is replaced when inputs come to those: what was built since reads more.
+
+use std::collections::HashSet;
 
 use camino::Utf8Path;
 use pantler_core::{
     ArtifactKey, Checksum, DatasetId, DatastoreConfig, FileRecord, Location, WriteId,
 };
-use pantler_datastore::{Datastore, StorageError, key};
+use pantler_datastore::{Datastore, key};
 use pantler_exec::RunnerLock;
-use pantler_graph::{DatasetOrigin, GraphDataset, InputArtifact};
+use pantler_graph::{DatasetIndex, DatasetOrigin, GraphDataset, InputArtifact, QuantumGraph};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ExternalError, ExternalWorkspace, INPUTS,
+    ExternalError, ExternalWorkspace, INPUTS, ParentUse,
     description::{read_versioned, to_text},
     inputs_file,
 };
@@ -64,23 +66,47 @@ pub(crate) fn storage(root: &Utf8Path, own: &Datastore) -> Result<Datastore, Wor
 
 impl ExternalWorkspace {
     /// Copies the inputs of its graph into the folder, so that it needs its parent no more.
-    /// Killed at any moment, the same call goes on; again, it does nothing.
+    /// Killed at any moment, the same call goes on; again, it copies what the graph reads
+    /// since, if anything.
     ///
     /// # Errors
-    /// [`ExternalError::ParentGone`], [`ExternalError::InputChanged`].
+    /// [`ExternalError::ParentGone`], [`ExternalError::InputChanged`],
+    /// [`ExternalError::NotTransferred`]; what was copied is kept.
     pub fn transfer_inputs(&self) -> Result<TransferredInputs, WorkspaceError> {
         let lock = RunnerLock::acquire(&self.root, &pantler_direct::this_process(), false)?;
-        if let Some(file) = TransferredFile::read(&self.root)? {
-            return Ok(TransferredInputs { count: file.inputs.len(), ..Default::default() });
-        }
+        let before = TransferredFile::read(&self.root)?;
+        let is_first = before.is_none();
+        let inputs = before.map_or_else(Vec::new, |file| file.inputs);
         let graph = self.graph()?;
-        self.expect_parent()?;
+        let there: HashSet<DatasetId> = inputs.iter().map(|input| input.id).collect();
+        let mut missing: Vec<DatasetIndex> = graph.overall_inputs().collect();
+        missing.retain(|index| !there.contains(&graph.dataset(*index).id));
+        if missing.is_empty() && !is_first {
+            return Ok(TransferredInputs { count: inputs.len(), ..Default::default() });
+        }
+        self.expect_parent(ParentUse::Inputs(missing.len()))?;
+        // Where a conversion that did not end has moved those that are here.
+        self.give_inputs_back()?;
+        let before = inputs.len();
+        let mut done = TransferredInputs { count: before, ..Default::default() };
+        let copied = self.copy(&graph, &missing, inputs, &mut done);
+        copied.map_err(|error| self.stopped(error, &graph, &missing, done.count - before))?;
+        drop(lock);
+        Ok(done)
+    }
+
+    /// Copies inputs, and names them with those that were there.
+    fn copy(
+        &self,
+        graph: &QuantumGraph,
+        missing: &[DatasetIndex],
+        mut inputs: Vec<TransferredInput>,
+        done: &mut TransferredInputs,
+    ) -> Result<(), WorkspaceError> {
         let storage = storage(&self.root, self.client.datastore())?;
-        let mut done = TransferredInputs::default();
-        let mut inputs = Vec::new();
-        let all: Vec<_> = graph.overall_inputs().collect();
-        for some in all.chunks(AT_ONCE) {
+        for some in missing.chunks(AT_ONCE) {
             let batch = storage.begin_batch()?;
+            let (mut copied, mut bytes) = (0, 0);
             for index in some {
                 let dataset = graph.dataset(*index);
                 let (key, artifact) = self.target(&dataset)?;
@@ -100,8 +126,8 @@ impl ExternalWorkspace {
                         let dataset = dataset.id;
                         return Err(ExternalError::InputChanged { dataset, place }.into());
                     }
-                    done.copied += 1;
-                    done.bytes += artifact.size;
+                    copied += 1;
+                    bytes += artifact.size;
                 }
                 let InputArtifact { size, checksum, .. } = artifact;
                 inputs.push(TransferredInput { id: dataset.id, key, size, checksum });
@@ -112,15 +138,34 @@ impl ExternalWorkspace {
             let keys: Vec<ArtifactKey> = keys.iter().map(|input| input.key.clone()).collect();
             storage.flush(&keys)?;
             pantler_seam::step("external.inputs.flushed");
+            done.copied += copied;
+            done.bytes += bytes;
+            done.count += some.len();
         }
-        done.count = inputs.len();
         let text = to_text(&TransferredFile { version: VERSION, inputs });
-        match pantler_datastore::fs::write_new(&inputs_file(&self.root), text.as_bytes()) {
-            Ok(()) | Err(StorageError::AlreadyExists { .. }) => {}
-            Err(error) => return Err(error.into()),
+        Ok(pantler_datastore::fs::replace(&inputs_file(&self.root), text.as_bytes())?)
+    }
+
+    /// Says how far the copying of `missing` inputs has come.
+    fn stopped(
+        &self,
+        error: WorkspaceError,
+        graph: &QuantumGraph,
+        missing: &[DatasetIndex],
+        copied: usize,
+    ) -> WorkspaceError {
+        if let WorkspaceError::External(changed) = &error
+            && matches!(**changed, ExternalError::InputChanged { .. })
+        {
+            return error;
         }
-        drop(lock);
-        Ok(done)
+        let left = missing.iter().skip(copied).map(|index| match graph.dataset(*index).origin {
+            DatasetOrigin::Existing { artifact, .. } => artifact.size,
+            DatasetOrigin::Predicted => 0,
+        });
+        let (root, wanted, bytes) = (self.root.clone(), missing.len(), left.sum());
+        let source = Box::new(error);
+        ExternalError::NotTransferred { root, copied, wanted, bytes, source }.into()
     }
 
     /// The key of an input in this folder, and where it is now.

@@ -9,8 +9,8 @@
 //!   external.json         what it is, and where its parent was (`description.rs`)
 //!   transaction.json      as in an internal root: name, RUN, inputs, opening, pipeline digest
 //!   pipeline/             the pipeline's folder, or the part of it that was asked for
-//!   graph-1.qg            once built; names inputs as the parent's storage did
-//!   rows.json             dimension records and tags, written before the graph
+//!   graph-<n>.qg          once built; names inputs as the parent's storage did
+//!   rows.json             dimension records and tags, written before each part of the graph
 //!   inputs.json, inputs/  transferred inputs
 //!   artifacts/            what quanta wrote: `<run>@1/…`
 //!   journal/, logs/, scratch/, runner.lock, closing    as in an internal root
@@ -28,9 +28,10 @@
 //! | | `pipeline/`, `artifacts/`, `transaction.json` | the same |
 //! | | `external.json` | the workspace |
 //! | | `creating` goes | the workspace |
-//! | build | `rows.json` | a workspace that is not built; the same call writes it again |
-//! | | `graph-1.qg` | built |
-//! | transfer-inputs | files below `inputs/`, flushed in batches | inputs are read from the parent; the same call goes on |
+//! | build | `rows.json` | a workspace without that part; the same call writes it again, other calls do not heed what is too much in it |
+//! | | `graph-<n>.qg` | built |
+//! | transfer-inputs | inputs that a conversion has moved go back below `inputs/` | the same |
+//! | | files below `inputs/`, flushed in batches | inputs are read from the parent; the same call goes on |
 //! | | `inputs.json` | self-contained |
 //! | convert | `closing` | a workspace in which nothing runs; `convert` or `commit` goes on |
 //! | | leftovers deleted, logs packed | the same |
@@ -42,6 +43,8 @@
 //! | | its rows | committed; `commit` compares, says so and goes on |
 //! | | `external.json` renamed to `external.done.json` | committed; `commit` goes on |
 //! | | what Pantler made goes, `external.done.json` last | nothing, but for files that others put there |
+//! | reopen | inputs go back below `inputs/`; `registry.sqlite3` goes | as after a killed conversion; `reopen` or the closing goes on |
+//! | | `closing` goes | the workspace |
 //!
 //! A closing that fails takes `closing` away again, unless a transfer is open in the parent.
 
@@ -55,8 +58,10 @@ mod export;
 mod inputs;
 mod pipeline_files;
 mod places;
+mod reopen;
 mod rows;
 mod seal;
+mod universe;
 mod workspace;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -64,7 +69,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 pub use commit::{CommitExternal, Committed};
 pub use convert::Converted;
 pub use create::{ExternalRequest, create};
-pub use error::ExternalError;
+pub use error::{ExternalError, ParentUse};
 pub use export::{Exported, export};
 pub use inputs::TransferredInputs;
 pub use places::InputPlaces;

@@ -7,7 +7,7 @@ use pantler_core::{ArtifactKey, DatasetId, DirectUri, Location};
 use pantler_datastore::Datastore;
 use pantler_graph::{DatasetOrigin, InputArtifact, QuantumGraph};
 
-use super::ExternalError;
+use super::{ExternalError, ParentUse};
 
 /// Where the inputs of an external workspace are: transferred, or in the parent's storage.
 #[derive(Debug)]
@@ -41,16 +41,24 @@ impl InputPlaces {
         Some(InputArtifact { location, ..artifact.clone() })
     }
 
+    /// How many inputs of a graph are read from the parent.
+    pub(crate) fn missing(&self, graph: &QuantumGraph) -> usize {
+        let is_missing = |dataset: &DatasetId| !self.transferred.contains_key(dataset);
+        graph
+            .overall_inputs()
+            .map(|index| graph.dataset(index))
+            .filter(|dataset| matches!(dataset.origin, DatasetOrigin::Existing { .. }))
+            .filter(|dataset| is_missing(&dataset.id))
+            .count()
+    }
+
     /// Refuses to begin if inputs are to be read from a parent that is not there.
     pub(crate) fn expect_reachable(&self, graph: &QuantumGraph) -> Result<(), ExternalError> {
-        let needed = graph.overall_inputs().any(|index| {
-            let dataset = graph.dataset(index);
-            matches!(dataset.origin, DatasetOrigin::Existing { .. })
-                && !self.transferred.contains_key(&dataset.id)
-        });
-        if needed && !self.parent.join("pantler.yaml").exists() {
+        let missing = self.missing(graph);
+        if missing > 0 && !self.parent.join("pantler.yaml").exists() {
             let (root, parent) = (self.root.clone(), self.parent.clone());
-            return Err(ExternalError::ParentGone { root, parent });
+            let needed = ParentUse::Inputs(missing);
+            return Err(ExternalError::ParentGone { root, parent, needed });
         }
         Ok(())
     }

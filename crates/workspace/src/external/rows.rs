@@ -73,6 +73,15 @@ impl Rows {
         Ok(Self { records: records.into_values().collect(), tags })
     }
 
+    /// Without tags of datasets that the graph does not read: they were noted for a part of it
+    /// that was then not written.
+    pub(crate) fn restricted_to(mut self, graph: &QuantumGraph) -> Self {
+        let inputs: BTreeSet<DatasetId> =
+            graph.overall_inputs().map(|index| graph.dataset(index).id).collect();
+        self.tags.values_mut().for_each(|tagged| tagged.retain(|id| inputs.contains(id)));
+        self
+    }
+
     /// Reads the file at `path`.
     pub(crate) fn read(path: &Utf8Path, universe: &Universe) -> Result<Self, ExternalError> {
         let file: RowsV1 = read_versioned(path, VERSION)?;

@@ -10,12 +10,15 @@ use camino::Utf8Path;
 use pantler_core::{
     ArtifactKey, Checksum, DatasetRef, DatasetType, FileRecord, StorageClass, WriteId,
 };
-use pantler_datastore::{Datastore, Entry, StorageError, key};
+use pantler_datastore::{Datastore, Entry, key};
 use pantler_direct::standalone::is_repository;
 use pantler_exec::{JournalState, RunnerLock};
 use pantler_graph::{DatasetIndex, QuantumGraph};
 
-use super::{ExternalError, ExternalWorkspace, description_file};
+use super::{
+    ExternalError, ExternalWorkspace, description_file,
+    reopen::{Begun, marker},
+};
 use crate::{
     WorkspaceError,
     client::read_graph,
@@ -36,10 +39,11 @@ pub(super) struct Sealed {
 }
 
 impl ExternalWorkspace {
-    /// Does `work` while nothing runs in it, under the runner's lock. If that fails, it can
-    /// be run again, unless `stays_closed`.
+    /// Does the `work` of a closing while nothing runs in it, under the runner's lock. If
+    /// that fails, it can be run again, unless `stays_closed`.
     pub(super) fn sealed<T>(
         &self,
+        closing: &Begun,
         partial: bool,
         work: impl FnOnce(&Sealed) -> Result<T, WorkspaceError>,
         stays_closed: impl FnOnce() -> bool,
@@ -51,20 +55,23 @@ impl ExternalWorkspace {
         if !description_file(&self.root).exists() || is_repository(&self.root) {
             return Err(WorkspaceError::ClosedMeanwhile(self.client.transaction().run.clone()));
         }
-        let result = self.seal(partial).and_then(|sealed| work(&sealed));
-        if result.is_err() && !is_repository(&self.root) && !stays_closed() {
+        // What one that was killed has left stays if its end is not known here.
+        let stays = *closing == Begun::Convert
+            && marker(&self.root)?.is_some_and(|before| before.begun != Some(Begun::Convert));
+        let result = self.seal(closing, partial).and_then(|sealed| work(&sealed));
+        if result.is_err() && !is_repository(&self.root) && !stays && !stays_closed() {
             drop(std::fs::remove_file(layout::closing_marker(&self.root)));
         }
         drop(lock);
         result
     }
 
-    fn seal(&self, partial: bool) -> Result<Sealed, WorkspaceError> {
+    fn seal(&self, closing: &Begun, partial: bool) -> Result<Sealed, WorkspaceError> {
         let run = &self.client.transaction().run;
         if !layout::has_graph(&self.root) {
             return Err(WorkspaceError::NotBuilt(run.clone()));
         }
-        set_marker(&self.root)?;
+        closing.mark(&self.root)?;
         pantler_seam::step("external.marker.set");
         let graph = read_graph(&self.root)?;
         let journal = JournalState::read(&layout::journal_dir(&self.root))?;
@@ -221,12 +228,4 @@ pub(super) fn pack_logs(
     }
     batch.publish()?;
     Ok((records, packs))
-}
-
-fn set_marker(root: &Utf8Path) -> Result<(), StorageError> {
-    let text = format!("closed by process {}\n", std::process::id());
-    match pantler_datastore::fs::write_new(&layout::closing_marker(root), text.as_bytes()) {
-        Ok(()) | Err(StorageError::AlreadyExists { .. }) => Ok(()),
-        Err(error) => Err(error),
-    }
 }

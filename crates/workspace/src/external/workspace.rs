@@ -3,19 +3,24 @@
 use std::collections::HashMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use pantler_core::{CollectionName, Universe};
 use pantler_datastore::Datastore;
 use pantler_direct::{DirectButler, TransactionFile, standalone};
 use pantler_exec::RunnerLock;
 use pantler_graph::QuantumGraph;
+use uuid::Uuid;
 
 use super::{
-    ExternalError, InputPlaces, description::Description, description_file, done_file,
-    inputs::TransferredFile, inputs_file, rows::Rows, rows_file,
+    ExternalError, InputPlaces, ParentUse, description::Description, description_file, done_file,
+    inputs::TransferredFile, inputs_file, rows::Rows, rows_file, universe::difference,
 };
 use crate::{
     BuildRequest, Built, WorkspaceClient, WorkspaceError,
     build::{Next, write},
     client::{merged, read_parts},
+    layout,
+    needed::Base,
+    skip,
 };
 
 /// A workspace in a folder of its own.
@@ -52,6 +57,9 @@ impl ExternalWorkspace {
         }
         if Self::is_closed(root) {
             return Err(ExternalError::IsCommitted(root.to_owned()).into());
+        }
+        if !root.exists() {
+            return Err(ExternalError::NoFolder(root.to_owned()).into());
         }
         if !file.exists() {
             return Err(ExternalError::NoWorkspace(root.to_owned()).into());
@@ -98,62 +106,101 @@ impl ExternalWorkspace {
         self.client
     }
 
+    /// The dimensions that it was made with.
+    pub fn universe(&self) -> &Universe {
+        &self.description.universe
+    }
+
     /// Refuses a parent that is not there, before it is opened.
     ///
     /// # Errors
     /// [`ExternalError::ParentGone`].
-    pub fn expect_parent(&self) -> Result<(), ExternalError> {
+    pub fn expect_parent(&self, needed: ParentUse) -> Result<(), ExternalError> {
         if standalone::is_repository(&self.parent) {
             return Ok(());
         }
         let (root, parent) = (self.root.clone(), self.parent.clone());
-        Err(ExternalError::ParentGone { root, parent })
+        Err(ExternalError::ParentGone { root, parent, needed })
     }
 
-    /// Refuses another repository than the parent, unless `any` will do, and one with other
-    /// dimensions in any case.
-    pub(super) fn check_parent(
+    /// Refuses another repository than the parent, and one with other dimensions.
+    ///
+    /// # Errors
+    /// [`ExternalError::NotTheParent`], [`ExternalError::OtherUniverse`].
+    pub fn check_parent(
         &self,
         butler: &DirectButler,
-        any: bool,
+        needed: ParentUse,
     ) -> Result<(), WorkspaceError> {
-        let (root, given) = (self.root.clone(), butler.root().to_owned());
-        let found = butler.registry().repository()?;
         let expected = self.description.parent.repository;
-        if found != expected && !any {
-            return Err(ExternalError::NotTheParent { root, given, found, expected }.into());
+        self.check_repository(butler, expected, needed)?;
+        self.check_universe(butler)
+    }
+
+    /// Refuses a repository with another id.
+    pub(super) fn check_repository(
+        &self,
+        butler: &DirectButler,
+        expected: Uuid,
+        needed: ParentUse,
+    ) -> Result<(), WorkspaceError> {
+        let found = butler.registry().repository()?;
+        if found == expected {
+            return Ok(());
         }
-        if **butler.universe() != self.description.universe {
-            let theirs = butler.universe().name().to_string();
-            let ours = self.description.universe.name().to_string();
-            return Err(ExternalError::OtherUniverse { root, given, theirs, ours }.into());
+        let (root, given) = (self.root.clone(), butler.root().to_owned());
+        Err(ExternalError::NotTheParent { root, given, found, expected, needed }.into())
+    }
+
+    /// Refuses a repository with other dimensions.
+    pub(super) fn check_universe(&self, butler: &DirectButler) -> Result<(), WorkspaceError> {
+        match difference(butler.universe(), self.universe()) {
+            None => Ok(()),
+            Some(difference) => {
+                let (root, given) = (self.root.clone(), butler.root().to_owned());
+                Err(ExternalError::OtherUniverse { root, given, difference }.into())
+            }
         }
-        Ok(())
+    }
+
+    /// Its graph, if what is asked for has been built; then its parent is not needed.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::UnknownTask`]; [`WorkspaceError`] if the graph cannot be read.
+    pub fn built_before(&self, request: &BuildRequest) -> Result<Option<Built>, WorkspaceError> {
+        let parts = read_parts(&self.root)?;
+        if !request.is_covered(&parts)? {
+            return Ok(None);
+        }
+        let graph = merged(&self.root, parts)?;
+        let (pruned, skipped, reusable) = (Vec::new(), Vec::new(), None);
+        Ok(Some(Built { graph, before: true, new: 0, pruned, skipped, reusable }))
     }
 
     /// Builds its graph from its parent, or the part of it that is asked for; see
-    /// [`crate::build`]. What is built is kept. Nothing is added when the inputs have been
-    /// transferred.
+    /// [`crate::build`]. What is built is kept. Inputs that it reads besides those that were
+    /// transferred are read from the parent until they are transferred, too.
     ///
     /// # Errors
     /// [`WorkspaceError::NothingToDo`] if there are no quanta, with the reasons;
-    /// [`ExternalError::InputsTransferred`].
+    /// [`WorkspaceError::Closing`] if a closing has begun.
     pub fn build(
         &self,
         butler: &DirectButler,
         request: &BuildRequest,
     ) -> Result<Built, WorkspaceError> {
         let lock = RunnerLock::acquire(&self.root, &pantler_direct::this_process(), false)?;
-        let parts = read_parts(&self.root)?;
-        if request.is_covered(&parts)? {
-            let graph = merged(&self.root, parts)?;
-            return Ok(Built { graph, before: true, new: 0, pruned: Vec::new(), reusable: None });
+        if let Some(built) = self.built_before(request)? {
+            return Ok(built);
         }
-        if inputs_file(&self.root).exists() {
-            return Err(ExternalError::InputsTransferred(self.root.clone()).into());
+        if layout::closing_marker(&self.root).exists() {
+            return Err(WorkspaceError::Closing(self.client.transaction().run.clone()));
         }
-        self.check_parent(butler, false)?;
-        let next = Next::find(butler, &self.client, request, parts)?;
+        self.check_parent(butler, ParentUse::Build)?;
+        let searched = self.searched(butler, &request.skip_existing_in)?;
+        let runs = self.client.transaction().input_runs.iter().cloned().collect();
+        let base = Base::whole(read_parts(&self.root)?);
+        let next = Next::find(butler, &self.client, request, base, (&searched, runs))?;
         let built = next.written(|part, number, graph| {
             let rows = Rows::of(butler, graph, &self.description)?;
             let text = rows.to_json(&self.description.universe);
@@ -163,6 +210,28 @@ impl ExternalWorkspace {
         })?;
         drop(lock);
         built.ok_or_else(|| WorkspaceError::ClosedMeanwhile(self.client.transaction().run.clone()))
+    }
+
+    /// What `collections` stand for. Their RUNs must be inputs of the workspace: its folder
+    /// has a place for those only.
+    fn searched(
+        &self,
+        butler: &DirectButler,
+        collections: &[CollectionName],
+    ) -> Result<Vec<CollectionName>, WorkspaceError> {
+        let transaction = self.client.transaction();
+        skip::expect_other(&transaction.run, collections)?;
+        let (searched, runs) = butler.registry().read(|r| skip::resolve(r, collections))?;
+        match runs.into_iter().find(|run| !transaction.input_runs.contains(run)) {
+            None => Ok(searched),
+            Some(run) => Err(ExternalError::SkipNotAnInput { root: self.root.clone(), run }.into()),
+        }
+    }
+
+    /// How many inputs of its graph a transfer of inputs that has been done did not bring,
+    /// since they were built later; 0 if there was none.
+    pub fn not_transferred(&self, graph: &QuantumGraph) -> usize {
+        if inputs_file(&self.root).exists() { self.client.missing_inputs(graph) } else { 0 }
     }
 
     /// The graph with its inputs where they are.

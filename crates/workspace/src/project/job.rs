@@ -29,6 +29,8 @@ pub struct Job {
     pub chain: Option<CollectionName>,
     /// The collections whose RUNs may have made already what it would make, in search order.
     pub reuse: Vec<CollectionName>,
+    /// The collections whose datasets are not made again, in search order.
+    pub skip_existing_in: Vec<CollectionName>,
     /// The project with its own files, if the job is of one.
     pub project: Option<Project>,
 }
@@ -44,6 +46,7 @@ impl Job {
             output: project.output.clone(),
             chain: Some(project.chain.clone()),
             reuse: Vec::new(),
+            skip_existing_in: Vec::new(),
             project: Some(project),
         }
     }

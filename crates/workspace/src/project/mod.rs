@@ -32,6 +32,9 @@ pub enum ProjectError {
     /// Collections are to be reused in a repository that is not there yet.
     #[error("there is nothing to reuse: the repository {0} is not there yet")]
     NothingToReuse(Utf8PathBuf),
+    /// Outputs are to be found in a repository that is not there yet.
+    #[error("nothing exists that could be skipped: the repository {0} is not there yet")]
+    NothingToSkip(Utf8PathBuf),
     /// A file cannot be read.
     #[error("cannot read {path}")]
     Io {

@@ -20,6 +20,7 @@ use crate::{
     build::{Inputs, graph_of},
     create::open_butler,
     pipeline_file::read_pipeline,
+    skip::{Searched, resolve},
 };
 
 /// What a run would do.
@@ -66,6 +67,14 @@ pub(super) fn prepare(butler: Option<&DirectButler>, job: &Job) -> Result<Prepar
                 butler.registry().read(|reader| reader.resolve(&job.reuse))?;
             }
             None => return Err(ProjectError::NothingToReuse(job.repository.clone())),
+        }
+    }
+    if !job.skip_existing_in.is_empty() {
+        match butler {
+            Some(butler) => {
+                butler.registry().read(|reader| reader.resolve(&job.skip_existing_in))?;
+            }
+            None => return Err(ProjectError::NothingToSkip(job.repository.clone())),
         }
     }
     let (files, records) = match &job.project {
@@ -131,8 +140,18 @@ pub fn plan(job: &Job, environment: &Environment) -> Result<JobPlan, ProjectErro
         },
     };
     let mut source = match &butler {
-        Some(butler) => Inputs::read(butler, &pipeline, &inputs)?,
-        None => Inputs { universe, datasets: BTreeMap::new(), records: BTreeMap::new() },
+        Some(butler) => {
+            let skip = &job.skip_existing_in;
+            let (searched, _) = butler.registry().read(|reader| resolve(reader, skip))?;
+            let skip = Searched::new(&pipeline, &searched, &[], None);
+            Inputs::read(butler, &pipeline, &inputs, &skip)?
+        }
+        None => Inputs {
+            universe,
+            datasets: BTreeMap::new(),
+            records: BTreeMap::new(),
+            outputs: BTreeMap::new(),
+        },
     };
     let opening = environment.new_opening();
     if let Some(project) = &job.project {

@@ -22,7 +22,7 @@ use pantler_direct::{
     create as create_repository, this_process,
 };
 use pantler_exec::{LockError, Observer, RunSummary, RunnerLock};
-use pantler_graph::QuantumGraph;
+use pantler_graph::{QuantumGraph, Skipped};
 use pantler_registry::{DatasetQuery, OpenOptions};
 
 use super::{
@@ -30,14 +30,17 @@ use super::{
     plan::{Prepared, prepare},
 };
 use crate::{
-    CloseNotice, RunOptions, WorkspaceClient, WorkspaceError, WorkspaceInfo, WorkspaceRequest,
+    BuildRequest, CloseNotice, RunOptions, WorkspaceClient, WorkspaceError, WorkspaceInfo,
+    WorkspaceRequest,
     activation::{has_quanta_of_tasks, prepare_activation},
-    build::{is_same_work, plan as plan_graph},
+    build::{is_same_work, plan_skipping as plan_graph},
+    client::read_parts,
     close,
     create::{create, open_butler},
     list,
     pipeline_file::read_pipeline,
     reuse::Reusable,
+    skip::resolve,
 };
 
 /// Choices of one run.
@@ -64,6 +67,8 @@ pub enum Notice<'a> {
     Created(&'a WorkspaceClient),
     /// The graph is there.
     Built(&'a QuantumGraph),
+    /// Quanta were skipped since their outputs exist, or built although some of them do.
+    Skipped(&'a [Skipped]),
     /// What may be taken over was looked up.
     Reusable(&'a Reusable),
     /// All quanta succeeded; the closing transaction begins.
@@ -180,9 +185,14 @@ pub fn run(
         }
         open_butler(&job.repository, environment.clone(), &database)?
     };
-    let built = crate::build(&butler, &workspace, &crate::BuildRequest::default())?;
+    let request =
+        BuildRequest { skip_existing_in: job.skip_existing_in.clone(), ..BuildRequest::default() };
+    let built = crate::build(&butler, &workspace, &request)?;
     let graph = built.graph;
     progress.notice(&Notice::Built(&graph));
+    if !built.skipped.is_empty() {
+        progress.notice(&Notice::Skipped(&built.skipped));
+    }
     if let Some(reusable) = &built.reusable {
         progress.notice(&Notice::Reusable(reusable));
     }
@@ -301,24 +311,39 @@ fn difference(
     if job.reuse != info.transaction.reuse {
         return Ok(Some("list of collections to reuse"));
     }
-    // Its tasks may have been activated, and nothing else.
-    let Some(built) = client.graph_if_built()?.filter(has_quanta_of_tasks) else {
+    let parts = read_parts(client.root())?;
+    if parts.is_empty() {
         return Ok(None);
-    };
+    }
+    let (searched, _) = butler.registry().read(|r| resolve(r, &job.skip_existing_in))?;
+    let scopes = parts.iter().filter_map(|part| part.metadata().scope.as_ref());
+    let built_with: Vec<_> = scopes.flat_map(|scope| &scope.skip_existing_in).collect();
+    let built_with_is_empty = built_with.is_empty();
+    let is_same_list = built_with.into_iter().eq(&searched);
+    let built = client.graph()?;
+    if built_with_is_empty && !has_quanta_of_tasks(&built) {
+        // Its tasks may have been activated, and nothing else.
+        return Ok(None);
+    }
     let wanted = plan_graph(
         butler,
         &pipeline,
         &job.inputs,
+        &job.skip_existing_in,
         &info.transaction.run,
         info.row.opening,
         info.row.opened_at,
     );
     let same = match wanted {
         Ok(wanted) => is_same_work(&built, &wanted),
-        Err(WorkspaceError::NothingToDo(_)) => false,
+        Err(WorkspaceError::NothingToDo(_) | WorkspaceError::NothingLeft(_)) => false,
         Err(error) => return Err(error.into()),
     };
-    Ok((!same).then_some("set of input datasets"))
+    Ok((!same).then_some(if is_same_list {
+        "set of input datasets"
+    } else {
+        "list of collections in which outputs exist"
+    }))
 }
 
 fn take_over(
@@ -352,7 +377,8 @@ fn open_workspace(butler: &DirectButler, job: &Job) -> Result<WorkspaceClient, P
     let opening = butler.environment().new_opening();
     let first = job.output_at(now, 0)?;
     let pipeline = read_pipeline(&job.pipeline, &job.choices)?;
-    plan_graph(butler, &pipeline, &job.inputs, &first, opening, now)?;
+    let skip = &job.skip_existing_in;
+    plan_graph(butler, &pipeline, &job.inputs, skip, &first, opening, now)?;
     let mut offset = 0;
     loop {
         let request = WorkspaceRequest {

@@ -8,15 +8,13 @@ use std::{
 use camino::Utf8Path;
 use pantler_butler::transaction::{CommitContext, KindError, TransactionKind as _};
 use pantler_core::{
-    CollectionName, QuantumId,
+    CollectionName, QuantumId, Universe,
     transaction::{Process, TransactionRow},
 };
 use pantler_direct::{
     ButlerError, CloseError, CloseOptions, DirectButler, TransactionFile, this_process,
 };
-use pantler_exec::{
-    CloserLock, JournalState, LockError, RunnerState, current_successes, declare_dead, runners,
-};
+use pantler_exec::{CloserLock, JournalState, LockError, at_work, current_successes, declare_dead};
 use pantler_graph::{QuantumGraph, QuantumIndex};
 
 use super::{Frozen, Shard, frozen};
@@ -30,6 +28,7 @@ use crate::{
         graph_source::{promised, store_logs},
     },
     layout,
+    parts::Parts,
 };
 
 /// What a commit of a shard did.
@@ -91,21 +90,26 @@ pub fn commit_shard(
     if !layout::has_graph(&root) {
         return Err(WorkspaceError::NotBuilt(run.clone()));
     }
-    let graph = client::read_graph(&root)?;
-    if meant(&transaction, &graph, shard).all(|is_meant| !is_meant) {
+    let empty = || {
         let (name, shard) = (run.clone(), shard.clone());
-        return Err(WorkspaceError::EmptyShard { name, shard });
+        WorkspaceError::EmptyShard { name, shard }
+    };
+    let graph = ShardGraph::read(&root, shard, butler.universe())?.ok_or_else(empty)?;
+    if graph.meant(&transaction).is_empty() {
+        return Err(empty());
     }
-    expect_no_runner(&root, &process, &transaction, &graph, shard)?;
+    let mut runners = Runners::of(&root, &process);
+    runners.expect_none(&transaction, &graph)?;
     // Before the shard: nothing is taken from below it while it is frozen.
     let init = Shard::of_init_steps();
-    let has_init = init_quanta(&graph).next().is_some();
+    let has_init = graph.has_init_steps();
     if has_init {
         frozen::freeze(&root, &init)?;
     }
     frozen::freeze(&root, shard)?;
-    let work = Work { root: &root, shard, transaction: &transaction };
-    let done = wait_for_new_runners(&root, &process, &transaction, &graph, shard)
+    let work = Work { root: &root, graph, transaction: &transaction };
+    let done = runners
+        .wait_for_new_ones(&transaction, &work.graph)
         .and_then(|()| work.done(butler, &row, options));
     if done.as_ref().is_err_and(nothing_entered) {
         frozen::thaw(&root, shard);
@@ -169,60 +173,100 @@ fn closers_lock(
     }
 }
 
-/// Whether each quantum is of the shard, by position.
-fn meant(
-    transaction: &WorkspaceTransaction,
-    graph: &QuantumGraph,
-    shard: &Shard,
-) -> impl Iterator<Item = bool> {
-    graph.quanta().map(move |q| transaction.shard_of(graph, q).as_ref() == Some(shard))
+/// The parts of the graph that a shard needs, and which they are.
+struct ShardGraph<'a> {
+    shard: &'a Shard,
+    parts: Vec<u32>,
+    graph: QuantumGraph,
 }
 
-/// Refuses while a runner that has not ended is to run quanta of the shard.
-fn expect_no_runner(
-    root: &Utf8Path,
-    process: &Process,
-    transaction: &WorkspaceTransaction,
-    graph: &QuantumGraph,
-    shard: &Shard,
-) -> Result<(), WorkspaceError> {
-    let now = pantler_core::Tai::from_nanos(0);
-    for one in runners(root, process, now)? {
-        if !matches!(one.state, RunnerState::Live | RunnerState::Silent) {
-            continue;
+impl<'a> ShardGraph<'a> {
+    /// `None` if no part was built for the shard.
+    fn read(
+        root: &Utf8Path,
+        shard: &'a Shard,
+        universe: &Universe,
+    ) -> Result<Option<Self>, WorkspaceError> {
+        let all = Parts::list(root)?;
+        let parts = all.of_shards(&BTreeSet::from([shard.clone()]), universe);
+        if parts.is_empty() {
+            return Ok(None);
         }
-        let Some(header) = one.header else { continue };
-        let Some(selection) = header.selection else { continue };
-        let selected = selection.known(graph);
-        let mut both = meant(transaction, graph, shard).zip(selected);
-        if both.any(|(is_meant, is_selected)| is_meant && is_selected) {
-            return Err(WorkspaceError::ShardRuns {
-                shard: shard.clone(),
-                runner: one.runner,
-                process: header.process,
-            });
-        }
+        let graph = client::merged(root, all.read(&parts)?)?;
+        Ok(Some(Self { shard, parts, graph }))
     }
-    Ok(())
+
+    /// As it is now. Parts do not change, so it is the same if there are no others.
+    fn read_again(self, root: &Utf8Path) -> Result<Self, WorkspaceError> {
+        let all = Parts::list(root)?;
+        let universe = self.graph.pipeline().universe();
+        let parts = all.of_shards(&BTreeSet::from([self.shard.clone()]), universe);
+        if parts == self.parts {
+            return Ok(self);
+        }
+        let graph = client::merged(root, all.read(&parts)?)?;
+        Ok(Self { shard: self.shard, parts, graph })
+    }
+
+    /// Whether tasks have init steps, which are of no shard.
+    fn has_init_steps(&self) -> bool {
+        init_quanta(&self.graph).next().is_some()
+    }
+
+    /// The quanta of the shard.
+    fn meant(&self, transaction: &WorkspaceTransaction) -> Vec<QuantumIndex> {
+        let is_meant =
+            |q: &QuantumIndex| transaction.shard_of(&self.graph, *q).as_ref() == Some(self.shard);
+        self.graph.quanta().filter(is_meant).collect()
+    }
 }
 
-/// Waits for runners that have begun just before the marker was there: each finds it, and
-/// begins again without the shard.
-fn wait_for_new_runners(
-    root: &Utf8Path,
-    process: &Process,
-    transaction: &WorkspaceTransaction,
-    graph: &QuantumGraph,
-    shard: &Shard,
-) -> Result<(), WorkspaceError> {
-    const POLL: Duration = Duration::from_millis(10);
-    let since = Instant::now();
-    loop {
-        match expect_no_runner(root, process, transaction, graph, shard) {
-            Err(WorkspaceError::ShardRuns { .. }) if since.elapsed() < PATIENCE => {
-                std::thread::sleep(POLL);
+/// The runners of the workspace, looked at again and again.
+struct Runners<'a> {
+    root: &'a Utf8Path,
+    process: &'a Process,
+    /// These will not come back.
+    ended: BTreeSet<u32>,
+}
+
+impl<'a> Runners<'a> {
+    fn of(root: &'a Utf8Path, process: &'a Process) -> Self {
+        Self { root, process, ended: BTreeSet::new() }
+    }
+
+    /// Refuses while one that has not ended is to run quanta of the shard.
+    fn expect_none(
+        &mut self,
+        transaction: &WorkspaceTransaction,
+        graph: &ShardGraph<'_>,
+    ) -> Result<(), WorkspaceError> {
+        for header in at_work(self.root, self.process, &mut self.ended)? {
+            let Some(selection) = header.selection else { continue };
+            let selected = selection.known(&graph.graph);
+            if graph.meant(transaction).iter().any(|quantum| selected[quantum.get()]) {
+                let (shard, runner) = (graph.shard.clone(), header.runner);
+                return Err(WorkspaceError::ShardRuns { shard, runner, process: header.process });
             }
-            other => return other,
+        }
+        Ok(())
+    }
+
+    /// Waits for runners that have begun just before the marker was there: each finds it, and
+    /// begins again without the shard.
+    fn wait_for_new_ones(
+        &mut self,
+        transaction: &WorkspaceTransaction,
+        graph: &ShardGraph<'_>,
+    ) -> Result<(), WorkspaceError> {
+        const POLL: Duration = Duration::from_millis(10);
+        let since = Instant::now();
+        loop {
+            match self.expect_none(transaction, graph) {
+                Err(WorkspaceError::ShardRuns { .. }) if since.elapsed() < PATIENCE => {
+                    std::thread::sleep(POLL);
+                }
+                other => return other,
+            }
         }
     }
 }
@@ -240,13 +284,13 @@ fn nothing_entered(error: &WorkspaceError) -> bool {
 /// What is to be committed.
 struct Work<'a> {
     root: &'a Utf8Path,
-    shard: &'a Shard,
+    graph: ShardGraph<'a>,
     transaction: &'a WorkspaceTransaction,
 }
 
 impl Work<'_> {
     fn done(
-        &self,
+        self,
         butler: &DirectButler,
         row: &TransactionRow,
         options: CloseOptions,
@@ -262,17 +306,22 @@ impl Work<'_> {
 
     /// Looks at what the shard has made, packs its logs, and collects its rows. Returns what
     /// the transaction is from then on, and the number of datasets.
-    fn collect(&self, context: &mut CommitContext<'_>) -> Result<(String, usize), KindError> {
-        let root = self.root;
+    fn collect(self, context: &mut CommitContext<'_>) -> Result<(String, usize), KindError> {
+        let Self { root, graph, transaction } = self;
         let unreadable = |e: Box<dyn std::error::Error + Send + Sync>| {
             KindError::Unreadable(format!("cannot read {root}"), e)
         };
         // Again, now that nothing is added to this shard.
-        let graph = client::read_graph(root).map_err(|e| unreadable(e.into()))?;
-        let mut meant: Vec<bool> = meant(self.transaction, &graph, self.shard).collect();
+        let now = graph.read_again(root).map_err(|e| unreadable(e.into()))?;
+        let quanta = now.meant(transaction);
+        let ShardGraph { shard, graph, .. } = now;
+        let mut meant = vec![false; graph.len()];
+        for quantum in &quanta {
+            meant[quantum.get()] = true;
+        }
         let steps: Vec<QuantumIndex> = init_quanta(&graph).collect();
         let init = Shard::of_init_steps();
-        let with_init = !steps.is_empty() && !self.transaction.committed.contains(&init);
+        let with_init = !steps.is_empty() && !transaction.committed.contains(&init);
         if with_init {
             for step in &steps {
                 meant[step.get()] = true;
@@ -288,8 +337,7 @@ impl Work<'_> {
         let harvest = harvest_of(&graph, &journal, &meant);
         if !context.facts().partial && harvest.succeeded < total {
             return Err(KindError::Unfinished(format!(
-                "of shard {}, {}",
-                self.shard,
+                "of shard {shard}, {}",
                 unfinished(total, &harvest)
             )));
         }
@@ -319,9 +367,9 @@ impl Work<'_> {
         let logs = store_logs(root, &graph, &harvest.logs, context)?;
         let stored: Vec<_> = harvest.outputs.into_iter().chain(logs).collect();
         let count = stored.len();
-        enter(self.transaction, &graph, stored, context);
-        let mut after = self.transaction.clone();
-        after.committed.insert(self.shard.clone());
+        enter(transaction, &graph, stored, context);
+        let mut after = transaction.clone();
+        after.committed.insert(shard.clone());
         if with_init {
             after.committed.insert(init);
         }

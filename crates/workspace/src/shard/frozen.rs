@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use camino::Utf8Path;
-use pantler_core::Checksum;
 use pantler_datastore::StorageError;
 use pantler_direct::this_process;
 use pantler_exec::{FreezeLock, frozen_markers};
@@ -29,18 +28,33 @@ struct VersionOnly {
 #[derive(Debug, Default)]
 pub(crate) struct Frozen {
     /// The names of the markers.
-    pub(crate) markers: BTreeSet<String>,
+    markers: BTreeSet<String>,
     shards: BTreeSet<Shard>,
 }
 
 impl Frozen {
     /// Reads the markers in a root.
     pub(crate) fn read(root: &Utf8Path) -> Result<Self, WorkspaceError> {
+        let names = frozen_markers(root)
+            .map_err(|source| WorkspaceError::Io { path: layout::frozen_dir(root), source })?;
+        Self::read_some(root, names)
+    }
+
+    /// Reads the markers of these shards, as far as they are there, and no others.
+    pub(crate) fn among<'s>(
+        root: &Utf8Path,
+        shards: impl IntoIterator<Item = &'s Shard>,
+    ) -> Result<Self, WorkspaceError> {
+        Self::read_some(root, shards.into_iter().map(name_of))
+    }
+
+    fn read_some(
+        root: &Utf8Path,
+        names: impl IntoIterator<Item = String>,
+    ) -> Result<Self, WorkspaceError> {
         let dir = layout::frozen_dir(root);
-        let markers = frozen_markers(root)
-            .map_err(|source| WorkspaceError::Io { path: dir.clone(), source })?;
         let mut frozen = Self::default();
-        for name in markers {
+        for name in names {
             let path = dir.join(&name);
             let text = match std::fs::read(&path) {
                 // Taken away meanwhile, by a commit that failed.
@@ -73,6 +87,16 @@ impl Frozen {
     pub(crate) fn has(&self, shard: &Shard) -> bool {
         self.shards.contains(shard)
     }
+
+    /// Whether it was read from a marker of this name.
+    pub(crate) fn has_marker(&self, name: &str) -> bool {
+        self.markers.contains(name)
+    }
+
+    /// The names of the markers that those of `shards` will have which are not frozen.
+    pub(crate) fn markers_to_come(&self, shards: &BTreeSet<Shard>) -> BTreeSet<String> {
+        shards.difference(&self.shards).map(name_of).collect()
+    }
 }
 
 fn decode(text: &[u8]) -> Result<Shard, String> {
@@ -91,11 +115,9 @@ fn text_of(shard: &Shard) -> String {
     text
 }
 
-/// The name of a marker: of bounded length, whatever the values are.
+/// The name of a marker.
 fn name_of(shard: &Shard) -> String {
-    let digest = Checksum::of(shard.to_string().as_bytes()).to_string();
-    let hex: String = digest.chars().filter(char::is_ascii_hexdigit).collect();
-    format!("{}.json", &hex[hex.len().saturating_sub(32)..])
+    format!("{}.json", shard.digest())
 }
 
 /// Sets the marker of a shard. One that is there is left: it says the same.

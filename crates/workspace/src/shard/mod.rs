@@ -16,7 +16,7 @@
 //! | 4. `freeze.lock`, then the marker `frozen/<shard>.json`, create-only and flushed; before it that of the init steps, if there are any | nobody runs, builds, accepts, poisons or resets anything of the shard | a frozen shard |
 //! | 5. again: no live runner is to run any of its quanta | none | the same |
 //! | 6. claim | attempt + 1 | the same; the claim of a dead process |
-//! | 7. graph, and what the journal says about these quanta; sizes of their outputs looked at, one by one | none | the same |
+//! | 7. the parts of the graph that the shard needs, and what the journal says about these quanta; sizes of their outputs looked at, one by one | none | the same |
 //! | 8. logs | one pack a task below the RUN's prefix, with a key of this attempt | the same, and packs that belong to nobody |
 //! | 9. one database transaction: datasets, records, chain; the shard noted in the data of the transaction, which stays open; the claim ended | the shard is there, as a whole | a committed shard |
 //!
@@ -27,9 +27,17 @@
 //! on. Committed again: nothing is done.
 //!
 //! A runner reads the markers before it chooses its quanta and looks for new ones after its
-//! header is there: so either the header names no quantum of the shard, or the committer sees
-//! it in step 5. Who adds to the graph holds `freeze.lock` from the look at the markers until
-//! the part is there: so either the part is read in step 7, or it has no quanta of the shard.
+//! header is there (one that names its quanta, for those of their shards): so either the
+//! header names no quantum of the shard, or the committer sees it in step 5. Who adds to the
+//! graph holds `freeze.lock` from the look at the markers until the part is there: so either
+//! the part is read in step 7, or it has no quanta of the shard.
+//!
+//! # What is read for a shard
+//!
+//! The parts of the graph that may have quanta of it (`parts.rs` says which), and of the
+//! journal the lines about these quanta. What shards have been committed, and how many there
+//! are, makes no difference. Where shards share inputs, a build reads all parts: they are to
+//! be the same datasets in all.
 //!
 //! # Between and after
 //!
@@ -44,7 +52,7 @@ mod select;
 use std::{collections::BTreeMap, fmt};
 
 use pantler_butler::transaction::ArtifactTransaction as _;
-use pantler_core::{DataId, ElementName, KeyValue};
+use pantler_core::{Checksum, DataId, ElementName, KeyValue};
 use pantler_graph::{QuantumGraph, QuantumIndex, ResolvedPipeline};
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +72,21 @@ impl Shard {
     /// Its values by dimension.
     pub fn values(&self) -> impl Iterator<Item = (&ElementName, &KeyValue)> {
         self.0.iter()
+    }
+
+    /// The value of a sharding dimension.
+    pub fn value(&self, name: &ElementName) -> Option<&KeyValue> {
+        self.0.get(name)
+    }
+
+    /// How long a [`Self::digest`] is.
+    pub(crate) const DIGEST: usize = 32;
+
+    /// A name for files: of bounded length, whatever the values are.
+    pub(crate) fn digest(&self) -> String {
+        let digest = Checksum::of(self.to_string().as_bytes()).to_string();
+        let hex: String = digest.chars().filter(char::is_ascii_hexdigit).collect();
+        hex[hex.len().saturating_sub(Self::DIGEST)..].to_owned()
     }
 
     /// What the quanta of init steps are of: they belong to no shard, and are committed with

@@ -7,13 +7,11 @@ use std::{
 };
 
 use pantler_core::{DataId, ElementName, QuantumId, Universe};
-use pantler_exec::{
-    Counts, JournalState, QuantumStatus, RunSummary, Selection, TaskCounts, WorkspaceStatus,
-};
+use pantler_exec::{Counts, QuantumStatus, RunSummary, Selection, TaskCounts, WorkspaceStatus};
 use pantler_graph::{QuantumGraph, QuantumIndex};
 
 use super::{Frozen, Shard};
-use crate::{WorkspaceClient, WorkspaceError, layout};
+use crate::{WorkspaceClient, WorkspaceError};
 
 /// Where the quanta of one shard stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,14 +85,16 @@ impl WorkspaceClient {
         }
     }
 
-    /// Where the shards of the graph stand, by their values.
+    /// Where the shards of the graph stand, by their values, given where its quanta stand.
     ///
     /// # Errors
-    /// [`WorkspaceError::Journal`] or [`WorkspaceError::FrozenFile`] if a file is damaged.
-    pub fn shards(&self, graph: &QuantumGraph) -> Result<Vec<ShardStatus>, WorkspaceError> {
+    /// [`WorkspaceError::FrozenFile`] if a marker is damaged.
+    pub fn shards(
+        &self,
+        graph: &QuantumGraph,
+        status: &WorkspaceStatus,
+    ) -> Result<Vec<ShardStatus>, WorkspaceError> {
         let frozen = Frozen::read(self.root())?;
-        let journal = JournalState::read(&layout::journal_dir(self.root()))?;
-        let status = WorkspaceStatus::of(graph, &journal);
         let mut shards: BTreeMap<Shard, ShardStatus> = BTreeMap::new();
         for index in graph.quanta() {
             let Some(shard) = self.transaction().shard_of(graph, index) else { continue };
@@ -131,6 +131,20 @@ impl WorkspaceClient {
         }
     }
 
+    /// The shards of the quanta that a selection means; none of a workspace without shards.
+    pub(crate) fn shards_meant(
+        &self,
+        graph: &QuantumGraph,
+        selection: &Selection,
+    ) -> BTreeSet<Shard> {
+        if self.transaction().shard_by.is_empty() {
+            return BTreeSet::new();
+        }
+        let meant = selection.known(graph);
+        let quanta = graph.quanta().filter(|index| meant[index.get()]);
+        quanta.filter_map(|index| self.transaction().shard_of(graph, index)).collect()
+    }
+
     /// What of a selection can run: not what is frozen, which is refused where single
     /// quanta are named. `None` if nothing is left.
     pub(crate) fn selectable<'s>(
@@ -144,7 +158,7 @@ impl WorkspaceClient {
         }
         let named = selection.quanta.iter().filter_map(|quantum| graph.find(*quantum));
         self.expect_not_frozen(graph, frozen, named)?;
-        if selection.tasks.is_empty() && !selection.is_all() {
+        if selection.is_named() {
             return Ok(Some(Cow::Borrowed(selection)));
         }
         let meant = selection.of(graph).map_err(pantler_exec::RunError::from)?;

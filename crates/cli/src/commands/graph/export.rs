@@ -17,8 +17,8 @@ use crate::{
                   pantler graph export graph-1.qg --format dot | dot -Tpdf -o graph.pdf"
 )]
 pub(crate) struct Args {
-    /// An open workspace, or a graph file
-    #[arg(value_name = "NAME|FILE")]
+    /// An open workspace, the folder of an external one, or a graph file
+    #[arg(value_name = "NAME|DIR|FILE")]
     graph: String,
 
     /// What to write

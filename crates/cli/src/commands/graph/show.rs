@@ -17,8 +17,8 @@ use crate::{
                   datasets, predicted}"
 )]
 pub(crate) struct Args {
-    /// An open workspace, or a graph file
-    #[arg(value_name = "NAME|FILE")]
+    /// An open workspace, the folder of an external one, or a graph file
+    #[arg(value_name = "NAME|DIR|FILE")]
     graph: String,
 
     /// Print JSON
@@ -54,7 +54,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let mut types =
         Table::new(["dataset type", "dimensions", "storage class", "datasets", "origin"])
             .numbers([3]);
-    let inputs = graph.pipeline().overall_inputs().len();
+    let inputs = graph.existing_types();
     for (i, (dataset_type, datasets)) in graph.dataset_counts().enumerate() {
         types.row([
             dataset_type.name.to_string(),
@@ -71,7 +71,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
 
 fn document(graph: &QuantumGraph) -> Value {
     let GraphMetadata { seed, output_run, created_at, .. } = graph.metadata();
-    let inputs = graph.pipeline().overall_inputs().len();
+    let inputs = graph.existing_types();
     let tasks = graph.counts().map(|(task, quanta)| {
         let dimensions = task.dimensions.required();
         json!({"task": task.label, "dimensions": dimensions, "quanta": quanta})

@@ -3,7 +3,9 @@ use std::collections::BTreeSet;
 use pantler_core::TaskLabel;
 use pantler_direct::DirectButler;
 use pantler_workspace::{
-    Activation, WorkspaceClient, WorkspaceError, external::ExternalWorkspace, prepare_activation,
+    Activation, WorkspaceClient, WorkspaceError,
+    external::{ExternalWorkspace, ParentUse},
+    prepare_activation,
 };
 
 use crate::{
@@ -56,7 +58,9 @@ impl Target {
     ) -> Result<(Self, DirectButler), CommandError> {
         if let Some(root) = name.folder(context) {
             let workspace = name.external(context, &root, Some(parent))?;
-            let parent = open_parent(context, &workspace, true)?;
+            let parent = open_parent(context, &workspace, ParentUse::Build)?;
+            let checked = workspace.check_parent(&parent, ParentUse::Build);
+            checked.map_err(|error| name.error(context, error))?;
             return Ok((Self::External(Box::new(workspace)), parent));
         }
         let client = name.client_with(context, Some(parent))?;

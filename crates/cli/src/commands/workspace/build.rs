@@ -1,14 +1,16 @@
-use pantler_core::{Restriction, TaskLabel};
+use pantler_core::{CollectionName, Restriction, TaskLabel, Universe};
 use pantler_direct::DirectButler;
-use pantler_workspace::{BuildRequest, WorkspaceError, build, explain};
+use pantler_graph::Explanation;
+use pantler_workspace::{BuildRequest, Built, WorkspaceClient, WorkspaceError, build, explain};
 
 use super::activate::{Target, activate};
 use crate::{
     arguments::{Assignment, texts},
     context::Context,
-    error::{CommandResult, Next, Status},
+    error::{CommandError, CommandResult, Next, Status},
     execution::JobsArgs,
-    shard::ShardValues,
+    json,
+    shard::{ShardValues, options as shard_options},
     summary,
     table::{Table, count},
     target::{ParentArgs, WorkspaceTarget},
@@ -17,7 +19,10 @@ use crate::{
 /// Find out what there is to do: build the quantum graph of a workspace
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  pantler workspace build climate/trial\n  pantler workspace build climate/trial --task daily --where \"city = 'oslo' AND month IN (1..6)\"\n  pantler workspace build climate/trial --explain daily city=oslo month=13"
+    after_help = "Examples:\n  pantler workspace build climate/trial\n  pantler workspace build climate/trial --task daily --where \"city = 'oslo' AND month IN (1..6)\"\n  pantler workspace build climate/trial --explain daily city=oslo month=13\n  pantler workspace build climate/trial --skip-existing-in climate\n\n\
+                  JSON: {name, before, new, quanta, tasks, left_out, skipped, reusable}; tasks is an array of {task,\n\
+                  quanta}, left_out of {task, reason, quanta}, skipped of {task, collection, quanta, incomplete};\n\
+                  reusable is {quanta, unusable} or null; with --explain {task, data_id, finding}"
 )]
 pub(crate) struct Args {
     /// The workspace; or the folder of an external one
@@ -39,6 +44,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "KEY=VALUE,…")]
     shard: Option<ShardValues>,
 
+    /// Do not build quanta of which this collection has all outputs already: what reads them
+    /// reads those; again for more
+    #[arg(long, value_name = "COLLECTION", value_delimiter = ',')]
+    skip_existing_in: Vec<CollectionName>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
     #[command(flatten)]
     jobs: JobsArgs,
 
@@ -53,29 +67,24 @@ pub(crate) struct Args {
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let name = &args.name;
-    let (target, butler) = Target::open(context, name, &args.parent)?;
-    let restriction = match &args.restriction {
-        None => Restriction::default(),
-        Some(text) => Restriction::parse(text, butler.universe()).map_err(WorkspaceError::from)?,
-    };
-    let restriction = match &args.shard {
-        None => restriction,
-        Some(values) => {
-            let shard = values.shard(target.client(), butler.universe())?;
-            let values = shard.values().map(|(name, value)| (name.clone(), value.clone()));
-            Restriction::of_values(values).and(restriction)
+    let failed = |error| name.error(context, error);
+    if let Some(root) = name.folder(context) {
+        let workspace = name.external(context, &root, Some(&args.parent))?;
+        let request = request(args, workspace.client(), workspace.universe())?;
+        // What is built needs no parent.
+        if args.explain.is_none()
+            && let Some(built) = workspace.built_before(&request).map_err(failed)?
+        {
+            return say(context, args, &Target::External(Box::new(workspace)), &request, &built);
         }
-    };
-    let request = BuildRequest { tasks: args.tasks.iter().cloned().collect(), restriction };
-    let output = context.output();
-    if let Some(task) = &args.explain {
-        let client = target.client();
-        let explained = explain(&butler, client, &request, task, &texts(&args.values)?)?;
-        output.say(&explained.to_string());
-        return Ok(Status::Done);
     }
-    let activation =
-        target.prepare(&butler, &request.tasks).map_err(|error| name.error(context, error))?;
+    let (target, butler) = Target::open(context, name, &args.parent)?;
+    let request = request(args, target.client(), butler.universe())?;
+    if let Some(task) = &args.explain {
+        let said = explain(&butler, target.client(), &request, task, &texts(&args.values)?)?;
+        return say_explained(context, args, &said);
+    }
+    let activation = target.prepare(&butler, &request.tasks).map_err(failed)?;
     if activation.pending() == 0 {
         return build_quanta(context, args, &target, &butler, &request);
     }
@@ -84,7 +93,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         Status::Done => {}
         other => return Ok(other),
     }
-    output.say(&format!("active: {}", count(activation.steps(), "init step")));
+    if !args.json {
+        context.output().say(&format!("active: {}", count(activation.steps(), "init step")));
+    }
     let built = Target::open(context, name, &args.parent)
         .and_then(|(target, butler)| build_quanta(context, args, &target, &butler, &request));
     let again = Next::command(format_args!("workspace build {name}"));
@@ -98,20 +109,68 @@ fn build_quanta(
     butler: &DirectButler,
     request: &BuildRequest,
 ) -> CommandResult {
-    let (name, output) = (&args.name, context.output());
     let built = match target {
         Target::Internal(client) => build(butler, client, request)?,
         Target::External(workspace) => {
-            workspace.build(butler, request).map_err(|error| name.error(context, error))?
+            workspace.build(butler, request).map_err(|error| args.name.error(context, error))?
         }
     };
-    let quanta = count(built.graph.len(), "quantum");
-    output.say(&if built.before {
-        format!("{name} has a graph already: {quanta}")
-    } else if built.new < built.graph.len() {
-        format!("added {} to the graph of {name}: {quanta}", count(built.new, "quantum"))
+    say(context, args, target, request, &built)
+}
+
+fn request(
+    args: &Args,
+    client: &WorkspaceClient,
+    universe: &Universe,
+) -> Result<BuildRequest, CommandError> {
+    let restriction = match &args.restriction {
+        None => Restriction::default(),
+        Some(text) => Restriction::parse(text, universe).map_err(WorkspaceError::from)?,
+    };
+    let shard = args.shard.as_ref();
+    let shard = shard.map(|values| values.shard(client, universe)).transpose()?;
+    Ok(BuildRequest {
+        tasks: args.tasks.iter().cloned().collect(),
+        restriction,
+        shard,
+        skip_existing_in: args.skip_existing_in.clone(),
+    })
+}
+
+fn say_explained(context: &Context, args: &Args, explained: &Explanation) -> CommandResult {
+    let output = context.output();
+    if args.json {
+        output.json(&json::explanation(explained))?;
     } else {
-        format!("built the graph of {name}: {quanta}")
+        output.say(&explained.to_string());
+    }
+    Ok(Status::Done)
+}
+
+/// Says what was built, and the verb that goes on.
+fn say(
+    context: &Context,
+    args: &Args,
+    target: &Target,
+    request: &BuildRequest,
+    built: &Built,
+) -> CommandResult {
+    let (name, output) = (&args.name, context.output());
+    if args.json {
+        output.json(&json::built(&name.to_string(), built))?;
+        return Ok(Status::Done);
+    }
+    let quanta = count(built.graph.len(), "quantum");
+    let what = match &request.shard {
+        Some(shard) => format!("shard {shard} of {name}"),
+        None => name.to_string(),
+    };
+    output.say(&if built.before {
+        format!("{what} has a graph already: {quanta}")
+    } else if built.new < built.graph.len() {
+        format!("added {} to the graph of {what}: {quanta}", count(built.new, "quantum"))
+    } else {
+        format!("built the graph of {what}: {quanta}")
     });
     let mut table = Table::new(["task", "quanta"]).numbers([1]);
     for (task, quanta) in built.graph.counts() {
@@ -121,10 +180,23 @@ fn build_quanta(
     for pruned in built.pruned.iter().take(10) {
         output.say(&format!("left out: {pruned}"));
     }
+    if !built.skipped.is_empty() {
+        output.say(&summary::skipped(&built.skipped));
+    }
     if let Some(reusable) = &built.reusable {
         output.say(&summary::reusable(reusable));
     }
-    let next = Next::command(format_args!("workspace run {name}")).text(context.located());
+    let missing = match target {
+        Target::Internal(_) => 0,
+        Target::External(workspace) => workspace.not_transferred(&built.graph),
+    };
+    let next = if missing > 0 { "transfer-inputs" } else { "run" };
+    let verb = format!("workspace {next} {name}{}", shard_options(&request.shard));
+    let next = Next::command(verb).text(context.located());
     output.say(&format!("next: {next}"));
+    if missing > 0 {
+        let missing = count(missing, "input");
+        output.note(&format!("{missing} of it are not in the folder yet"));
+    }
     Ok(Status::Done)
 }

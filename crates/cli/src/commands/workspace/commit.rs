@@ -14,7 +14,9 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Again with the same outcome: succeeds and does nothing. What Pantler made in the folder of an external\n\
-                  workspace is removed afterwards.\n\nExamples:\n  pantler workspace commit climate/20260102T030405.678Z\n  \
+                  workspace is removed afterwards: a call that was killed is finished by the same one; after one that\n\
+                  succeeded the folder is gone, and the parent knows of the commit by the UUID that was printed\n\
+                  (`pantler transaction show UUID`).\n\nExamples:\n  pantler workspace commit climate/20260102T030405.678Z\n  \
                   pantler workspace commit ../trial --transfer move"
 )]
 pub(crate) struct Args {
@@ -55,7 +57,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     external.expect_none()?;
     let options = CloseOptions { verify: verify.verify(), ..closing.options(*partial) };
     if !shard.is_empty() {
-        return commit_shards(context, &target.name()?, shard, options, dead);
+        return commit_shards(context, &target.name(context)?, shard, options, dead);
     }
-    close_workspace(context, &target.name()?, Closing::Commit, options, dead)
+    close_workspace(context, &target.name(context)?, Closing::Commit, options, dead)
 }

@@ -3,7 +3,7 @@ use pantler_workspace::external::{Converted, ExternalWorkspace};
 
 use crate::{
     context::Context,
-    error::{CommandResult, Next, Status},
+    error::{CommandResult, Next, Status, quoted},
     table::count,
     target::WorkspaceTarget,
 };
@@ -27,7 +27,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let target = &args.target;
-    let root = target.folder(context).unwrap_or_else(|| context.absolute(target.as_str().into()));
+    let root = target.expect_folder(context, |name| {
+        format!("workspace export {} --to DIR", quoted(name.as_str()))
+    })?;
     let converted = ExternalWorkspace::convert(&root, args.partial, SystemClock.now());
     let converted = converted.map_err(|error| target.error(context, error))?;
     let next = Next::command("query datasets").text(Some(&root));

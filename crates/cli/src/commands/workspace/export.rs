@@ -11,7 +11,8 @@ use crate::{
 /// Make a repository of what a workspace has made so far; the workspace stays as it is
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Killed at any moment, the same command begins again. A workspace with a folder of its own becomes a\n\
+    after_help = "Killed at any moment, the same command begins again; after it has succeeded, the folder is not empty\n\
+                  and the same command is refused. A workspace with a folder of its own becomes a\n\
                   repository by `pantler workspace convert`.\n\n\
                   Example:\n  pantler workspace export climate/trial --to ../trial --with-inputs"
 )]

@@ -3,10 +3,12 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_butler::request::TransferMode;
 use pantler_core::transaction::Closing;
-use pantler_direct::DirectButler;
+use pantler_direct::{DirectButler, standalone::is_repository};
+use pantler_registry::OpenOptions;
 use pantler_workspace::{
     WorkspaceRequest,
-    external::{CommitExternal, Committed, ExternalRequest, ExternalWorkspace, create},
+    external::{CommitExternal, Committed, ExternalRequest, ExternalWorkspace, ParentUse, create},
+    open_butler,
 };
 
 use crate::{
@@ -18,12 +20,30 @@ use crate::{
     target::{ParentArgs, WorkspaceTarget, only_external, open_parent},
 };
 
+/// How the artifacts of an external workspace come to its parent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum CommitMode {
+    Copy,
+    Hardlink,
+    Move,
+}
+
+impl From<CommitMode> for TransferMode {
+    fn from(mode: CommitMode) -> Self {
+        match mode {
+            CommitMode::Copy => Self::Copy,
+            CommitMode::Hardlink => Self::Hardlink,
+            CommitMode::Move => Self::Move,
+        }
+    }
+}
+
 /// How an external workspace is committed.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct CommitArgs {
-    /// Of an external workspace: copy, hardlink, or move its artifacts to its parent
+    /// Of an external workspace: how its artifacts come to its parent [default: copy]
     #[arg(long, value_name = "MODE")]
-    transfer: Option<TransferMode>,
+    transfer: Option<CommitMode>,
 
     #[command(flatten)]
     parent: ParentArgs,
@@ -79,9 +99,9 @@ pub(super) fn commit(
         return Ok(Status::Done);
     }
     let workspace = target.external(context, root, Some(&args.parent))?;
-    let parent = open_parent(context, &workspace, false)?;
+    let parent = open_parent(context, &workspace, ParentUse::Commit)?;
     let request = CommitExternal {
-        mode: args.transfer.unwrap_or(TransferMode::Copy),
+        mode: args.transfer.unwrap_or(CommitMode::Copy).into(),
         partial,
         any_repository: args.force_repository,
         options: pantler_butler::request::StoreOptions {
@@ -95,8 +115,9 @@ pub(super) fn commit(
     context.output().say(&match committed {
         Committed::Before => format!("workspace {target} was committed before; nothing to do"),
         Committed::Now { run, report } => format!(
-            "committed {run} to {}: {} ({}){}",
+            "committed {run} to {} as {}: {} ({}){}",
             parent.root(),
+            workspace.transfer_name(),
             count(report.stored + report.skipped, "dataset"),
             bytes(report.bytes),
             if report.resumed { ", finishing what was begun" } else { "" }
@@ -118,17 +139,43 @@ pub(super) fn discard(
         return Ok(Status::Done);
     }
     let workspace = target.external(context, root, None)?;
-    let parent = if workspace.expect_parent().is_ok() {
-        Some(open_parent(context, &workspace, true)?)
-    } else {
-        let parent = workspace.parent();
+    // Where a commit of it was going, if one has begun.
+    let asked = workspace.commits_to().map_err(|error| target.error(context, error.into()))?;
+    let asked = asked.unwrap_or_else(|| workspace.parent().to_owned());
+    let parent = open_if_there(context, &asked)?;
+    if parent.is_none() {
         context.output().note(&format!(
-            "{parent} is not there, and was not asked whether a commit of {target} is open"
+            "{asked} is not there, and was not asked whether a commit of {target} is open"
         ));
-        None
-    };
+    }
     let discarded = workspace.discard(parent.as_ref());
     discarded.map_err(|error| target.error(context, error))?;
     context.output().say(&format!("workspace {target} {}", closing.outcome()));
     Ok(Status::Done)
+}
+
+/// Undoes a closing of one that was killed; whether there was one.
+pub(super) fn reopen(
+    context: &Context,
+    target: &WorkspaceTarget,
+    root: &Utf8Path,
+    parent: &ParentArgs,
+) -> Result<bool, CommandError> {
+    let workspace = target.external(context, root, Some(parent))?;
+    let asked = workspace.commits_to().map_err(|error| target.error(context, error.into()))?;
+    let asked = asked.map(|recorded| parent.given(context).unwrap_or(recorded));
+    let butler = match asked {
+        Some(path) => open_if_there(context, &path)?,
+        None => None,
+    };
+    workspace.reopen(butler.as_ref()).map_err(|error| target.error(context, error))
+}
+
+/// Opens a repository to ask it something; `None` if there is none.
+fn open_if_there(context: &Context, path: &Utf8Path) -> Result<Option<DirectButler>, CommandError> {
+    if !is_repository(path) {
+        return Ok(None);
+    }
+    let options = OpenOptions { read_only: true, ..OpenOptions::default() };
+    Ok(Some(open_butler(path, context.butler_environment(), &options)?))
 }

@@ -10,7 +10,7 @@ use crate::{
 /// Delete what a workspace made, and end it
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Again with the same outcome: succeeds and does nothing.\n\nExample:\n  pantler workspace revert climate/20260102T030405.678Z"
+    after_help = "Again with the same outcome: succeeds and does nothing; the folder of an external workspace is gone then.\n\nExample:\n  pantler workspace revert climate/20260102T030405.678Z"
 )]
 pub(crate) struct Args {
     /// The workspace; or the folder of an external one
@@ -29,5 +29,5 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         return super::external::discard(context, &args.target, &root, Closing::Revert);
     }
     let options = args.closing.options(false);
-    close_workspace(context, &args.target.name()?, Closing::Revert, options, &args.dead)
+    close_workspace(context, &args.target.name(context)?, Closing::Revert, options, &args.dead)
 }

@@ -10,7 +10,7 @@ use crate::{
     execution::{Execution, JobsArgs},
     interrupt::Interrupts,
     progress::Progress,
-    shard::{ShardValues, shards},
+    shard::{ShardValues, options as shard_options, shards},
     summary,
     table::count,
     target::{ParentArgs, WorkspaceTarget},
@@ -67,17 +67,27 @@ pub(crate) struct Args {
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let name = &args.name;
     let client = name.client_with(context, Some(&args.parent))?;
-    let graph = client.graph().map_err(|error| name.error(context, error))?;
-    let next =
-        |verb: &str| Next::command(format_args!("workspace {verb} {name}")).text(context.located());
+    let failed = |error| name.error(context, error);
+    let is_named = !args.quanta.is_empty() && args.tasks.is_empty();
+    let (graph, of_shards) = if is_named {
+        (client.graph_of_quanta(&args.quanta).map_err(failed)?, None)
+    } else if args.shard.is_empty() {
+        (client.graph().map_err(failed)?, None)
+    } else {
+        // For the universe, before it is known which parts of the graph are needed.
+        let pipeline = client.graph_pipeline().map_err(failed)?;
+        let shards = shards(&args.shard, &client, pipeline.universe())?;
+        (client.graph_of_shards(&shards)?, Some(shards))
+    };
+    let only = shard_options(of_shards.iter().flatten());
+    let next = |verb: &str| {
+        Next::command(format_args!("workspace {verb} {name}{only}")).text(context.located())
+    };
     let interrupts = Interrupts::watch(format!("stopped\nnext: {}", next("run")))?;
-    let quanta = match &args.expr {
-        Some(text) => client.select(&graph, &expression(text)?)?,
-        None if !args.shard.is_empty() => {
-            let universe = graph.pipeline().universe();
-            client.quanta_of_shards(&graph, &shards(&args.shard, &client, universe)?)?
-        }
-        None => args.quanta.clone(),
+    let quanta = match (&args.expr, &of_shards) {
+        (Some(text), _) => client.select(&graph, &expression(text)?)?,
+        (None, Some(shards)) => client.quanta_of_shards(&graph, shards)?,
+        (None, None) => args.quanta.clone(),
     };
     let selection = Selection { quanta, tasks: args.tasks.clone() };
     let execution = Execution::new(context, args.jobs, client.pipeline()).only(selection);
@@ -98,9 +108,23 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
                 next("run")
             ),
         )
-    } else if summary.is_complete() {
-        let verb = if has_quanta_of_tasks(&graph) { "commit" } else { "build" };
-        (Status::Done, format!("all succeeded in {wall}\nnext: {}", next(verb)))
+    } else if summary.is_complete() && !is_named && !has_quanta_of_tasks(&graph) {
+        (Status::Done, format!("all succeeded in {wall}\nnext: {}", next("build")))
+    } else if summary.is_complete()
+        && !is_named
+        && of_shards.is_none()
+        && client.is_built_in_part(&graph)
+    {
+        (
+            Status::Done,
+            format!(
+                "all that was built succeeded in {wall}\nnow: the graph of {name} was built in part\nnext: {} (adds the rest)\n  or: {}",
+                next("build"),
+                next("commit")
+            ),
+        )
+    } else if summary.is_complete() && !is_named {
+        (Status::Done, format!("all succeeded in {wall}\nnext: {}", next("commit")))
     } else if summary.is_done() {
         (
             Status::Done,

@@ -1,6 +1,6 @@
 use pantler_direct::SystemClock;
-use pantler_exec::{Failure, QuantumStatus, RunnerInfo, RunnerState, TaskStatus};
-use pantler_graph::QuantumView;
+use pantler_exec::{Failure, QuantumStatus, RunnerInfo, RunnerState, TaskStatus, WorkspaceStatus};
+use pantler_graph::{QuantumGraph, QuantumView};
 use pantler_workspace::{
     ShardStatus, TaskActivation, WorkspaceClient, committed_shards, has_quanta_of_tasks,
     kind::Source,
@@ -55,12 +55,17 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let graph = client.graph_if_built()?;
     let activations = client.activations(graph.as_ref())?;
     let has_quanta = graph.as_ref().is_some_and(has_quanta_of_tasks);
+    let journal = client.journal()?;
     let (status, failures, accepted) = match &graph {
-        Some(graph) => {
-            (Some(client.status(graph)?), client.failures(graph)?, client.accepted_failures(graph)?)
-        }
+        Some(graph) => (
+            Some(WorkspaceStatus::of(graph, &journal)),
+            pantler_exec::failures(graph, &journal),
+            pantler_exec::accepted_failures(graph, &journal),
+        ),
         None => (None, Vec::new(), Vec::new()),
     };
+    drop(journal);
+    let standing = graph.as_ref().zip(status.as_ref());
     let runners = client.runners(&SystemClock)?;
     let output = context.output();
     let development = client.is_development()?;
@@ -79,7 +84,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         if !activations.is_empty() {
             value["init_steps"] = activations.iter().map(json_of_activation).collect();
         }
-        if let Some(shards) = shards_of(context, &client)? {
+        if let Some(shards) = shards_of(context, &client, standing)? {
             value["shards"] = shards.iter().map(ShardRow::json).collect();
         }
         output.json(&value)?;
@@ -93,7 +98,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     if let Some(line) = line_of(&activations) {
         output.line(&line)?;
     }
-    let Some(status) = status else {
+    let Some(status) = &status else {
         output.line(&format!("{name} has no quantum graph yet\nnext: {}", next("build")))?;
         return Ok(Status::Done);
     };
@@ -117,7 +122,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
             output.line(&format!("{} {text}", count(number, "quantum")))?;
         }
     }
-    if let Some(shards) = shards_of(context, &client)? {
+    if let Some(shards) = shards_of(context, &client, standing)? {
         say_shards(context, &shards)?;
     }
     say_runners(context, &runners)?;
@@ -234,11 +239,12 @@ impl ShardRow {
 fn shards_of(
     context: &Context,
     client: &WorkspaceClient,
+    standing: Option<(&QuantumGraph, &WorkspaceStatus)>,
 ) -> Result<Option<Vec<ShardRow>>, CommandError> {
     if client.transaction().shard_by.is_empty() {
         return Ok(None);
     }
-    let found = client.graph_if_built()?.map(|graph| client.shards(&graph)).transpose()?;
+    let found = standing.map(|(graph, status)| client.shards(graph, status)).transpose()?;
     let committed = committed_shards(&context.open_to_read()?, client)?;
     let row = |status: ShardStatus| {
         let state = match status.is_frozen {

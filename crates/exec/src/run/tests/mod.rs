@@ -124,7 +124,7 @@ impl Fixture {
             observer,
             clock: &Ticks::default(),
             process: &process(),
-            frozen: &std::collections::BTreeSet::new(),
+            concerns: &|_| true,
             reuse: None,
         }))
     }
