@@ -157,3 +157,18 @@ fn two_that_build_at_once_both_count() {
     project.pantler(&["workspace", "run", "trial"]).expect(0);
     project.pantler(&["workspace", "commit", "trial"]).expect(0);
 }
+
+/// Quanta keep the inputs that they were built with: it is said if these may be a part.
+#[test]
+fn reading_what_is_built_in_part_is_said() {
+    let (project, name) = created(&["a", "b"]);
+    build(&project, &["--task", "copy", "--where", "item = 'a'"]).expect(0);
+    let part = build(&project, &["--task", "total"]).expect(0);
+    assert!(part.stderr.contains("total reads what is built of copy"), "{}", part.stderr);
+    project.pantler(&["workspace", "revert", &name]).expect(0);
+    let (project, name) = created(&["a", "b"]);
+    build(&project, &["--task", "copy"]).expect(0);
+    let whole = build(&project, &["--task", "total"]).expect(0);
+    assert!(!whole.stderr.contains("in part"), "{}", whole.stderr);
+    project.pantler(&["workspace", "revert", &name]).expect(0);
+}

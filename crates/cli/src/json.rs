@@ -183,6 +183,8 @@ pub(crate) fn built(name: &str, built: &Built) -> Value {
             "incomplete": own.incomplete,
         })
     });
+    let reads_part = built.reads_part.iter();
+    let reads_part = reads_part.map(|(task, of)| json!({"task": task, "of": of}));
     let reusable = built.reusable.as_ref().map(|reusable| {
         let unusable = reusable.unusable.iter();
         let unusable = unusable.map(|one| json!({"run": one.run, "reason": one.reason}));
@@ -195,6 +197,7 @@ pub(crate) fn built(name: &str, built: &Built) -> Value {
         "quanta": built.graph.len(),
         "tasks": tasks.collect::<Vec<_>>(),
         "left_out": left_out.collect::<Vec<_>>(),
+        "reads_part": reads_part.collect::<Vec<_>>(),
         "skipped": skipped.collect::<Vec<_>>(),
         "reusable": reusable,
     })

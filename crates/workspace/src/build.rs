@@ -55,6 +55,9 @@ pub struct Built {
     pub pruned: Vec<Pruned>,
     /// What was not built since its outputs exist, or was although some of them do.
     pub skipped: Vec<Skipped>,
+    /// Tasks with new quanta, and a task whose outputs they read although it was built in part
+    /// only: what is built of it later they will not read.
+    pub reads_part: Vec<(TaskLabel, TaskLabel)>,
     /// What may be taken over, where the workspace is to reuse something.
     pub reusable: Option<Reusable>,
 }
@@ -142,22 +145,49 @@ impl BuildRequest {
 
     fn is_covered_by(&self, parts: &[QuantumGraph], pipeline: &ResolvedPipeline) -> bool {
         let restriction = self.restriction_text();
-        let covered = |label: &TaskLabel| {
-            parts.iter().any(|part| match &part.metadata().scope {
-                None => true,
-                Some(scope) => {
-                    (scope.restriction.is_none() || scope.restriction == restriction)
-                        && scope.tasks.as_ref().is_none_or(|tasks| tasks.contains(label))
-                }
-            })
-        };
         pipeline
             .tasks()
             .iter()
             .map(|task| &task.label)
             .filter(|label| self.tasks.is_empty() || self.tasks.contains(*label))
-            .all(covered)
+            .all(|label| covers(parts, restriction.as_deref(), label))
     }
+
+    /// See [`Built::reads_part`].
+    fn reads_part(
+        &self,
+        parts: &[QuantumGraph],
+        pipeline: &ResolvedPipeline,
+    ) -> Vec<(TaskLabel, TaskLabel)> {
+        let restriction = self.restriction_text();
+        let asked = pipeline.tasks().iter().filter(|task| self.tasks.contains(&task.label));
+        let mut found = Vec::new();
+        for task in asked {
+            let reads = |maker: &&ResolvedTask| {
+                let made = |input: &DatasetTypeName| {
+                    maker.outputs.iter().any(|output| output.dataset_type.name == *input)
+                };
+                task.inputs.iter().any(|input| made(&input.dataset_type.name))
+            };
+            let makers = pipeline.tasks().iter().filter(reads).map(|maker| &maker.label);
+            let in_part = makers
+                .filter(|label| !self.tasks.contains(*label))
+                .filter(|label| !covers(parts, restriction.as_deref(), label));
+            found.extend(in_part.map(|label| (task.label.clone(), label.clone())));
+        }
+        found
+    }
+}
+
+/// Whether all quanta of a task are built that a restriction means.
+fn covers(parts: &[QuantumGraph], restriction: Option<&str>, task: &TaskLabel) -> bool {
+    parts.iter().any(|part| match &part.metadata().scope {
+        None => true,
+        Some(scope) => {
+            (scope.restriction.is_none() || scope.restriction.as_deref() == restriction)
+                && scope.tasks.as_ref().is_none_or(|tasks| tasks.contains(task))
+        }
+    })
 }
 
 /// Builds the graph of a workspace, or the part of it that is asked for, and writes it into
@@ -188,8 +218,9 @@ pub fn build(
         if request.is_covered(&read)? {
             let reusable = reuse::prepare(butler, workspace, &before)?;
             let graph = client::merged(workspace.root(), read)?;
-            let (pruned, skipped) = (Vec::new(), Vec::new());
-            return Ok(Built { graph, before: true, new: 0, pruned, skipped, reusable });
+            let (pruned, skipped, reads_part) = (Vec::new(), Vec::new(), Vec::new());
+            let before = true;
+            return Ok(Built { graph, before, new: 0, pruned, skipped, reads_part, reusable });
         }
         let base = Base { number: parts.next(), pipeline: needed.pipeline.clone(), parts: read };
         if let Some((built, number)) = build_next(butler, workspace, request, base, &needed)? {
@@ -269,6 +300,7 @@ pub(crate) struct Next {
     whole: Option<QuantumGraph>,
     pruned: Vec<Pruned>,
     skipped: Vec<Skipped>,
+    reads_part: Vec<(TaskLabel, TaskLabel)>,
     /// The shards that get quanta.
     new_shards: BTreeSet<Shard>,
 }
@@ -293,6 +325,7 @@ impl Next {
         };
         check_tasks(&request.tasks, &pipeline)?;
         let skip = Searched::new(&pipeline, searched, &parts, Some(runs));
+        let reads_part = request.reads_part(&parts, &pipeline);
         let base = if parts.is_empty() { None } else { Some(client::merged(root, parts)?) };
         expect_active(workspace, &pipeline, base.as_ref(), request)?;
         // What the transaction noted as read, also if a chain has grown since.
@@ -314,7 +347,17 @@ impl Next {
                 |base: &QuantumGraph| request.is_init(&pipeline) || has_quanta_of_tasks(base);
             let whole = Some(base.filter(is_something).ok_or_else(|| nothing_to_do(&part))?);
             let new_shards = BTreeSet::new();
-            return Ok(Self { number, before, part: None, whole, pruned, skipped, new_shards });
+            let (part, reads_part) = (None, Vec::new());
+            return Ok(Self {
+                number,
+                before,
+                part,
+                whole,
+                pruned,
+                skipped,
+                reads_part,
+                new_shards,
+            });
         }
         check_noted(&part, transaction)?;
         let is_new = |quantum: &QuantumIndex| {
@@ -334,7 +377,8 @@ impl Next {
                     WorkspaceError::GraphParts { root: root.to_owned(), source }
                 })?),
             };
-        Ok(Self { number, before, part: Some(part), whole, pruned, skipped, new_shards })
+        let part = Some(part);
+        Ok(Self { number, before, part, whole, pruned, skipped, reads_part, new_shards })
     }
 
     /// Has it written, with its number and the whole graph at hand; `None` if that says that
@@ -343,7 +387,7 @@ impl Next {
         self,
         write: impl FnOnce(&QuantumGraph, u32, &QuantumGraph) -> Result<bool, WorkspaceError>,
     ) -> Result<Option<Built>, WorkspaceError> {
-        let Self { number, before, part, whole, pruned, skipped, new_shards: _ } = self;
+        let Self { number, before, part, whole, pruned, skipped, reads_part, new_shards: _ } = self;
         let (graph, is_new) = match (part, whole) {
             (None, None) => return Ok(None),
             (None, Some(whole)) => (whole, false),
@@ -355,7 +399,8 @@ impl Next {
             }
         };
         let new = graph.len() - before;
-        Ok(Some(Built { graph, before: !is_new, new, pruned, skipped, reusable: None }))
+        let (before, reusable) = (!is_new, None);
+        Ok(Some(Built { graph, before, new, pruned, skipped, reads_part, reusable }))
     }
 }
 

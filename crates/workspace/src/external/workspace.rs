@@ -173,8 +173,9 @@ impl ExternalWorkspace {
             return Ok(None);
         }
         let graph = merged(&self.root, parts)?;
-        let (pruned, skipped, reusable) = (Vec::new(), Vec::new(), None);
-        Ok(Some(Built { graph, before: true, new: 0, pruned, skipped, reusable }))
+        let (pruned, skipped) = (Vec::new(), Vec::new());
+        let (before, reads_part, reusable) = (true, Vec::new(), None);
+        Ok(Some(Built { graph, before, new: 0, pruned, skipped, reads_part, reusable }))
     }
 
     /// Builds its graph from its parent, or the part of it that is asked for; see

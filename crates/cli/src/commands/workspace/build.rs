@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  pantler workspace build climate/trial\n  pantler workspace build climate/trial --task daily --where \"city = 'oslo' AND month IN (1..6)\"\n  pantler workspace build climate/trial --explain daily city=oslo month=13\n  pantler workspace build climate/trial --skip-existing-in climate\n\n\
-                  JSON: {name, before, new, quanta, tasks, left_out, skipped, reusable}; tasks is an array of {task,\n\
+                  JSON: {name, before, new, quanta, tasks, left_out, skipped, reads_part, reusable}; tasks is an array of {task,\n\
                   quanta}, left_out of {task, reason, quanta}, skipped of {task, collection, quanta, incomplete};\n\
                   reusable is {quanta, unusable} or null; with --explain {task, data_id, finding}"
 )]
@@ -194,6 +194,11 @@ fn say(
     let verb = format!("workspace {next} {name}{}", shard_options(&request.shard));
     let next = Next::command(verb).text(context.located());
     output.say(&format!("next: {next}"));
+    for (task, of) in &built.reads_part {
+        output.note(&format!(
+            "{task} reads what is built of {of}, which is built in part only; what is built of it later, these quanta of {task} will not read"
+        ));
+    }
     if missing > 0 {
         let missing = count(missing, "input");
         output.note(&format!("{missing} of it are not in the folder yet"));

@@ -102,16 +102,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         output.line(&format!("{name} has no quantum graph yet\nnext: {}", next("build")))?;
         return Ok(Status::Done);
     };
-    let mut table =
-        Table::new(["task", "quanta", "succeeded", "failed", "blocked", "started", "built"])
-            .numbers([1, 2, 3, 4, 5, 6]);
-    for task in status.tasks() {
-        let numbers =
-            [task.total, task.succeeded, task.failed, task.blocked, task.started, task.built];
-        let [total, succeeded, failed, blocked, started, built] = numbers.map(|n| n.to_string());
-        table.row([task.task.to_string(), total, succeeded, failed, blocked, started, built]);
-    }
-    output.table(&table, "no quanta")?;
+    output.table(&table_of(status), "no quanta")?;
     let sum = |part: fn(&TaskStatus) -> usize| status.tasks().iter().map(part).sum::<usize>();
     for (number, text) in [
         (sum(|task| task.taken_over), "taken over from earlier RUNs"),
@@ -184,6 +175,19 @@ fn json_of_activation(one: &TaskActivation) -> Value {
         "active": one.is_active(),
         "status": one.status.map(QuantumStatus::name),
     })
+}
+
+fn table_of(status: &WorkspaceStatus) -> Table {
+    let mut table =
+        Table::new(["task", "quanta", "succeeded", "failed", "blocked", "started", "built"])
+            .numbers([1, 2, 3, 4, 5, 6]);
+    for task in status.tasks() {
+        let numbers =
+            [task.total, task.succeeded, task.failed, task.blocked, task.started, task.built];
+        let [total, succeeded, failed, blocked, started, built] = numbers.map(|n| n.to_string());
+        table.row([task.task.to_string(), total, succeeded, failed, blocked, started, built]);
+    }
+    table
 }
 
 /// Says how much is in a ledger.
