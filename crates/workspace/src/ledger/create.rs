@@ -29,7 +29,7 @@ pub struct LedgerRequest {
 ///
 /// # Errors
 /// [`WorkspaceError`]; nothing is open then, except after
-/// [`ButlerError::RootNotMade`], which names the open transaction.
+/// [`RootNotMade`](pantler_direct::ButlerError::RootNotMade), which names the open transaction.
 pub fn create(
     butler: &DirectButler,
     opening: OpeningId,
