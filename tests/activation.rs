@@ -579,8 +579,12 @@ fn the_first_shard_is_refused_without_init_outputs() {
     let project = sharded();
     verb(&project, "poison", &["--task", "again_init"]).expect(0);
     for args in [&["--shard", "item=a"][..], &["--shard", "item=a", "--partial"]] {
-        let refused = verb(&project, "commit", args).expect(3);
-        assert!(refused.stderr.contains("could not be committed"), "{}", refused.stderr);
+        let refused = verb(&project, "commit", args).expect(1);
+        assert!(
+            refused.stderr.contains("`again` of workspace toy/trial is not active"),
+            "{}",
+            refused.stderr
+        );
         assert_eq!(shards(&project), ["a open"]);
     }
     // Nothing is frozen after it.
@@ -689,4 +693,54 @@ fn an_external_workspace_is_activated() {
     }
     assert_eq!(total(&project), "sum in m\n6\n");
     assert_eq!(there(&project, "settings"), 1);
+}
+
+/// Frozen before they have succeeded, init steps could not be run any more.
+#[test]
+fn a_first_shard_waits_for_the_init_steps() {
+    let project = sharded();
+    verb(&project, "reset", &["--task", "copy_init"]).expect(0);
+    let refused = verb(&project, "commit", &["--shard", "item=a"]).expect(1);
+    assert!(refused.stderr.contains(&format!("workspace activate {NAME}")), "{}", refused.stderr);
+    verb(&project, "activate", &[]).expect(0);
+    verb(&project, "run", &["--shard", "item=a"]).expect(0);
+    verb(&project, "commit", &["--shard", "item=a"]).expect(0);
+    verb(&project, "abandon", &[]).expect(0);
+}
+
+#[test]
+fn an_external_workspace_of_init_steps_only_is_not_closed() {
+    let project = ingested();
+    let outside = project.path().join("outside");
+    create(&project, &["--external", outside.as_str()]).expect(0);
+    let of = |verb: &[&str]| {
+        project.program().run(&[&["workspace", verb[0], outside.as_str()], &verb[1..]].concat())
+    };
+    of(&["activate"]).expect(0);
+    for closing in [&["convert"][..], &["commit"], &["commit", "--partial"]] {
+        let refused = of(closing);
+        assert_ne!(refused.code(), Some(0), "{closing:?}");
+        assert!(refused.stderr.contains("only init steps are built"), "{}", refused.stderr);
+    }
+    of(&["build"]).expect(0);
+    of(&["revert"]).expect(0);
+}
+
+/// Init steps are made anew where quanta are skipped, and the same command goes on.
+#[test]
+fn a_run_that_skips_makes_its_own_init_outputs_and_goes_on() {
+    let project = ingested();
+    let pipeline = project.path().join("pipeline.yaml");
+    let run = ["run", pipeline.as_str(), "-i", "raw", "-o"];
+    project.pantler(&[&run[..], &["first"]].concat()).expect(0);
+    let made = datasets(&project, &["total", "--collections", "first"]);
+    project.pantler(&["remove", made[0]["id"].as_str().unwrap()]).expect(0);
+    let again = [&run[..], &["second", "--skip-existing-in", "first"]].concat();
+    let script = project.read("total.sh");
+    project.write("total.sh", "exit 3\n");
+    project.pantler(&again).expect(3);
+    project.write("total.sh", script);
+    project.pantler(&again).expect(0);
+    let count = |one: &str| datasets(&project, &[one, "--collections", "second"]).len();
+    assert_eq!(["copy", "settings", "header", "total"].map(count), [0, 1, 1, 1]);
 }

@@ -2,7 +2,10 @@
 
 use pantler_testkit::{Project, Ran};
 
-use crate::toy::{COPY, PIPELINE, PROJECT, killed_verb, open_names, toy_with};
+use crate::{
+    toy::{COPY, PIPELINE, PROJECT, killed_verb, open_names, toy_with},
+    zombies::{go_on, paused},
+};
 
 const SHARDED: &str = "\
 version: 1
@@ -185,4 +188,52 @@ fn a_run_cannot_be_its_own_chain() {
     let refused = project.pantler(&[&run[..], &["w"]].concat()).expect(1);
     assert!(refused.stderr.contains("it would be the RUN itself"), "{}", refused.stderr);
     project.pantler(&[&run[..], &["all"]].concat()).expect(0);
+}
+
+/// Commands that have read the graph before another process replaces the pipeline.
+#[test]
+fn a_graph_that_was_dropped_is_not_run_or_built_on() {
+    let project = ingested(SHARDED);
+    create(&project, "w", &["--dev"]).expect(0);
+    verb(&project, "build", "w", &["--where", "item = 'a'"]).expect(0);
+    let path = project.path().join("pipeline.yaml");
+    let replace = ["--pipeline", path.as_str()];
+    let builder = paused(&project, &["workspace", "build", "w"], "workspace.build.begin:1");
+    let runner = paused(&project, &["workspace", "run", "w"], "workspace.run.begin:1");
+    project.write("pipeline.yaml", SHARDED.replace("[sh,", "[sh, -e,"));
+    verb(&project, "pipeline", "w", &replace).expect(0);
+    go_on(builder).expect(0);
+    let refused = go_on(runner).expect(1);
+    assert!(refused.stderr.contains("was replaced while this began"), "{}", refused.stderr);
+    let status = verb(&project, "status", "w", &["--json"]).expect(0).json();
+    assert_eq!(status["tasks"][0]["built"], 2, "{status}");
+    verb(&project, "run", "w", &[]).expect(0);
+    verb(&project, "commit", "w", &[]).expect(0);
+}
+
+#[test]
+fn a_part_of_the_graph_that_is_lost_is_missed() {
+    let project = ingested(PIPELINE);
+    create(&project, "w", &[]).expect(0);
+    for args in [
+        &["--task", "copy", "--where", "item = 'a'"][..],
+        &["--task", "copy"],
+        &["--task", "total"],
+    ] {
+        verb(&project, "build", "w", args).expect(0);
+    }
+    verb(&project, "run", "w", &[]).expect(0);
+    let root = verb(&project, "status", "w", &["--json"]).expect(0).json()["root"].to_string();
+    let part = camino::Utf8PathBuf::from(root.replace('"', "")).join("graph-2.qg");
+    let content = std::fs::read(&part).unwrap();
+    std::fs::remove_file(&part).unwrap();
+    let says = "graph-2.qg is not there, but graph-3.qg is";
+    for (command, code) in [("status", 1), ("run", 1), ("build", 1), ("commit", 4)] {
+        let refused = verb(&project, command, "w", &[]).expect(code);
+        assert!(refused.stderr.contains(says), "{command}: {}", refused.stderr);
+    }
+    let other = project.duplicate();
+    verb(&other, "revert", "w", &[]).expect(0);
+    std::fs::write(&part, content).unwrap();
+    verb(&project, "commit", "w", &[]).expect(0);
 }

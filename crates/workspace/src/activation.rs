@@ -13,7 +13,8 @@
 
 use std::collections::BTreeSet;
 
-use pantler_core::{DatasetTypeName, QuantumId, TaskLabel};
+use camino::Utf8Path;
+use pantler_core::{CollectionName, DatasetTypeName, QuantumId, TaskLabel};
 use pantler_direct::DirectButler;
 use pantler_exec::{
     JournalState, Observer, QuantumStatus, RunSummary, Selection, WorkspaceStatus,
@@ -137,7 +138,7 @@ fn prepare(
         return Ok(nothing);
     }
     let graph = build(&BuildRequest { tasks: steps.clone(), ..BuildRequest::default() })?;
-    let succeeded = succeeded_steps(workspace, &graph)?;
+    let succeeded = succeeded_steps(workspace.root(), &graph)?;
     let is_pending = |index: &QuantumIndex| {
         let label = &graph.quantum(*index).task.label;
         steps.contains(label) && !succeeded.contains(label)
@@ -216,7 +217,7 @@ pub(crate) fn expect_active(
         return Ok(());
     }
     let succeeded = match base {
-        Some(base) => succeeded_steps(workspace, base)?,
+        Some(base) => succeeded_steps(workspace.root(), base)?,
         None => BTreeSet::new(),
     };
     match needed.find(|(step, _)| !succeeded.contains(&step.label)) {
@@ -225,6 +226,21 @@ pub(crate) fn expect_active(
             name: workspace.transaction().run.clone(),
             task: task.clone(),
         }),
+    }
+}
+
+/// Refuses init steps of a graph that have not succeeded.
+pub(crate) fn expect_all_active(
+    root: &Utf8Path,
+    run: &CollectionName,
+    graph: &QuantumGraph,
+) -> Result<(), WorkspaceError> {
+    let succeeded = succeeded_steps(root, graph)?;
+    let is_left = |index: &QuantumIndex| !succeeded.contains(&graph.quantum(*index).task.label);
+    let left = init_quanta(graph).find(is_left);
+    match left.and_then(|index| graph.quantum(index).task.definition.init_of()) {
+        None => Ok(()),
+        Some(task) => Err(WorkspaceError::NotActive { name: run.clone(), task: task.clone() }),
     }
 }
 
@@ -292,11 +308,11 @@ pub(crate) fn init_quanta(graph: &QuantumGraph) -> impl Iterator<Item = QuantumI
 
 /// The labels of the init steps that have succeeded.
 fn succeeded_steps(
-    workspace: &WorkspaceClient,
+    root: &Utf8Path,
     graph: &QuantumGraph,
 ) -> Result<BTreeSet<TaskLabel>, WorkspaceError> {
     let ids: Vec<QuantumId> = init_quanta(graph).map(|index| graph.quantum_id(index)).collect();
-    let journal = JournalState::read_only(&layout::journal_dir(workspace.root()), &ids)?;
+    let journal = JournalState::read_only(&layout::journal_dir(root), &ids)?;
     let current = current_successes(graph, &journal);
     let succeeded = init_quanta(graph).filter(|index| current[index.get()].is_some());
     Ok(succeeded.map(|index| graph.quantum(index).task.label.clone()).collect())

@@ -241,7 +241,15 @@ fn build_next(
     needed: &Needed,
 ) -> Result<Option<(Built, Option<u32>)>, WorkspaceError> {
     let (root, run) = (workspace.root(), &workspace.transaction().run);
+    pantler_seam::step("workspace.build.begin");
     let lock = enter(workspace)?;
+    // While this is held no pipeline is replaced.
+    if workspace.is_development()?
+        && let Some(pipeline) = base.parts.first().map(QuantumGraph::pipeline)
+        && !Parts::list(root)?.are_those(pipeline, base.number)?
+    {
+        return Ok(None);
+    }
     let (searched, runs) = skip::lock(butler, workspace, &request.skip_existing_in)?;
     let next = Next::find(butler, workspace, request, base, (&searched, runs))?;
     let new_shards = next.new_shards.clone();

@@ -182,15 +182,10 @@ impl WorkspaceClient {
     /// Whether it can be seen that `graph`, which is its graph, was built for some tasks or
     /// data IDs only: there may be more to build.
     pub fn is_built_in_part(&self, graph: &QuantumGraph) -> bool {
-        match layout::graph_files(&self.root).len() {
-            0 => false,
-            1 => graph
-                .metadata()
-                .scope
-                .as_ref()
-                .is_some_and(|scope| scope.tasks.is_some() || scope.restriction.is_some()),
-            _ => graph.counts().any(|(_, quanta)| quanta == 0),
-        }
+        // Shards are built one by one, and who does so knows which there are.
+        self.transaction.shard_by.is_empty()
+            && Parts::list(&self.root)
+                .is_ok_and(|parts| !parts.all().is_empty() && !parts.cover(graph.pipeline()))
     }
 
     /// Refuses one that has no quanta and never will.
@@ -354,6 +349,10 @@ impl WorkspaceClient {
         // read before the lock may be of a workspace that is closed by now.
         if TransactionFile::read(&self.root)?.is_none_or(|f| f.opening != self.file.opening) {
             return Err(WorkspaceError::ClosedMeanwhile(self.transaction.run.clone()));
+        }
+        // So it is with the graph, if its pipeline was replaced since.
+        if self.is_development()? && !Parts::list(&self.root)?.are_those(graph.pipeline(), 2)? {
+            return Err(WorkspaceError::PipelineReplaced(self.transaction.run.clone()));
         }
         let prefix = run_prefix(&self.file.run, self.file.run_id);
         let shards = self.shards_meant(graph, options.selection);

@@ -129,6 +129,17 @@ pub enum WorkspaceError {
         /// What is wrong.
         source: GraphFileError,
     },
+    /// A part of a graph is lost.
+    #[error("{path} is not there, but {beyond} is: a part of the quantum graph is lost")]
+    GraphGap {
+        /// The part that is lost.
+        path: Utf8PathBuf,
+        /// One that was built after it.
+        beyond: String,
+    },
+    /// In development mode the graph was dropped after it had been read.
+    #[error("the pipeline of workspace {0} was replaced while this began")]
+    PipelineReplaced(CollectionName),
     /// The parts of a graph do not belong together.
     #[error("cannot use the quantum graph in {root}")]
     GraphParts {

@@ -14,7 +14,7 @@ use std::{
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_core::{ElementName, QuantumId, Restriction, Universe};
-use pantler_graph::{GraphReader, GraphScope, QuantumGraph, ResolvedPipeline};
+use pantler_graph::{GraphReader, GraphScope, Pipeline, QuantumGraph, ResolvedPipeline};
 use pantler_seam::{Event, traced};
 
 use crate::{Shard, WorkspaceError, layout};
@@ -35,7 +35,28 @@ impl Parts {
         let notes = notes(root)?;
         let count = (1..=u32::MAX).take_while(|part| layout::graph_file(root, *part).exists());
         let count = u32::try_from(count.count()).unwrap_or(u32::MAX);
-        Ok(Self { root: root.to_owned(), count, notes })
+        let parts = Self { root: root.to_owned(), count, notes };
+        parts.expect_no_gap()?;
+        Ok(parts)
+    }
+
+    /// Refuses a graph of which a part is lost: what it has of quanta would be dropped.
+    fn expect_no_gap(&self) -> Result<(), WorkspaceError> {
+        let failed = |source| WorkspaceError::Io { path: self.root.clone(), source };
+        let missing = layout::graph_file(&self.root, self.next());
+        for entry in self.root.read_dir_utf8().map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let number = entry.file_name().strip_prefix("graph-");
+            let number = number.and_then(|rest| rest.strip_suffix(".qg"));
+            let is_beyond =
+                number.and_then(|n| n.parse().ok()).is_some_and(|n: u32| n > self.next());
+            // Or it has come since the parts were counted.
+            if is_beyond && !missing.exists() {
+                let beyond = entry.file_name().to_owned();
+                return Err(WorkspaceError::GraphGap { path: missing, beyond });
+            }
+        }
+        Ok(())
     }
 
     /// The number of the next part.
@@ -63,6 +84,32 @@ impl Parts {
             }
         }
         refused.map_or(Ok(None), Err)
+    }
+
+    /// Whether each task was built once without a restriction.
+    pub(crate) fn cover(&self, pipeline: &ResolvedPipeline) -> bool {
+        let scopes: Vec<_> = self.all().into_iter().map(|part| self.scope(part)).collect();
+        pipeline.tasks().iter().all(|task| {
+            scopes.iter().any(|scope| {
+                scope.as_ref().is_none_or(|scope| {
+                    let has_task = |tasks: &BTreeSet<_>| tasks.contains(&task.label);
+                    scope.restriction.is_none() && scope.tasks.as_ref().is_none_or(has_task)
+                })
+            })
+        })
+    }
+
+    /// Whether what was read of a graph of `pipeline` before it would get a part of this number
+    /// is of this graph still: in development mode it may have been dropped since, and
+    /// another one built.
+    pub(crate) fn are_those(
+        &self,
+        pipeline: &ResolvedPipeline,
+        next: u32,
+    ) -> Result<bool, WorkspaceError> {
+        let digest = |one: &ResolvedPipeline| Pipeline::digest(one.pipeline());
+        let own = self.pipeline()?;
+        Ok(self.next() >= next && own.is_some_and(|own| digest(&own) == digest(pipeline)))
     }
 
     /// The numbers of those that can have quanta of one of these shards. One that cannot be

@@ -40,7 +40,9 @@ impl Searched {
         runs: Option<BTreeSet<CollectionName>>,
     ) -> Self {
         let mut tasks: BTreeMap<TaskLabel, Vec<CollectionName>> = BTreeMap::new();
-        for task in pipeline.tasks() {
+        // Init steps are always made: what was made by others' configuration is not theirs.
+        let of_data = |task: &&ResolvedTask| task.definition.init_of().is_none();
+        for task in pipeline.tasks().iter().filter(of_data) {
             let scopes = parts.iter().filter_map(|part| part.metadata().scope.as_ref());
             let earlier = scopes
                 .filter(|scope| scope.tasks.as_ref().is_none_or(|own| own.contains(&task.label)))

@@ -436,12 +436,10 @@ fn workspace(error: &WorkspaceError) -> Sorted {
         WorkspaceError::NotAWorkspace { name, .. } => {
             unchanged.then(Next::command(format_args!("transaction show {name}")))
         }
-        WorkspaceError::NotBuilt(name) => {
-            unchanged.then(Next::command(format_args!("workspace build {name}")))
-        }
-        WorkspaceError::NotActive { name, .. } => {
-            unchanged.then(Next::command(format_args!("workspace activate {name}")))
-        }
+        WorkspaceError::NotBuilt(_)
+        | WorkspaceError::NotActive { .. }
+        | WorkspaceError::PipelineReplaced(_)
+        | WorkspaceError::GraphGap { .. } => unchanged.then(other_graph(error)),
         WorkspaceError::MissingInitInput(missing) => unchanged.then(missing_init_input(missing)),
         WorkspaceError::SkipInOwnRun(name) => unchanged.then(Next::plain(format!(
             "`pantler workspace run {name}` passes over what it has made itself; name other collections"
@@ -526,6 +524,22 @@ fn missing_init_input(missing: &MissingInitInput) -> Next {
             missing.dataset_type
         ),
     })
+}
+
+/// The way on if the graph is not there, or not as it should be.
+fn other_graph(error: &WorkspaceError) -> Next {
+    match error {
+        WorkspaceError::NotBuilt(name) => Next::command(format_args!("workspace build {name}")),
+        WorkspaceError::NotActive { name, .. } => {
+            Next::command(format_args!("workspace activate {name}"))
+        }
+        WorkspaceError::PipelineReplaced(_) => {
+            Next::plain("the same command again, on the graph that is built now")
+        }
+        _ => Next::plain(
+            "put the file back; or `pantler workspace revert` or `abandon`, which need none",
+        ),
+    }
 }
 
 fn development(error: &DevelopmentError) -> Sorted {

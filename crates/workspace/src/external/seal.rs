@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     WorkspaceError,
+    activation::has_quanta_of_tasks,
     client::read_graph,
     kind::{
         commit::{Harvest, harvest, record, unfinished},
@@ -76,6 +77,10 @@ impl ExternalWorkspace {
         let graph = read_graph(&self.root)?;
         let journal = JournalState::read(&layout::journal_dir(&self.root))?;
         let harvest = harvest(&graph, &journal);
+        if !has_quanta_of_tasks(&graph) {
+            let what = "only init steps are built, and no quanta of tasks".to_owned();
+            return Err(ExternalError::Unfinished { name: run.clone(), what }.into());
+        }
         if harvest.succeeded == 0 || !partial && harvest.succeeded < graph.len() {
             let (name, what) = (run.clone(), unfinished(graph.len(), &harvest));
             return Err(ExternalError::Unfinished { name, what }.into());

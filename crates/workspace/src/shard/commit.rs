@@ -20,7 +20,7 @@ use pantler_graph::{QuantumGraph, QuantumIndex};
 use super::{Frozen, Shard, frozen};
 use crate::{
     CloseNotice, WorkspaceClient, WorkspaceError, WorkspaceTransaction,
-    activation::init_quanta,
+    activation::{expect_all_active, init_quanta},
     client,
     create::name_of,
     kind::{
@@ -104,6 +104,10 @@ pub fn commit_shard(
     let init = Shard::of_init_steps();
     let has_init = graph.has_init_steps();
     if has_init {
+        if !transaction.committed.contains(&init) {
+            // Frozen before they have succeeded they could not be run any more.
+            expect_all_active(&root, run, &graph.graph)?;
+        }
         frozen::freeze(&root, &init)?;
     }
     frozen::freeze(&root, shard)?;
