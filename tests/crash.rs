@@ -36,7 +36,6 @@ pub(crate) const ELSEWHERE: &[(&str, &str)] = &[
     ("shard.thawed", "commits of shards that fail: shards"),
     ("ledger.drop", "ledgers: ledger"),
     ("ledger.dropped", "ledgers: ledger"),
-    ("ledger.dropped.append", "ledgers: ledger"),
     ("ledger.types.write", "ledgers: ledger"),
     ("export.begun", "workspace export: external"),
     ("export.copied", "workspace export: external"),
