@@ -291,6 +291,46 @@ fn an_open_transaction_of_each_kind_can_be_ended() {
 }
 
 #[test]
+fn open_removals_know_where_survivors_go() {
+    let open = repository(&specimen("open-removals-v2"));
+    open.check();
+    let rows = open.pantler(&["transaction", "list", "--json"]).expect(0).json();
+    let named = |kind: &str| {
+        let row = rows.as_array().unwrap().iter().find(|row| row["kind"] == kind).unwrap();
+        row["name"].as_str().unwrap().to_owned()
+    };
+    let close = |project: &Project, verb: &str, name: &str| {
+        project.pantler(&["transaction", verb, name, "--take-over"])
+    };
+    let (remove, remove_run) = (named("remove"), named("remove-run"));
+    let place = "kept/oslo/m1.csv";
+    // Nothing was deleted yet; the file in place survives below its RUN's prefix.
+    let reverted = open.duplicate();
+    for name in [&remove, &remove_run] {
+        close(&reverted, "revert", name).expect(0);
+    }
+    assert!(!reverted.repo().join("artifacts").join(place).exists());
+    assert_eq!(stored_and_not(&reverted, "placed"), (1, 0));
+    assert_eq!(stored_and_not(&reverted, "unstored"), (2, 0));
+    reverted.check();
+    for name in [&remove, &remove_run] {
+        close(&open, "commit", name).expect(0);
+    }
+    assert_eq!(stored_and_not(&open, "placed"), (0, 0));
+    assert_eq!(stored_and_not(&open, "unstored"), (0, 2));
+    assert!(!open.repo().join("artifacts").join(place).exists());
+    open.check();
+}
+
+/// How many datasets of a RUN are stored, and how many are not.
+fn stored_and_not(project: &Project, run: &str) -> (usize, usize) {
+    let rows = project.pantler(&["query", "datasets", "--json"]).json();
+    let rows = rows.as_array().unwrap().iter().filter(|row| row["run"] == run);
+    let (stored, not): (Vec<_>, Vec<_>) = rows.partition(|row| row["state"] == "stored");
+    (stored.len(), not.len())
+}
+
+#[test]
 fn a_workspace_that_several_ran_in_is_taken_over_from_another_machine() {
     let project = repository(&specimen("runners-v3"));
     let name = the_workspace(&project);

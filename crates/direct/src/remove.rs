@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use pantler_butler::{
-    removal::{Extent, Removal, RemovedArtifact, RemovedDataset, RunRemoval},
+    removal::{Extent, Fate, Removal, RemovedArtifact, RemovedDataset, RunRemoval},
     request::{RemoveReport, RemoveRequest},
     transaction::{ArtifactTransaction, Open, TransactionKind},
 };
@@ -279,7 +279,7 @@ fn in_use(row: &TransactionRow) -> ButlerError {
 fn report_of(removal: &Removal) -> RemoveReport {
     let mut report = RemoveReport { datasets: removal.datasets().len(), ..RemoveReport::default() };
     for artifact in removal.artifacts() {
-        if artifact.survivor.is_some() {
+        if artifact.fate != Fate::Stays {
             report.artifacts += 1;
             report.bytes += artifact.records.iter().map(|record| record.size).sum::<u64>();
         } else {
@@ -380,17 +380,17 @@ fn removal_of(
             if count > 1 {
                 shared.insert(record.location.clone(), (artifacts.len(), count));
             }
-            let survivor = survivor(&record, &dataset, ids[&dataset.run], write);
+            let fate = fate(&record, &dataset, ids[&dataset.run], write);
             let location = record.location.clone();
-            artifacts.push(RemovedArtifact { location, survivor, records: vec![record] });
+            artifacts.push(RemovedArtifact { location, fate, records: vec![record] });
         }
     }
-    part_survivors(&mut artifacts);
+    part_survivors(&mut artifacts, write);
     for (position, count) in shared.into_values() {
         let artifact = &mut artifacts[position];
         // Others that are not removed need it as well.
         if (artifact.records.len() as u64) < u64::from(count) {
-            artifact.survivor = None;
+            artifact.fate = Fate::Stays;
         }
     }
     Ok(Removal::new(runs.into_iter().collect(), extent, datasets, artifacts))
@@ -398,21 +398,26 @@ fn removal_of(
 
 /// Gives each artifact a key of its own to survive at: those that differ in their write
 /// id alone (parts of a log) would meet.
-fn part_survivors(artifacts: &mut [RemovedArtifact]) {
-    let mut seen: HashMap<&str, u32> = HashMap::with_capacity(artifacts.len());
+fn part_survivors(artifacts: &mut [RemovedArtifact], write: &WriteId) {
+    let mut seen: HashMap<(&str, &str), u32> = HashMap::with_capacity(artifacts.len());
     let mut parted = Vec::new();
     for (position, artifact) in artifacts.iter().enumerate() {
-        let Some(key) = &artifact.survivor else { continue };
-        let count = seen.entry(key.as_str()).or_insert(0);
-        if *count > 0
-            && let Some((stem, rest)) = key.as_str().rsplit_once('~')
-        {
-            parted.push((position, ArtifactKey::new(format!("{stem}.{count}~{rest}")).ok()));
+        let key = match &artifact.fate {
+            Fate::Stays => continue,
+            Fate::Goes => artifact.location.key(),
+            Fate::GoesOrMoves(key) => Some(key),
+        };
+        let Some((stem, extension)) = key.and_then(ArtifactKey::around_write_id) else { continue };
+        let count = seen.entry((stem, extension)).or_insert(0);
+        if *count > 0 {
+            parted.push((position, format!("{stem}.{count}~{write}.{extension}")));
         }
         *count += 1;
     }
     for (position, survivor) in parted {
-        artifacts[position].survivor = survivor;
+        if let Ok(survivor) = ArtifactKey::new(survivor) {
+            artifacts[position].fate = Fate::GoesOrMoves(survivor);
+        }
     }
 }
 
@@ -425,24 +430,20 @@ fn reader_of(
     Ok(locks.into_iter().find(|(_, kind)| *kind == LockKind::Input).map(|(name, _)| name))
 }
 
-/// The key that an artifact gets if it survives: its own with another write id, or one
-/// below its RUN's prefix if it has none.
-fn survivor(
-    record: &FileRecord,
-    dataset: &DatasetRef,
-    run: RunId,
-    write: &WriteId,
-) -> Option<ArtifactKey> {
-    let key = record.location.key()?;
-    key.at(write).or_else(|| {
-        let prefix = key::run_prefix(&dataset.run, run);
-        let extension = key.as_str().rsplit_once('.').map_or("", |(_, extension)| extension);
-        let extension = if extension.is_empty() || extension.contains('/') {
-            record.storage_class.extension()
-        } else {
-            extension
-        };
-        let name = &dataset.dataset_type.name;
-        Some(key::dataset_key(&prefix, name, &dataset.data_id, write, extension))
-    })
+/// An artifact that survives gets its own key with another write id, or one below its
+/// RUN's prefix if it has none.
+fn fate(record: &FileRecord, dataset: &DatasetRef, run: RunId, write: &WriteId) -> Fate {
+    let Some(key) = record.location.key() else { return Fate::Stays };
+    if key.has_write_id() {
+        return Fate::Goes;
+    }
+    let prefix = key::run_prefix(&dataset.run, run);
+    let extension = key.as_str().rsplit_once('.').map_or("", |(_, extension)| extension);
+    let extension = if extension.is_empty() || extension.contains('/') {
+        record.storage_class.extension()
+    } else {
+        extension
+    };
+    let name = &dataset.dataset_type.name;
+    Fate::GoesOrMoves(key::dataset_key(&prefix, name, &dataset.data_id, write, extension))
 }

@@ -4,11 +4,16 @@ use pantler_core::{Checksum, DatasetId, FileRecord, StorageClass};
 
 use crate::{
     RegistryError, Writer,
+    datasets::list,
     sqlite::{Db, Row},
 };
 
+const FIND: &str = "SELECT id FROM dataset WHERE uuid = ?1";
 pub(crate) const DISCARD: &str =
-    "DELETE FROM file_datastore_record WHERE dataset = (SELECT id FROM dataset WHERE uuid = ?1)";
+    "DELETE FROM file_datastore_record WHERE dataset IN (SELECT value FROM json_each(?1))";
+
+/// As many datasets lose their records in one statement. One for each takes half as long again.
+const AT_ONCE: usize = 1_000;
 
 /// The columns that [`read`] reads.
 pub(crate) const COLUMNS: &str =
@@ -48,7 +53,7 @@ impl Writer {
         records: &[FileRecord],
         inserted: &[(DatasetId, i64)],
     ) -> Result<(), RegistryError> {
-        let mut find = self.db().bulk("SELECT id FROM dataset WHERE uuid = ?1")?;
+        let mut find = self.db().bulk(FIND)?;
         let mut insert = self.db().bulk(
             "INSERT INTO file_datastore_record
             (dataset, component, uri, byte_offset, formatter, storage_class, size, checksum)
@@ -87,9 +92,16 @@ impl Writer {
     }
 
     pub(crate) fn discard_records(&self, datasets: &[DatasetId]) -> Result<(), RegistryError> {
+        let mut find = self.db().bulk(FIND)?;
         let mut discard = self.db().bulk(DISCARD)?;
-        for dataset in datasets {
-            discard.bind(1, &dataset.as_uuid().as_bytes()[..])?;
+        let mut ids = Vec::with_capacity(datasets.len().min(AT_ONCE));
+        for datasets in datasets.chunks(AT_ONCE) {
+            ids.clear();
+            for dataset in datasets {
+                find.bind(1, &dataset.as_uuid().as_bytes()[..])?;
+                ids.extend(find.first(|row| row.get::<i64>(0))?);
+            }
+            discard.bind(1, list(ids.iter().copied()))?;
             discard.run()?;
         }
         Ok(())

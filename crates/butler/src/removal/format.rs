@@ -1,6 +1,7 @@
-//! A removal as it stands in the database, version 1: a JSON object with the RUNs and a
+//! A removal as it stands in the database, version 2: a JSON object with the RUNs and a
 //! digest of the manifest. The manifest is lines of JSON: the datasets, one an array of
-//! id and label, then, after an empty line, the artifacts.
+//! id and label, then, after an empty line, the artifacts. Version 1 has the key that an
+//! artifact gets if it survives in every line.
 
 use std::borrow::Cow;
 
@@ -9,16 +10,17 @@ use pantler_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Extent, Removal, RemovedArtifact, RemovedDataset};
+use super::{Extent, Fate, Removal, RemovedArtifact, RemovedDataset};
 use crate::transaction::DecodeError;
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Deserialize)]
 struct VersionOnly {
     version: u32,
 }
 
+/// Of versions 1 and 2.
 #[derive(Serialize, Deserialize)]
 struct DataV1 {
     version: u32,
@@ -34,12 +36,28 @@ struct DataV1 {
 struct DatasetV1<'a>(DatasetId, #[serde(borrow)] Cow<'a, str>);
 
 /// Location, key if it survives, records.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct ArtifactV1<'a>(
     #[serde(borrow)] Cow<'a, str>,
     #[serde(borrow)] Option<Cow<'a, str>>,
     #[serde(borrow)] Vec<RecordV1<'a>>,
 );
+
+/// Location, fate, records.
+#[derive(Serialize, Deserialize)]
+struct ArtifactV2<'a>(
+    #[serde(borrow)] Cow<'a, str>,
+    #[serde(borrow)] FateV2<'a>,
+    #[serde(borrow)] Vec<RecordV1<'a>>,
+);
+
+/// Whether it goes, or the key that it gets if it survives.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum FateV2<'a> {
+    Goes(bool),
+    Moves(#[serde(borrow)] Cow<'a, str>),
+}
 
 /// Dataset, component, offset, formatter, storage class, size, checksum.
 #[derive(Serialize, Deserialize)]
@@ -72,9 +90,13 @@ pub(super) fn manifest(removal: &Removal) -> Vec<u8> {
     }
     text.push(b'\n');
     for artifact in &removal.artifacts {
-        let survivor = artifact.survivor.as_ref().map(|key| key.as_str().into());
+        let fate = match &artifact.fate {
+            Fate::Stays => FateV2::Goes(false),
+            Fate::Goes => FateV2::Goes(true),
+            Fate::GoesOrMoves(key) => FateV2::Moves(key.as_str().into()),
+        };
         let records = artifact.records.iter().map(RecordV1::of).collect();
-        line(&mut text, &ArtifactV1(artifact.location.as_str().into(), survivor, records));
+        line(&mut text, &ArtifactV2(artifact.location.as_str().into(), fate, records));
     }
     text
 }
@@ -105,7 +127,7 @@ pub(super) fn decode(
 ) -> Result<Removal, DecodeError> {
     let damaged = |reason: String| DecodeError::Damaged { kind, reason };
     let found: VersionOnly = serde_json::from_str(data).map_err(|e| damaged(e.to_string()))?;
-    if found.version != VERSION {
+    if !(1..=VERSION).contains(&found.version) {
         return Err(DecodeError::Version { kind, found: found.version, supported: VERSION });
     }
     let data: DataV1 = serde_json::from_str(data).map_err(|e| damaged(e.to_string()))?;
@@ -113,6 +135,35 @@ pub(super) fn decode(
         return Err(damaged("the manifest has another checksum".to_owned()));
     }
     lines(data, manifest).map_err(|reason| damaged(format!("manifest: {reason}")))
+}
+
+fn artifact(version: u32, line: &[u8]) -> Result<(Location, Fate, Vec<RecordV1<'_>>), String> {
+    let in_words = |error: serde_json::Error| error.to_string();
+    let (location, fate, records) = if version == 1 {
+        let ArtifactV1(location, survivor, records) =
+            serde_json::from_slice(line).map_err(in_words)?;
+        (location, survivor.map_or(FateV2::Goes(false), FateV2::Moves), records)
+    } else {
+        let ArtifactV2(location, fate, records) = serde_json::from_slice(line).map_err(in_words)?;
+        (location, fate, records)
+    };
+    let location = Location::new(&location).map_err(|e| e.to_string())?;
+    let fate = match fate {
+        FateV2::Goes(false) => Fate::Stays,
+        FateV2::Goes(true) => Fate::Goes,
+        FateV2::Moves(key) => {
+            Fate::GoesOrMoves(ArtifactKey::new(key.into_owned()).map_err(|e| e.to_string())?)
+        }
+    };
+    let survivor = match &fate {
+        Fate::Stays => return Ok((location, fate, records)),
+        Fate::Goes => location.key(),
+        Fate::GoesOrMoves(key) => Some(key),
+    };
+    if survivor.is_none_or(|key| !key.has_write_id()) {
+        return Err(format!("{location} cannot survive: its key carries no write id"));
+    }
+    Ok((location, fate, records))
 }
 
 fn lines(data: DataV1, manifest: &[u8]) -> Result<Removal, String> {
@@ -124,14 +175,7 @@ fn lines(data: DataV1, manifest: &[u8]) -> Result<Removal, String> {
     }
     let mut artifacts = Vec::new();
     for line in lines.filter(|line| !line.is_empty()) {
-        let ArtifactV1(location, survivor, records) =
-            serde_json::from_slice(line).map_err(|e| e.to_string())?;
-        let location = Location::new(&location).map_err(|e| e.to_string())?;
-        let survivor = survivor.map(|key| ArtifactKey::new(key.into_owned()));
-        let survivor = survivor.transpose().map_err(|e| e.to_string())?;
-        if let Some(key) = survivor.as_ref().filter(|key| !key.has_write_id()) {
-            return Err(format!("key {key} carries no write id"));
-        }
+        let (location, fate, records) = artifact(data.version, line)?;
         let record =
             |RecordV1(dataset, component, offset, formatter, class, size, checksum)| FileRecord {
                 dataset,
@@ -144,7 +188,7 @@ fn lines(data: DataV1, manifest: &[u8]) -> Result<Removal, String> {
                 checksum,
             };
         let records: Vec<FileRecord> = records.into_iter().map(record).collect();
-        artifacts.push(RemovedArtifact { location, survivor, records });
+        artifacts.push(RemovedArtifact { location, fate, records });
     }
     if datasets.len() != data.datasets || artifacts.len() != data.artifacts {
         return Err(format!(

@@ -49,14 +49,25 @@ pub struct RemovedDataset {
     pub label: Box<str>,
 }
 
+/// What becomes of an artifact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It stays: others need it, or it lies outside of the storage.
+    Stays,
+    /// It is deleted; if it survives, it moves to its own key with another write id.
+    Goes,
+    /// It is deleted; if it survives, it moves to this key with another write id: its own
+    /// carries none, or that of another artifact differs in nothing else.
+    GoesOrMoves(ArtifactKey),
+}
+
 /// An artifact that removed datasets are in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemovedArtifact {
     /// Where it is.
     pub location: Location,
-    /// The key that it gets if it survives, at the first attempt; `None` if it is not to
-    /// be deleted, because others need it or it lies outside of the storage.
-    pub survivor: Option<ArtifactKey>,
+    /// What becomes of it.
+    pub fate: Fate,
     /// The records that name it, of the removed datasets.
     pub records: Vec<FileRecord>,
 }
@@ -118,7 +129,7 @@ impl Removal {
 
     /// The keys on the delete list.
     fn doomed(&self) -> Vec<ArtifactKey> {
-        let doomed = self.artifacts.iter().filter(|artifact| artifact.survivor.is_some());
+        let doomed = self.artifacts.iter().filter(|artifact| artifact.fate != Fate::Stays);
         doomed.filter_map(|artifact| artifact.location.key().cloned()).collect()
     }
 
@@ -152,7 +163,7 @@ impl Removal {
         let mut rescued = Rescued::default();
         let mut waiting = Vec::new();
         for artifact in &self.artifacts {
-            if let Some(survivor) = &artifact.survivor {
+            if let Some(survivor) = artifact.survivor() {
                 waiting.push((artifact, survivor));
                 continue;
             }
@@ -231,6 +242,15 @@ impl Rescued {
 }
 
 impl RemovedArtifact {
+    /// The key that it gets if it survives, but for the write id; `None` if it stays.
+    fn survivor(&self) -> Option<&ArtifactKey> {
+        match &self.fate {
+            Fate::Stays => None,
+            Fate::Goes => self.location.key(),
+            Fate::GoesOrMoves(key) => Some(key),
+        }
+    }
+
     /// Whether an artifact of so many bytes holds what the records say.
     fn fits(&self, size: u64) -> bool {
         self.records.iter().all(|record| match record.offset {
@@ -290,8 +310,11 @@ impl ArtifactTransaction for Removal {
     }
 
     fn managed(&self) -> Managed {
-        let survivors = self.artifacts.iter().filter_map(|artifact| artifact.survivor.clone());
-        Managed { datasets: self.ids(), keys: self.doomed().into_iter().chain(survivors).collect() }
+        let moved = self.artifacts.iter().filter_map(|artifact| match &artifact.fate {
+            Fate::GoesOrMoves(key) => Some(key.clone()),
+            Fate::Stays | Fate::Goes => None,
+        });
+        Managed { datasets: self.ids(), keys: self.doomed().into_iter().chain(moved).collect() }
     }
 
     fn begin(&self, context: &mut OpenContext) -> Result<(), KindError> {

@@ -32,7 +32,7 @@ fn removal(extent: Extent) -> Removal {
     };
     let artifact = |n: u128| RemovedArtifact {
         location: old(n).into(),
-        survivor: Some(key(n, 1)),
+        fate: Fate::Goes,
         records: vec![record(n)],
     };
     let runs = vec![CollectionName::new("r").expect("a name")];
@@ -88,7 +88,7 @@ fn a_revert_is_all_or_nothing() {
 #[test]
 fn what_others_need_is_not_deleted() {
     let mut removal = removal(Extent::Unstore);
-    removal.artifacts[0].survivor = None;
+    removal.artifacts[0].fate = Fate::Stays;
     let memory = Memory::with(&[&old(1), &old(2)]);
     let mut context = CommitContext::new(facts(1, false), &memory, &Mine);
     removal.commit(&mut context).expect("the storage works");

@@ -136,7 +136,7 @@ impl Owners {
                 }
                 Some(written) => {
                     // What survives an abandoned removal gets a key of that opening.
-                    let moved = Written { opening: &mine, ..written };
+                    let moved = Written { opening: &mine, attempt: "1", ..written };
                     self.attempts.insert(moved.first_attempt().into());
                     self.keys.insert(key);
                 }

@@ -45,7 +45,11 @@ fn deletes_search_by_index() -> Tested {
     for sql in statements {
         let plan = plan(&raw, &sql)?;
         assert!(plan.iter().any(|line| line.starts_with("SEARCH")), "{sql}: {plan:?}");
-        assert!(!plan.iter().any(|line| line.starts_with("SCAN")), "{sql}: {plan:?}");
+        // But for a list of datasets, which is gone through from end to end.
+        let is_scan = |line: &String| {
+            line.starts_with("SCAN") && !line.starts_with("SCAN json_each VIRTUAL TABLE")
+        };
+        assert!(!plan.iter().any(is_scan), "{sql}: {plan:?}");
     }
     Ok(())
 }
