@@ -279,11 +279,11 @@ fn in_use(row: &TransactionRow) -> ButlerError {
 fn report_of(removal: &Removal) -> RemoveReport {
     let mut report = RemoveReport { datasets: removal.datasets().len(), ..RemoveReport::default() };
     for artifact in removal.artifacts() {
-        if artifact.fate != Fate::Stays {
+        if artifact.fate == Fate::Stays {
+            report.kept += 1;
+        } else {
             report.artifacts += 1;
             report.bytes += artifact.records.iter().map(|record| record.size).sum::<u64>();
-        } else {
-            report.kept += 1;
         }
     }
     report
