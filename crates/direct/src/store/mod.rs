@@ -15,7 +15,9 @@ mod opening;
 pub(crate) mod planned;
 mod plans;
 mod records;
+mod sources;
 pub(crate) mod standing;
+mod unstoring;
 mod write;
 
 use std::{
@@ -23,23 +25,19 @@ use std::{
     sync::Arc,
 };
 
-use camino::Utf8Path;
 use pantler_butler::{
-    removal::Removal,
     request::{
         IdScheme, IngestRequest, NewDataset, NoProgress, PutItem, PutRequest, RestoreContent,
         RestoreItem, StoreOptions, StoreProgress, StoreReport,
     },
-    storing::{IngestRole, Item, PutRole, RestoreRole, Role, Source, Storing, StoringChain},
-    transaction::{Open, TransactionKind as _},
+    storing::{IngestRole, PutRole, RestoreRole, Role, Storing, StoringChain},
+    transaction::Open,
 };
 use pantler_core::{
-    ArtifactKey, CollectionName, DataId, DatasetId, DatasetRef, DatasetType, DatasetTypeName,
-    DirectUri, FileRecord, Location, TransactionName, WriteId,
+    CollectionName, DataId, DatasetId, DatasetRef, DatasetType, DatasetTypeName, TransactionName,
     changes::Change,
     transaction::{Closing, TransactionRow},
 };
-use pantler_datastore::{SourceRemoval, SourceState};
 use pantler_registry::{DatasetQuery, RegistryError, Writer};
 use rayon::prelude::*;
 
@@ -319,7 +317,7 @@ impl DirectButler {
             ..StoreReport::default()
         };
         let mut report = report;
-        remove_sources_of_same(self, &sorted.moved, &mut report);
+        sources::remove_sources_of_same(self, &sorted.moved, &mut report);
         let unstored = sorted.lost.len();
         if unstored > 0 {
             self.unstore_lost(work, &sorted.lost)?;
@@ -377,38 +375,6 @@ impl DirectButler {
         }
         let open = opening::open_after::<R, E>(self, work.name, &mut to_store, before, chain)?;
         Ok(self.write_and_commit(work, open, to_store, report)?)
-    }
-
-    /// Finishes what a killed call left of taking lost artifacts away.
-    fn finish_unstoring(&self, work: &Work<'_>) -> Result<(), StoreError> {
-        let Some(name) = name_of_unstoring(work.name) else { return Ok(()) };
-        match self.open_row(Some(&name))? {
-            Some(row) if row.kind == Removal::KIND => {}
-            _ => return Ok(()),
-        }
-        let options = CloseOptions { take_over: work.options.take_over, ..CloseOptions::default() };
-        match self.close(&name, Closing::Commit, options) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(StoreError::NotClosed { what: work.what, source: Box::new(error) }),
-        }
-    }
-
-    /// Takes the records of artifacts that vanished or rotted away, and what is left of
-    /// the artifacts: their datasets are registered only, until they are stored again.
-    fn unstore_lost(
-        &self,
-        work: &Work<'_>,
-        lost: &[(DatasetId, Vec<FileRecord>)],
-    ) -> Result<(), StoreError> {
-        let (what, name) = (work.what, name_of_unstoring(work.name));
-        match self.unstore_seen(name.as_ref(), lost) {
-            Ok(()) => Ok(()),
-            Err(crate::RemoveError::Butler(error)) => Err(error.into()),
-            Err(crate::RemoveError::NotClosed { source }) => {
-                Err(StoreError::NotClosed { what, source })
-            }
-            Err(other) => Err(StoreError::Undone { what, source: other.into() }),
-        }
     }
 
     /// Goes on with an open transaction of the requested name.
@@ -470,11 +436,11 @@ impl DirectButler {
                 report.failed.extend(outcome.failed);
                 let kept: Option<Vec<DatasetId>> = (!report.failed.is_empty())
                     .then(|| stored().map(|dataset| dataset.id).collect());
-                let moved = moved(&open);
+                let moved = sources::moved(&open);
                 let options = CloseOptions { partial, ..CloseOptions::default() };
                 match self.close_open(open, Closing::Commit, options) {
                     Ok(Closed::Now) => {
-                        remove_sources(self, &planned, &moved, &mut report);
+                        sources::remove_sources(self, &planned, &moved, &mut report);
                         return Ok(report);
                     }
                     // By this call, if only the answer was lost; or by somebody else, who may
@@ -485,7 +451,7 @@ impl DirectButler {
                         if missing > 0 {
                             return Err(StoreError::ClosedWithout { what, missing });
                         }
-                        remove_sources(self, &planned, &moved, &mut report);
+                        sources::remove_sources(self, &planned, &moved, &mut report);
                         return Ok(report);
                     }
                     Err(failure) => match failure.open {
@@ -515,83 +481,8 @@ impl DirectButler {
     }
 }
 
-/// What taking lost artifacts away is called before storing them again, so that the same
-/// call finishes it; `None` if the storing has no name that comes again, or a very long one.
-fn name_of_unstoring(name: Option<&TransactionName>) -> Option<TransactionName> {
-    TransactionName::new(format!("{}/unstore", name?)).ok()
-}
-
 /// The datasets that an open transaction manages.
 fn managed<R: Role>(storing: &Storing<R>) -> BTreeSet<DatasetId> {
     let datasets = storing.items().iter().flat_map(|item| item.datasets.iter());
     datasets.map(|dataset| dataset.id).collect()
-}
-
-/// Where the content of files is when this attempt has committed, by path.
-fn moved<R: Role>(open: &Open<Storing<R>>) -> HashMap<String, ArtifactKey> {
-    let write = WriteId::of_opening(open.opening(), open.attempt());
-    let written = |item: &Item| {
-        // What an earlier attempt wrote is kept at a key of this one.
-        item.written?;
-        Some((item.source.as_ref()?.path.to_string(), item.location.key()?.at(&write)?))
-    };
-    open.transaction().items().iter().filter_map(written).collect()
-}
-
-/// Removes the files that were moved, if they are unchanged; the datasets are stored in
-/// any case.
-fn remove_sources(
-    butler: &DirectButler,
-    planned: &[Planned<'_>],
-    stored: &HashMap<String, ArtifactKey>,
-    report: &mut StoreReport,
-) {
-    for planned in planned {
-        let PlannedContent::File(source, FileMode::Move) = &planned.content else { continue };
-        if let Some(key) = stored.get(&*source.path) {
-            remove_source(butler, source, key, report);
-        }
-    }
-}
-
-/// Removes the files that a killed call had moved, and not removed yet.
-fn remove_sources_of_same(
-    butler: &DirectButler,
-    moved: &[(Source, ArtifactKey)],
-    report: &mut StoreReport,
-) {
-    for (source, key) in moved {
-        remove_source(butler, source, key, report);
-    }
-}
-
-fn remove_source(
-    butler: &DirectButler,
-    source: &Source,
-    key: &ArtifactKey,
-    report: &mut StoreReport,
-) {
-    let path = Utf8Path::new(&*source.path);
-    pantler_seam::step("store.source.remove");
-    let left = match needed_by(butler, path) {
-        Err(error) => write::chain(&error),
-        Ok(Some(dataset)) => format!("dataset {dataset} is read from there"),
-        Ok(None) => {
-            let state = SourceState { size: source.size, modified: source.modified, inode: None };
-            match butler.datastore().remove_source(path, &state, key) {
-                Ok(SourceRemoval::Removed | SourceRemoval::Missing) => return,
-                Ok(SourceRemoval::Changed) => "it changed while it was being stored".to_owned(),
-                Ok(SourceRemoval::Needed) => "the artifact needs it".to_owned(),
-                Err(error) => write::chain(&error),
-            }
-        }
-    };
-    report.sources_left.push((path.to_owned(), left));
-}
-
-/// A dataset that stays outside of the storage, at this path.
-fn needed_by(butler: &DirectButler, path: &Utf8Path) -> Result<Option<DatasetId>, StoreError> {
-    let Ok(uri) = DirectUri::of_path(path.as_str()) else { return Ok(None) };
-    let users = butler.registry().read(|reader| reader.datasets_at(&Location::Direct(uri)))?;
-    Ok(users.into_iter().next())
 }
