@@ -1,6 +1,11 @@
 //! Workspaces in folders of their own: cut off from their parent, run, and made a repository
 //! or brought back.
 
+mod again;
+mod full_disk;
+mod kills;
+mod refused;
+
 use std::{collections::BTreeMap, os::unix::process::ExitStatusExt as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -153,6 +158,33 @@ pub(crate) fn steps(log: &Utf8Path, args: &[&str]) -> Vec<String> {
     steps
 }
 
+/// Runs `args` with a kill at each step that it reaches, each time on a new copy of what
+/// `stage` makes, and hands the copy to `settle`.
+pub(crate) fn at_every_step<S>(
+    scene: &Scene,
+    stage: impl Fn(&str) -> S,
+    args: impl Fn(&S) -> Vec<String>,
+    settle: impl Fn(S, &str),
+) -> Vec<String> {
+    fn texts(args: &[String]) -> Vec<&str> {
+        args.iter().map(String::as_str).collect()
+    }
+    let calm = stage("calm");
+    let log = scene.at("steps.log");
+    let reached = steps(&log, &texts(&args(&calm)));
+    drop(calm);
+    for (n, step) in reached.iter().enumerate() {
+        let staged = stage(&format!("at-{n}"));
+        killed(step, &texts(&args(&staged)));
+        settle(staged, step);
+    }
+    reached
+}
+
+pub(crate) fn owned(args: &[&str]) -> Vec<String> {
+    args.iter().map(|arg| (*arg).to_owned()).collect()
+}
+
 pub(crate) fn query(repo: &Utf8Path, args: &[&str]) -> Vec<Value> {
     let args = [&["query", "datasets", "--json", "--repo", repo.as_str()], args].concat();
     program().run(&args).expect(0).json().as_array().unwrap().clone()
@@ -288,361 +320,6 @@ fn ids_are_the_same_all_the_way() {
     check(&copy);
 }
 
-/// Runs `args` with a kill at each step that it reaches, each time on a new copy of what
-/// `stage` makes, and hands the copy to `settle`.
-pub(crate) fn at_every_step<S>(
-    scene: &Scene,
-    stage: impl Fn(&str) -> S,
-    args: impl Fn(&S) -> Vec<String>,
-    settle: impl Fn(S, &str),
-) -> Vec<String> {
-    fn texts(args: &[String]) -> Vec<&str> {
-        args.iter().map(String::as_str).collect()
-    }
-    let calm = stage("calm");
-    let log = scene.at("steps.log");
-    let reached = steps(&log, &texts(&args(&calm)));
-    drop(calm);
-    for (n, step) in reached.iter().enumerate() {
-        let staged = stage(&format!("at-{n}"));
-        killed(step, &texts(&args(&staged)));
-        settle(staged, step);
-    }
-    reached
-}
-
-pub(crate) fn owned(args: &[&str]) -> Vec<String> {
-    args.iter().map(|arg| (*arg).to_owned()).collect()
-}
-
-#[test]
-fn a_creation_killed_anywhere_begins_again() {
-    let scene = Scene::in_memory();
-    let pipeline = scene.parent.path().join("pipeline.yaml");
-    let repo = scene.parent.repo();
-    let args = |root: &Utf8PathBuf| {
-        owned(&[
-            "workspace",
-            "create",
-            RUN,
-            "--pipeline",
-            pipeline.as_str(),
-            "-i",
-            "toy/raw",
-            "--external",
-            root.as_str(),
-            "--repo",
-            repo.as_str(),
-        ])
-    };
-    let reached = at_every_step(
-        &scene,
-        |name| scene.at(name),
-        args,
-        |root, step| {
-            if root.join("external.json").exists() {
-                let again = scene.create(&root, &[]);
-                assert!(
-                    again.stderr.contains("is an external workspace already"),
-                    "{step}: {}",
-                    again.stderr
-                );
-            } else {
-                let none = verb("status", &root, &[]);
-                assert_eq!(none.code(), Some(1), "{step}: it does not pass for a workspace");
-                scene.create(&root, &[]).expect(0);
-            }
-            verb("build", &root, &[]).expect(0);
-            verb("run", &root, &["-j1"]).expect(0);
-            verb("revert", &root, &[]).expect(0);
-            assert!(!root.exists(), "{step}: nothing is left");
-        },
-    );
-    assert!(reached.iter().any(|step| step == "external.create.done:1"), "{reached:?}");
-}
-
-#[test]
-fn a_build_killed_anywhere_is_built_again() {
-    let scene = Scene::in_memory();
-    let stage = |name: &str| {
-        let root = scene.at(name);
-        scene.create(&root, &[]).expect(0);
-        root
-    };
-    let args = |root: &Utf8PathBuf| owned(&["workspace", "build", root.as_str()]);
-    at_every_step(&scene, stage, args, |root, step| {
-        verb("build", &root, &[]).expect(0);
-        verb("run", &root, &["-j1"]).expect(0);
-        verb("convert", &root, &[]).expect(0);
-        assert_eq!(total(&root), "6\n", "{step}");
-        check(&root);
-    });
-}
-
-#[test]
-fn a_transfer_of_inputs_killed_anywhere_goes_on() {
-    let scene = Scene::in_memory();
-    let built = scene.built("built");
-    let stage = |name: &str| scene.copied(&built, name);
-    let args = |root: &Utf8PathBuf| owned(&["workspace", "transfer-inputs", root.as_str()]);
-    let reached = at_every_step(&scene, stage, args, |root, step| {
-        let said = verb("transfer-inputs", &root, &[]).expect(0).text();
-        assert!(said.contains("3 inputs"), "{step}: {said}");
-        let again = verb("transfer-inputs", &root, &[]).expect(0).text();
-        assert!(again.contains("all 3 inputs were there already"), "{step}: {again}");
-        verb("run", &root, &["-j1"]).expect(0);
-        verb("convert", &root, &[]).expect(0);
-        check(&root);
-    });
-    assert!(reached.iter().any(|step| step.starts_with("external.inputs.flushed")), "{reached:?}");
-}
-
-#[test]
-fn a_conversion_killed_anywhere_is_a_workspace_or_a_repository() {
-    let scene = Scene::in_memory();
-    let complete = scene.complete("complete");
-    let calm = scene.copied(&complete, "expected");
-    verb("convert", &calm, &[]).expect(0);
-    let expected = contents(&calm, "toy");
-    let stage = |name: &str| scene.copied(&complete, name);
-    let args = |root: &Utf8PathBuf| owned(&["workspace", "convert", root.as_str()]);
-    let both = std::cell::Cell::new((0, 0));
-    let reached = at_every_step(&scene, stage, args, |root, step| {
-        let (workspaces, repositories) = both.get();
-        if root.join("pantler.yaml").exists() {
-            both.set((workspaces, repositories + 1));
-            assert_eq!(contents(&root, "toy"), expected, "{step}");
-            check(&root);
-        } else {
-            both.set((workspaces + 1, repositories));
-            let status = verb("status", &root, &["--json"]).expect(0).json();
-            assert_eq!(status["complete"], true, "{step}");
-            let query = program().run(&["query", "datasets", "--repo", root.as_str()]);
-            assert_eq!(query.code(), Some(1), "{step}: it does not pass for a repository");
-        }
-        verb("convert", &root, &[]).expect(0);
-        assert_eq!(contents(&root, "toy"), expected, "{step}");
-        check(&root);
-        let mut left: Vec<_> =
-            root.read_dir_utf8().unwrap().map(|e| e.unwrap().file_name().to_owned()).collect();
-        left.retain(|name| !name.ends_with("-wal") && !name.ends_with("-shm"));
-        left.sort();
-        let whole = ["artifacts", "pantler.yaml", "pipeline", "registry.sqlite3", "workspaces"];
-        assert_eq!(left, whole, "{step}");
-    });
-    let (workspaces, repositories) = both.get();
-    assert!(workspaces > 20 && repositories > 3, "{workspaces} {repositories} {reached:?}");
-}
-
-#[test]
-fn a_commit_killed_anywhere_is_finished_by_the_same_call() {
-    let scene = Scene::in_memory();
-    let complete = scene.complete("complete");
-    let parent = scene.parent.repo();
-    for mode in ["copy", "hardlink", "move"] {
-        let expected = {
-            let (root, repo) =
-                (scene.copied(&complete, "calm"), scene.copied(&parent, "calm-parent"));
-            verb("commit", &root, &["--parent", repo.as_str()]).expect(0);
-            contents(&repo, "toy")
-        };
-        std::fs::remove_dir_all(scene.at("calm-parent")).unwrap();
-        let stage = |name: &str| {
-            let root = scene.copied(&complete, &format!("{mode}-{name}"));
-            (root, scene.copied(&parent, &format!("{mode}-{name}-parent")))
-        };
-        let args = |(root, repo): &(Utf8PathBuf, Utf8PathBuf)| {
-            owned(&[
-                "workspace",
-                "commit",
-                root.as_str(),
-                "--transfer",
-                mode,
-                "--parent",
-                repo.as_str(),
-            ])
-        };
-        let reached = at_every_step(&scene, stage, args, |(root, repo), step| {
-            check(&repo);
-            let query = program().run(&[
-                "query",
-                "datasets",
-                "--collections",
-                RUN,
-                "--repo",
-                repo.as_str(),
-            ]);
-            let whole = query.code() == Some(0) && query.text().contains("total");
-            // Killed before the last thing that goes, an empty folder is left.
-            let is_empty = |root: &Utf8Path| {
-                root.read_dir_utf8().is_ok_and(|mut entries| entries.next().is_none())
-            };
-            if !root.exists() || is_empty(&root) {
-                assert!(whole, "{step}: what is gone is in the parent");
-                return;
-            }
-            let args = ["--transfer", mode, "--parent", repo.as_str()];
-            verb("commit", &root, &args).expect(0);
-            assert!(!root.exists(), "{step}: what was made here is gone");
-            assert_eq!(contents(&repo, "toy"), expected, "{step}");
-            check(&repo);
-        });
-        assert!(reached.iter().any(|step| step == "external.committed:1"), "{reached:?}");
-    }
-}
-
-/// Refused by `commit`, with nothing changed: neither in the parent nor here.
-#[track_caller]
-fn refused(root: &Utf8Path, repo: &Utf8Path, args: &[&str], parts: &[&str]) {
-    let before = Picture::of(repo);
-    let ran = verb("commit", root, &[&["--parent", repo.as_str()], args].concat());
-    assert_eq!(ran.code(), Some(1), "{}", ran.stderr);
-    for part in parts {
-        assert!(ran.stderr.contains(part), "{part:?} is not in: {}", ran.stderr);
-    }
-    let mut after = Picture::of(repo);
-    // Dataset types may have come already.
-    for table in ["dataset_type", "dimension_group", "membership_2"] {
-        let then = before.rows.get(table).cloned().unwrap_or_default();
-        let now = after.rows.remove(table).unwrap_or_default();
-        assert!(now.starts_with(&then), "{table}");
-        after.rows.extend(before.rows.get(table).map(|rows| (table.to_owned(), rows.clone())));
-    }
-    assert_eq!(after, before, "nothing is half-done");
-    let status = verb("status", root, &["--json"]).expect(0).json();
-    assert_eq!(status["complete"], true, "the workspace is as before");
-    assert!(!root.join("closing").exists(), "it can be run on");
-    check(repo);
-}
-
-#[test]
-fn a_parent_that_has_other_things_refuses_as_a_whole() {
-    let scene = Scene::new();
-    let root = scene.complete("ext");
-    let parent = scene.parent.repo();
-    let pipeline = scene.parent.path().join("pipeline.yaml");
-    let pantler = |repo: &Utf8Path, args: &[&str]| {
-        program().run(&[args, &["--repo", repo.as_str()]].concat()).expect(0);
-    };
-    // Somebody else's RUN of that name.
-    let taken = scene.copied(&parent, "taken");
-    pantler(&taken, &["run", pipeline.as_str(), "-i", "toy/raw", "-o", RUN]);
-    refused(&root, &taken, &[], &["toy/out exists already", "workspace convert"]);
-    // One that is being made.
-    let made = scene.copied(&parent, "made");
-    pantler(&made, &["workspace", "create", RUN, "--pipeline", pipeline.as_str(), "-i", "toy/raw"]);
-    refused(&root, &made, &[], &["toy/out exists already"]);
-    // Inputs that are not there any more.
-    let gone = scene.copied(&parent, "gone");
-    pantler(&gone, &["remove-run", "toy/raw"]);
-    pantler(&gone, &["collection", "create", "toy/raw", "--type", "tagged"]);
-    refused(&root, &gone, &[], &["3 of the input datasets", "are not registered any more"]);
-    // A dataset type with another definition.
-    let other = scene.copied(&parent, "other");
-    let register =
-        ["dataset-type", "register", "total", "--dimensions", "item", "--storage-class", "Text"];
-    pantler(&other, &register);
-    refused(&root, &other, &[], &["total"]);
-    // The chain is something else.
-    let chain = scene.copied(&parent, "chain");
-    pantler(&chain, &["collection", "create", "toy", "--type", "tagged"]);
-    refused(&root, &chain, &[], &["toy is there and is no chain"]);
-    verb("commit", &root, &[]).expect(0);
-}
-
-#[test]
-fn a_repository_that_is_not_the_parent_is_refused_unless_it_is_meant() {
-    let scene = Scene::new();
-    let stranger = Scene::new();
-    let root = scene.complete("ext");
-    let repo = stranger.parent.repo();
-    refused(&root, &repo, &[], &["is not the parent of", "--force-repository"]);
-    // It does not have the inputs.
-    refused(&root, &repo, &["--force-repository"], &["input datasets"]);
-    let ids: Vec<String> = query(&scene.parent.repo(), &["number"])
-        .iter()
-        .map(|row| row["id"].as_str().unwrap().to_owned())
-        .collect();
-    stranger.parent.pantler(&["remove-run", "toy/raw"]).expect(0);
-    let (from, mut args) = (scene.parent.repo(), vec!["transfer"]);
-    args.push(from.as_str());
-    args.extend(ids.iter().map(String::as_str));
-    stranger.parent.pantler(&args).expect(0);
-    verb("commit", &root, &["--parent", repo.as_str(), "--force-repository"]).expect(0);
-    assert_eq!(total(&repo), "6\n");
-}
-
-#[test]
-fn a_repository_of_another_universe_is_refused_in_any_case() {
-    let scene = Scene::new();
-    let root = scene.complete("ext");
-    let (universe, repo) = (scene.at("universe.yaml"), scene.at("other"));
-    std::fs::write(&universe, "version: 1\nname: other\nelements:\n  item: {key: integer}\n")
-        .unwrap();
-    program().run(&["init", repo.as_str(), "--universe", universe.as_str()]).expect(0);
-    refused(
-        &root,
-        &repo,
-        &["--force-repository"],
-        &["it is called other, not toy", "workspace convert"],
-    );
-    let build = scene.built("again");
-    std::fs::remove_file(build.join("graph-1.qg")).unwrap();
-    let ran = verb("build", &build, &["--parent", repo.as_str()]);
-    assert!(ran.stderr.contains("is not the parent of"), "{}", ran.stderr);
-}
-
-#[test]
-fn what_changed_after_its_quantum_is_not_committed() {
-    let scene = Scene::new();
-    let root = scene.complete("ext");
-    let folder = root.join("artifacts/toy%2Fout@1/copy");
-    let file = folder.read_dir_utf8().unwrap().next().unwrap().unwrap().into_path();
-    let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::remove_file(&file).unwrap();
-    std::fs::write(&file, text.replace(char::is_numeric, "9")).unwrap();
-    refused(&root, &scene.parent.repo(), &[], &["is not what"]);
-    std::fs::remove_file(&file).unwrap();
-    refused(&root, &scene.parent.repo(), &[], &["1 artifacts of", "missing or damaged"]);
-}
-
-#[test]
-fn copies_that_have_made_different_things_do_not_pass_for_each_other() {
-    // What a copy is depends on when it is made.
-    let scene = Scene::with("cat \"$2\" > \"$3\"\ncat /proc/sys/kernel/random/uuid >> \"$3\"\n");
-    let cut = scene.cut_off("ext");
-    let (a, b) = (scene.copied(&cut, "a"), scene.copied(&cut, "b"));
-    for root in [&a, &b] {
-        verb("run", root, &["-j1"]).expect(0);
-    }
-    verb("commit", &a, &[]).expect(0);
-    let repo = scene.parent.repo();
-    refused(&b, &repo, &[], &["was committed before", "not there with the same content"]);
-    verb("convert", &b, &[]).expect(0);
-    check(&b);
-}
-
-#[test]
-fn unfinished_work_is_not_closed_unless_part_of_it_is_enough() {
-    let scene = Scene::with("test \"$4\" != b || exit 3\ncat \"$2\" > \"$3\"\n");
-    let root = scene.cut_off("ext");
-    verb("run", &root, &["-j1"]).expect(3);
-    for closing in ["convert", "commit"] {
-        let ran = verb(closing, &root, &[]);
-        assert_eq!(ran.code(), Some(3), "{}", ran.stderr);
-        assert!(ran.stderr.contains("2 of 4 quanta succeeded"), "{}", ran.stderr);
-    }
-    verb("accept", &root, &["--failed"]).expect(0);
-    verb("reset", &root, &["--task", "copy"]).expect(0);
-    verb("run", &root, &["-j1"]).expect(3);
-    let copy = scene.copied(&root, "copy");
-    verb("convert", &copy, &["--partial"]).expect(0);
-    assert_eq!(contents(&copy, RUN).iter().filter(|row| row.starts_with("\"copy\"")).count(), 2);
-    check(&copy);
-    verb("commit", &root, &["--partial"]).expect(0);
-    assert_eq!(contents(&scene.parent.repo(), RUN), contents(&copy, RUN));
-}
-
 #[test]
 fn inputs_are_read_from_the_parent_where_it_is_now() {
     let mut scene = Scene::new();
@@ -671,79 +348,6 @@ fn inputs_are_read_from_the_parent_where_it_is_now() {
         root.as_str(),
     ]);
     assert!(get.stderr.contains("not stored"), "{}", get.stderr);
-}
-
-#[test]
-fn an_input_that_changed_is_not_transferred() {
-    let scene = Scene::new();
-    let root = scene.built("ext");
-    let folder = scene.parent.repo().join("artifacts/toy%2Fraw@1/number");
-    let file = folder.read_dir_utf8().unwrap().next().unwrap().unwrap().into_path();
-    let text = std::fs::read(&file).unwrap();
-    std::fs::remove_file(&file).unwrap();
-    std::fs::write(&file, "9\n").unwrap();
-    let ran = verb("transfer-inputs", &root, &[]);
-    assert!(ran.stderr.contains("is not what it was when the graph was built"), "{}", ran.stderr);
-    assert!(!root.join("inputs.json").exists());
-    std::fs::write(&file, text).unwrap();
-    verb("transfer-inputs", &root, &[]).expect(0);
-}
-
-#[test]
-fn places_that_are_taken_are_refused() {
-    let scene = Scene::new();
-    let root = scene.at("ext");
-    std::fs::create_dir(&root).unwrap();
-    std::fs::write(root.join("mine"), "mine").unwrap();
-    let says = |ran: &Ran, code: i32, part: &str| {
-        assert_eq!(ran.code(), Some(code), "{}", ran.stderr);
-        assert!(ran.stderr.contains(part), "{part:?} is not in: {}", ran.stderr);
-    };
-    says(&scene.create(&root, &[]), 1, "is not empty (it holds \"mine\")");
-    std::fs::rename(root.join("mine"), root.join("pipeline")).unwrap();
-    says(&scene.create(&root, &[]), 1, "is not empty (it holds \"pipeline\")");
-    says(&scene.create(&root.join("pipeline"), &[]), 1, "is not a folder");
-    assert_eq!(std::fs::read_to_string(root.join("pipeline")).unwrap(), "mine");
-    std::fs::remove_file(root.join("pipeline")).unwrap();
-    says(&scene.create(&scene.parent.repo().join("x"), &[]), 1, "lies in the repository");
-    says(&scene.create(Utf8Path::new("/proc/ext"), &[]), 1, "cannot access /proc/ext");
-    scene.create(&root, &[]).expect(0);
-    says(&scene.create(&root, &[]), 1, "is an external workspace already");
-    says(&verb("status", &scene.at("none"), &[]), 1, "there is no such folder");
-    for closing in ["convert", "commit", "transfer-inputs", "run"] {
-        let ran = verb(closing, &root, &[]);
-        says(&ran, 1, "has no quantum graph yet");
-        assert!(ran.stderr.contains(&format!("workspace build {root}")), "{}", ran.stderr);
-    }
-    let newer = root.join("external.json");
-    let text = std::fs::read_to_string(&newer).unwrap();
-    std::fs::write(&newer, text.replacen("\"version\": 1", "\"version\": 99", 1)).unwrap();
-    says(&verb("status", &root, &[]), 1, "has format version 99");
-    std::fs::write(&newer, "{").unwrap();
-    says(&verb("status", &root, &[]), 1, "is damaged");
-}
-
-#[test]
-fn a_converted_or_running_workspace_is_left_alone() {
-    let scene = Scene::with("read line < \"$1/gate\"\ncat \"$2\" > \"$3\"\n");
-    let root = scene.cut_off("ext");
-    let gate = crate::toy::Gate::at(&root.join("pipeline/gate"));
-    let mut running = program().start(&["workspace", "run", root.as_str(), "-j1"]);
-    crate::toy::until("it runs", || root.join("journal").exists());
-    for verb_name in ["convert", "commit", "revert"] {
-        let ran = verb(verb_name, &root, &[]);
-        assert!(ran.stderr.contains("runs quanta in"), "{}", ran.stderr);
-        assert!(!root.join("closing").exists(), "{verb_name}");
-    }
-    gate.open(3);
-    assert!(running.wait().unwrap().success());
-    verb("convert", &root, &[]).expect(0);
-    for name in ["run", "status", "commit", "revert"] {
-        let ran = verb(name, &root, &[]);
-        assert_eq!(ran.code(), Some(1), "{name}: {}", ran.stderr);
-        assert!(ran.stderr.contains("is a repository, not a workspace"), "{name}: {}", ran.stderr);
-    }
-    check(&root);
 }
 
 #[test]
@@ -863,116 +467,6 @@ fn an_internal_workspace_is_exported_and_stays() {
     assert_eq!(got.text(), "1\n");
     expect_provenance(&exported, 3);
     assert_eq!(contents(&exported, RUN), contents(&repo, RUN));
-}
-
-/// Runs `args` with the disk full from the n-th step on, for every n, each time on a new
-/// copy of what `stage` makes; hands the copy and the failure to `settle`. Returns how often
-/// it failed.
-pub(crate) fn with_a_full_disk<S>(
-    stage: impl Fn(&str) -> S,
-    args: impl Fn(&S) -> Vec<String>,
-    settle: impl Fn(S, &Ran, usize),
-) -> usize {
-    for n in 1.. {
-        let staged = stage(&format!("full-{n}"));
-        let args = args(&staged);
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let mut command = program().command(&args);
-        command.env("PANTLER_FAULT", format!("*:{n}+:full"));
-        let ran = Ran::of(command);
-        if ran.code() == Some(0) {
-            return n - 1;
-        }
-        assert!([Some(1), Some(4), Some(5)].contains(&ran.code()), "{n}: {:?}", ran.stderr);
-        settle(staged, &ran, n);
-    }
-    unreachable!("there are not that many steps")
-}
-
-#[test]
-fn a_full_disk_leaves_no_half_made_workspace() {
-    let scene = Scene::in_memory();
-    let pipeline = scene.parent.path().join("pipeline.yaml");
-    let repo = scene.parent.repo();
-    let create = |root: &Utf8PathBuf| {
-        owned(&[
-            "workspace",
-            "create",
-            RUN,
-            "--pipeline",
-            pipeline.as_str(),
-            "-i",
-            "toy/raw",
-            "--external",
-            root.as_str(),
-            "--repo",
-            repo.as_str(),
-        ])
-    };
-    let failures = with_a_full_disk(
-        |name| scene.at(name),
-        create,
-        |root, ran, n| {
-            assert!(
-                ran.stderr.contains("full") || ran.stderr.contains("no room"),
-                "{n}: {}",
-                ran.stderr
-            );
-            if !root.join("external.json").exists() {
-                // It may not even have been possible to take away what was made.
-                assert_eq!(verb("status", &root, &[]).code(), Some(1), "{n}");
-                scene.create(&root, &[]).expect(0);
-            }
-            verb("build", &root, &[]).expect(0);
-        },
-    );
-    assert!(failures > 5, "{failures}");
-}
-
-#[test]
-fn a_full_disk_stops_a_conversion_that_can_be_done_again() {
-    let scene = Scene::in_memory();
-    let complete = scene.complete("complete");
-    let stage = |name: &str| scene.copied(&complete, name);
-    let args = |root: &Utf8PathBuf| owned(&["workspace", "convert", root.as_str()]);
-    let failures = with_a_full_disk(stage, args, |root, ran, n| {
-        if root.join("pantler.yaml").exists() {
-            assert!(ran.stderr.contains("it is a repository"), "{n}: {}", ran.stderr);
-            check(&root);
-        } else {
-            let status = verb("status", &root, &["--json"]).expect(0).json();
-            assert_eq!(status["complete"], true, "{n}");
-            verb("run", &root, &[]).expect(0);
-        }
-        verb("convert", &root, &[]).expect(0);
-        assert_eq!(contents(&root, "toy").len(), OUTPUTS + 3, "{n}");
-        check(&root);
-    });
-    assert!(failures > 10, "{failures}");
-}
-
-#[test]
-fn a_full_disk_stops_a_commit_that_can_be_done_again() {
-    let scene = Scene::in_memory();
-    let complete = scene.complete("complete");
-    let parent = scene.parent.repo();
-    let stage = |name: &str| {
-        (scene.copied(&complete, name), scene.copied(&parent, &format!("{name}-parent")))
-    };
-    let args = |(root, repo): &(Utf8PathBuf, Utf8PathBuf)| {
-        owned(&["workspace", "commit", root.as_str(), "--parent", repo.as_str()])
-    };
-    let failures = with_a_full_disk(stage, args, |(root, repo), ran, n| {
-        check(&repo);
-        let closed = root.join("external.done.json").exists();
-        let says = ran.stderr.contains("what it made is where it was to go");
-        assert_eq!(closed, says, "{n}: {}", ran.stderr);
-        let again = verb("commit", &root, &["--parent", repo.as_str()]);
-        assert!(again.code() == Some(0), "{n}: {}\nthen: {}", ran.stderr, again.stderr);
-        assert_eq!(contents(&repo, "toy").len(), OUTPUTS + 3, "{n}");
-        check(&repo);
-    });
-    assert!(failures > 10, "{failures}");
 }
 
 #[test]
@@ -1146,76 +640,6 @@ fn what_is_open_in_the_parent_is_not_discarded() {
 }
 
 #[test]
-fn a_revert_or_abandon_killed_anywhere_is_finished_by_the_same_call() {
-    let scene = Scene::in_memory();
-    let complete = scene.complete("complete");
-    let before = scene.parent.picture();
-    for (closing, outcome) in [("revert", "reverted"), ("abandon", "abandoned")] {
-        let whole = scene.copied(&complete, closing);
-        let said = verb(closing, &whole, &[]).expect(0).text();
-        assert!(said.contains(outcome), "{said}");
-        assert!(!whole.exists(), "{closing}");
-        let stage = |name: &str| scene.copied(&complete, &format!("{closing}-{name}"));
-        let args = |root: &Utf8PathBuf| owned(&["workspace", closing, root.as_str()]);
-        let reached = at_every_step(&scene, stage, args, |root, step| {
-            if root.exists() && root.read_dir_utf8().unwrap().next().is_some() {
-                verb(closing, &root, &[]).expect(0);
-                assert!(!root.exists(), "{closing} {step}");
-            }
-        });
-        assert!(reached.iter().any(|step| step == "external.discard.begin:1"), "{reached:?}");
-    }
-    scene.parent.picture().assert_same(&before, "the parent is as before");
-}
-
-/// Every step of these verbs is one at which a test above kills them.
-#[test]
-fn every_step_is_reached() {
-    let scene = Scene::new();
-    let log = scene.at("steps.log");
-    let root = scene.at("ext");
-    let pipeline = scene.parent.path().join("pipeline.yaml");
-    let repo = scene.parent.repo();
-    let text = |path: &Utf8Path| path.to_owned().into_string();
-    let (root_text, repo_text) = (text(&root), text(&repo));
-    let mut reached = std::collections::BTreeSet::new();
-    let mut run = |args: &[&str]| reached.extend(steps(&log, args));
-    run(&[
-        "workspace",
-        "create",
-        RUN,
-        "--pipeline",
-        pipeline.as_str(),
-        "-i",
-        "toy/raw",
-        "--external",
-        &root_text,
-        "--repo",
-        &repo_text,
-    ]);
-    run(&["workspace", "build", &root_text]);
-    run(&["workspace", "transfer-inputs", &root_text]);
-    verb("run", &root, &[]).expect(0);
-    let (convert, revert) = (scene.copied(&root, "convert"), scene.copied(&root, "revert"));
-    killed("external.inputs.taken:1", &["workspace", "convert", convert.as_str()]);
-    run(&["workspace", "reopen", convert.as_str()]);
-    run(&["workspace", "convert", convert.as_str()]);
-    run(&["workspace", "revert", revert.as_str()]);
-    run(&["workspace", "commit", &root_text]);
-    let args = ["workspace", "create", "x", "--pipeline", pipeline.as_str(), "-i", "toy/raw"];
-    scene.parent.pantler(&args).expect(0);
-    scene.parent.pantler(&["workspace", "build", "x"]).expect(0);
-    scene.parent.pantler(&["workspace", "run", "x"]).expect(0);
-    let export = scene.at("export");
-    run(&["workspace", "export", "x", "--to", export.as_str(), "--repo", &repo_text]);
-    for (step, test) in crate::crash::ELSEWHERE {
-        if test.ends_with(": external") {
-            assert!(reached.contains(&format!("{step}:1")), "{step} is not reached");
-        }
-    }
-}
-
-#[test]
 fn inputs_of_a_transfer_that_did_not_end_do_not_get_into_a_repository() {
     let scene = Scene::new();
     let root = scene.built("ext");
@@ -1226,125 +650,6 @@ fn inputs_of_a_transfer_that_did_not_end_do_not_get_into_a_repository() {
     check(&root);
     let stored = query(&root, &["--collections", "toy/raw"]);
     assert!(stored.iter().all(|row| row["stored"] == false), "{stored:?}");
-}
-
-#[test]
-fn what_says_nothing_about_a_workspace_in_a_repository_is_refused() {
-    let scene = Scene::new();
-    let refused = [
-        ["commit", "x", "--transfer", "move"].as_slice(),
-        &["commit", "x", "--force-repository"],
-        &["commit", "x", "--parent", "y"],
-        &["run", "x", "--parent", "y"],
-        &["build", "x", "--parent", "y"],
-    ];
-    for args in refused {
-        let ran = scene.parent.pantler(&[&["workspace"], args].concat());
-        assert_eq!(ran.code(), Some(2), "{}", ran.stderr);
-        assert!(ran.stderr.contains("is for external workspaces"), "{}", ran.stderr);
-    }
-    let mode = verb("commit", &scene.complete("ext"), &["--transfer", "symlink"]);
-    assert_eq!(mode.code(), Some(2), "{}", mode.stderr);
-    assert!(mode.stderr.contains("[possible values: copy, hardlink, move]"), "{}", mode.stderr);
-}
-
-#[test]
-fn a_full_disk_stops_copies_that_can_be_done_again() {
-    let scene = Scene::in_memory();
-    let built = scene.built("built");
-    let stage = |name: &str| scene.copied(&built, name);
-    let args = |root: &Utf8PathBuf| owned(&["workspace", "transfer-inputs", root.as_str()]);
-    let said = std::cell::Cell::new(0);
-    let failures = with_a_full_disk(stage, args, |root, ran, n| {
-        if ran.stderr.contains("of 3 inputs are in") {
-            said.set(said.get() + 1);
-            assert!(ran.stderr.contains("what was copied is kept"), "{n}: {}", ran.stderr);
-            assert!(ran.stderr.contains("make room, and the same command again"), "{n}");
-        }
-        assert!(!root.join("inputs.json").exists() || n > 10, "{n}");
-        verb("transfer-inputs", &root, &[]).expect(0);
-        verb("run", &root, &[]).expect(0);
-        verb("convert", &root, &[]).expect(0);
-        check(&root);
-    });
-    assert!(failures > 5 && said.get() > 3, "{failures} {said:?}");
-
-    let pipeline = scene.parent.path().join("pipeline.yaml");
-    let create = ["workspace", "create", RUN, "--pipeline", pipeline.as_str(), "-i", "toy/raw"];
-    scene.parent.pantler(&create).expect(0);
-    scene.parent.pantler(&["workspace", "build", RUN]).expect(0);
-    scene.parent.pantler(&["workspace", "run", RUN]).expect(0);
-    let repo = scene.parent.repo();
-    let args = |to: &Utf8PathBuf| {
-        owned(&[
-            "workspace",
-            "export",
-            RUN,
-            "--to",
-            to.as_str(),
-            "--with-inputs",
-            "--repo",
-            repo.as_str(),
-        ])
-    };
-    let stage = |name: &str| scene.at(&format!("export-{name}"));
-    let failures = with_a_full_disk(stage, args, |to, _, n| {
-        if !to.join("pantler.yaml").exists() {
-            let args = args(&to);
-            program().run(&args.iter().map(String::as_str).collect::<Vec<_>>()).expect(0);
-        }
-        assert_eq!(contents(&to, RUN).len(), OUTPUTS, "{n}");
-        check(&to);
-    });
-    assert!(failures > 10, "{failures}");
-}
-
-#[test]
-fn files_that_are_damaged_are_named_and_nothing_is_lost() {
-    let scene = Scene::new();
-    let complete = scene.complete("complete");
-    for (n, name) in [
-        "external.json",
-        "rows.json",
-        "inputs.json",
-        "transaction.json",
-        "graph-1.qg",
-        "journal/1.jsonl",
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let root = scene.copied(&complete, &format!("damaged-{n}"));
-        let file = root.join(name);
-        let whole = std::fs::read(&file).unwrap();
-        // A flipped byte near the beginning, where every format has something to say.
-        let mut flipped = whole.clone();
-        flipped[whole.len().min(1500) / 3] ^= 0x41;
-        let newer = String::from_utf8_lossy(&whole).replacen("\"version\": 1", "\"version\": 9", 1);
-        let mut damages = vec![whole[..whole.len() / 2].to_vec(), Vec::new()];
-        if name == "journal/1.jsonl" {
-            damages = vec![flipped];
-        } else if Utf8Path::new(name).extension() == Some("json") {
-            damages.push(newer.into_bytes());
-        } else {
-            damages.push(flipped);
-        }
-        for damage in damages {
-            std::fs::write(&file, &damage).unwrap();
-            for closing in ["convert", "commit"] {
-                let ran = verb(closing, &root, &[]);
-                let code = ran.code().unwrap();
-                assert!([1, 4].contains(&code), "{name}: {code} {}", ran.stderr);
-                assert!(ran.stderr.contains(name), "{name}: {}", ran.stderr);
-            }
-            assert!(!root.join("pantler.yaml").exists(), "{name}");
-        }
-        std::fs::write(&file, whole).unwrap();
-        verb("convert", &root, &[]).expect(0);
-        check(&root);
-    }
-    assert_eq!(contents(&scene.parent.repo(), "toy/raw").len(), 3);
-    assert!(open_names(&scene.parent, "transaction").is_empty());
 }
 
 #[test]

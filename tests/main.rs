@@ -19,7 +19,6 @@ mod development;
 mod disk_full;
 mod doors;
 mod external;
-mod external_more;
 mod fault_steps;
 mod graph_verbs;
 mod in_sync;

@@ -4,14 +4,11 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_testkit::Ran;
 
-use crate::{
-    external::{
-        OUTPUTS, RUN, Scene, at_every_step, check, contents, expect_provenance, killed, owned,
-        query, total, verb,
-    },
-    program,
-    toy::names,
+use super::{
+    OUTPUTS, RUN, Scene, at_every_step, check, contents, expect_provenance, killed, owned, query,
+    total, verb,
 };
+use crate::{program, toy::names};
 
 #[track_caller]
 fn says(ran: &Ran, code: i32, parts: &[&str]) {
