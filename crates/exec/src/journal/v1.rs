@@ -22,24 +22,7 @@ pub(super) fn read_event(runner: u32, event: &[u8]) -> Result<Event, LineError> 
     let event: EventV1<'_> = serde_json::from_slice(event).map_err(|e| LineError::damaged(&e))?;
     Ok(match event {
         EventV1::Start { quantum, attempt } => Event::Start { quantum, attempt },
-        EventV1::Finish { quantum, attempt, outcome, started, ended, exit, log } => {
-            let log = log.map(|(offset, len)| LogSlice { runner, offset, len });
-            let outcome = outcome.into();
-            let made_from = MadeFrom::Unknown;
-            let finish = Finish {
-                runner,
-                attempt,
-                outcome,
-                started,
-                ended,
-                exit,
-                log,
-                made_from,
-                taken_over: None,
-                task_changed: false,
-            };
-            Event::Finish { quantum, finish: Box::new(finish) }
-        }
+        EventV1::Finish(finish) => finish.of_runner(runner),
         EventV1::Sealed => Event::Sealed,
     })
 }
@@ -64,23 +47,43 @@ impl From<HeaderV1<'_>> for SegmentHeader {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum EventV1<'a> {
-    Start {
-        quantum: QuantumId,
-        attempt: u32,
-    },
-    Finish {
-        quantum: QuantumId,
-        attempt: u32,
-        outcome: OutcomeV1<'a>,
-        started: Tai,
-        ended: Tai,
-        #[serde(default)]
-        exit: Option<i32>,
-        /// Offset and length.
-        #[serde(default)]
-        log: Option<(u64, u64)>,
-    },
+    Start { quantum: QuantumId, attempt: u32 },
+    Finish(FinishV1<'a>),
     Sealed,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FinishV1<'a> {
+    quantum: QuantumId,
+    attempt: u32,
+    outcome: OutcomeV1<'a>,
+    started: Tai,
+    ended: Tai,
+    #[serde(default)]
+    exit: Option<i32>,
+    /// Offset and length.
+    #[serde(default)]
+    log: Option<(u64, u64)>,
+}
+
+impl FinishV1<'_> {
+    pub(super) fn of_runner(self, runner: u32) -> Event {
+        let Self { quantum, attempt, outcome, started, ended, exit, log } = self;
+        let finish = Finish {
+            runner,
+            attempt,
+            outcome: outcome.into(),
+            started,
+            ended,
+            exit,
+            log: log.map(|(offset, len)| LogSlice { runner, offset, len }),
+            made_from: MadeFrom::Unknown,
+            taken_over: None,
+            task_changed: false,
+        };
+        Event::Finish { quantum, finish: Box::new(finish) }
+    }
 }
 
 #[derive(Serialize, Deserialize)]

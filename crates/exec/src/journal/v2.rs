@@ -1,13 +1,13 @@
 //! Format version 2 of segments: read, and not written any more. It adds what `accept`,
 //! `poison` and `reset` did. What version 1 knows has the shapes of version 1.
 
-use pantler_core::{ArtifactKey, QuantumId, Tai};
+use pantler_core::{ArtifactKey, QuantumId};
 use serde::Deserialize;
 
 use super::{
-    Event, Finish, LogSlice, MadeFrom, SegmentHeader, Verdict,
+    Event, SegmentHeader, Verdict,
     line::LineError,
-    v1::{HeaderV1, OutcomeV1, OutputV1},
+    v1::{FinishV1, HeaderV1, OutputV1},
 };
 
 /// Reads the event of a header line.
@@ -21,24 +21,7 @@ pub(super) fn read_event(runner: u32, event: &[u8]) -> Result<Event, LineError> 
     let event: EventV2<'_> = serde_json::from_slice(event).map_err(|e| LineError::damaged(&e))?;
     Ok(match event {
         EventV2::Start { quantum, attempt } => Event::Start { quantum, attempt },
-        EventV2::Finish { quantum, attempt, outcome, started, ended, exit, log } => {
-            let log = log.map(|(offset, len)| LogSlice { runner, offset, len });
-            let outcome = outcome.into();
-            let made_from = MadeFrom::Unknown;
-            let finish = Finish {
-                runner,
-                attempt,
-                outcome,
-                started,
-                ended,
-                exit,
-                log,
-                made_from,
-                taken_over: None,
-                task_changed: false,
-            };
-            Event::Finish { quantum, finish: Box::new(finish) }
-        }
+        EventV2::Finish(finish) => finish.of_runner(runner),
         EventV2::Accepted { quantum, attempt, number, outputs } => {
             let outputs = outputs.into_iter().map(Into::into).collect();
             Event::Verdict { quantum, attempt, number, verdict: Verdict::Accepted { outputs } }
@@ -55,41 +38,11 @@ pub(super) fn read_event(runner: u32, event: &[u8]) -> Result<Event, LineError> 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum EventV2<'a> {
-    Start {
-        quantum: QuantumId,
-        attempt: u32,
-    },
-    Finish {
-        quantum: QuantumId,
-        attempt: u32,
-        outcome: OutcomeV1<'a>,
-        started: Tai,
-        ended: Tai,
-        #[serde(default)]
-        exit: Option<i32>,
-        /// Offset and length.
-        #[serde(default)]
-        log: Option<(u64, u64)>,
-    },
-    Accepted {
-        quantum: QuantumId,
-        attempt: u32,
-        number: u32,
-        outputs: Vec<OutputV1<'a>>,
-    },
-    Poisoned {
-        quantum: QuantumId,
-        attempt: u32,
-        number: u32,
-    },
-    Reset {
-        quantum: QuantumId,
-        attempt: u32,
-        keys: Vec<ArtifactKey>,
-    },
-    ResetDone {
-        quantum: QuantumId,
-        attempt: u32,
-    },
+    Start { quantum: QuantumId, attempt: u32 },
+    Finish(FinishV1<'a>),
+    Accepted { quantum: QuantumId, attempt: u32, number: u32, outputs: Vec<OutputV1<'a>> },
+    Poisoned { quantum: QuantumId, attempt: u32, number: u32 },
+    Reset { quantum: QuantumId, attempt: u32, keys: Vec<ArtifactKey> },
+    ResetDone { quantum: QuantumId, attempt: u32 },
     Sealed,
 }
