@@ -202,7 +202,7 @@ fn covers(parts: &[QuantumGraph], restriction: Option<&str>, task: &TaskLabel) -
 ///
 /// # Errors
 /// [`WorkspaceError::NothingToDo`] if there are no quanta at all, with the reasons;
-/// [`WorkspaceError::NotActive`] if a task has an init step that has not succeeded
+/// [`WorkspaceError::Build`] if quanta lack prerequisites; [`WorkspaceError::NotActive`] if a task has an init step that has not succeeded
 /// ([`crate::prepare_activation`]). Nothing is written then.
 pub fn build(
     butler: &DirectButler,
@@ -447,7 +447,7 @@ pub fn explain(
     let restriction = request.all_restrictions();
     let scope = request.build_scope(&restriction, base.as_ref());
     let failed = WorkspaceError::Build;
-    let part = pantler_graph::build_part(&pipeline, &source, metadata, &scope).map_err(failed)?;
+    let part = pantler_graph::outline_part(&pipeline, &source, metadata, &scope).map_err(failed)?;
     let graph = match base {
         None => part,
         Some(base) => client::merged(workspace.root(), vec![base, part])?,

@@ -14,7 +14,7 @@ use crate::{
     after_help = "Examples:\n  pantler graph show climate/trial\n  pantler graph show graph-1.qg --json\n\n\
                   JSON: {run, created_at, opening_id, generation, pipeline, quanta, datasets, tasks, dataset_types}; tasks\n\
                   is an array of {task, dimensions, quanta}, dataset_types of {dataset_type, dimensions, storage_class,\n\
-                  datasets, predicted}"
+                  datasets, predicted, prerequisite}"
 )]
 pub(crate) struct Args {
     /// An open workspace, the folder of an external one, or a graph file
@@ -61,7 +61,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
             dataset_type.dimensions.to_string(),
             dataset_type.storage_class.to_string(),
             datasets.to_string(),
-            if i < inputs { "existing" } else { "predicted" }.to_owned(),
+            match (i < inputs, graph.pipeline().is_prerequisite(&dataset_type.name)) {
+                (true, true) => "existing, prerequisite",
+                (true, false) => "existing",
+                (false, _) => "predicted",
+            }
+            .to_owned(),
         ]);
     }
     output.line("")?;
@@ -83,6 +88,7 @@ fn document(graph: &QuantumGraph) -> Value {
             "storage_class": dataset_type.storage_class,
             "datasets": datasets,
             "predicted": i >= inputs,
+            "prerequisite": graph.pipeline().is_prerequisite(&dataset_type.name),
         })
     });
     json!({
