@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, str::FromStr};
 
-use pantler_core::Universe;
+use pantler_core::{CollectionName, Universe};
 use pantler_workspace::{Shard, WorkspaceClient};
 
 use crate::{
@@ -40,6 +40,15 @@ pub(crate) fn shards(
     universe: &Universe,
 ) -> Result<BTreeSet<Shard>, CommandError> {
     given.iter().map(|values| values.shard(client, universe)).collect()
+}
+
+/// That there is nothing to do for a shard without quanta.
+pub(crate) fn skipped_shard(shard: &Shard, collections: &[CollectionName]) -> String {
+    let collections: Vec<_> = collections.iter().map(CollectionName::as_str).collect();
+    let collections = collections.join(", ");
+    format!(
+        "nothing to do for shard {shard}: all its quanta were skipped, outputs are in {collections}"
+    )
 }
 
 /// The options that name shards, each with a space before it, for a command to be shown.

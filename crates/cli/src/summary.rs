@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use camino::Utf8Path;
+use pantler_core::TaskLabel;
 use pantler_exec::{Counts, Failure, RunSummary, log_tail};
 use pantler_graph::Skipped;
 use pantler_workspace::{Reusable, UnusableRun};
@@ -111,7 +112,6 @@ pub(crate) fn describe(failure: &Failure, root: &Utf8Path) -> String {
 mod tests {
     use std::time::Duration;
 
-    use pantler_core::TaskLabel;
     use pantler_exec::TaskCounts;
 
     use super::*;
@@ -137,4 +137,10 @@ mod tests {
         assert_eq!(words[1], ["daily", "3", "1", "0", "1", "1", "0"]);
         assert_eq!(words[3], ["all", "6", "2", "0", "2", "2", "0"]);
     }
+}
+
+/// That init steps have run with other files than there are today.
+pub(crate) fn changed_steps(changed: &[TaskLabel]) -> String {
+    let steps: Vec<String> = changed.iter().map(|step| format!("`{step}`")).collect();
+    format!("{} succeeded with other files than those of today", steps.join(", "))
 }
