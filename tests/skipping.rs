@@ -591,6 +591,30 @@ fn a_workspace_of_which_all_is_skipped_has_nothing_to_commit() {
     workspace(&project, "revert", "trial", &[]).expect(0);
 }
 
+/// Of those that were built at once it is not known which were skipped and which never were.
+#[test]
+fn shards_that_are_built_at_once_are_passed_over_as_well() {
+    let (project, first) = complete(&["a", "b"]);
+    let made = copy_of(&project, &first, "b")["id"].as_str().unwrap().to_owned();
+    project.pantler(&["remove", &made]).expect(0);
+    let text = project.read("pipeline.yaml");
+    project.write("pipeline.yaml", text.split_once("  total:").unwrap().0);
+    created(&project, &["--shard-by", "item"]);
+    build(&project, &["--skip-existing-in", &first]).expect(0);
+    for item in ["a", "b"] {
+        for verb in ["run", "commit"] {
+            let shard = format!("item={item}");
+            let said = workspace(&project, verb, "trial", &["--shard", &shard]).expect(0).text();
+            let nothing = format!(
+                "nothing to do for shard item=a: no quanta were built, outputs are in {first}, or there are no inputs"
+            );
+            assert_eq!(said.contains(&nothing), item == "a", "{said}");
+        }
+    }
+    workspace(&project, "commit", "trial", &[]).expect(0);
+    assert_eq!(ran_in(&project, "trial"), ["copy b"]);
+}
+
 const AGAIN: &str = "  again:
     dimensions: [item]
     inputs: {copy: {type: copy}}

@@ -142,8 +142,8 @@ pub(crate) fn commit_shards(
                     count(datasets, "dataset")
                 )
             }
-            ShardCommitted::Skipped { collections } => {
-                format!("workspace {run}: {}", skipped_shard(&shard, &collections))
+            ShardCommitted::Skipped(skipped) => {
+                format!("workspace {run}: {}", skipped_shard(&shard, &skipped))
             }
             ShardCommitted::Before => {
                 format!("shard {shard} of workspace {run} was committed before; nothing to do")

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, str::FromStr};
 
 use pantler_core::{CollectionName, Universe};
-use pantler_workspace::{Shard, WorkspaceClient};
+use pantler_workspace::{Shard, SkippedShard, WorkspaceClient};
 
 use crate::{
     arguments::{Assignment, AssignmentError, texts},
@@ -43,12 +43,15 @@ pub(crate) fn shards(
 }
 
 /// That there is nothing to do for a shard without quanta.
-pub(crate) fn skipped_shard(shard: &Shard, collections: &[CollectionName]) -> String {
-    let collections: Vec<_> = collections.iter().map(CollectionName::as_str).collect();
+pub(crate) fn skipped_shard(shard: &Shard, skipped: &SkippedShard) -> String {
+    let collections: Vec<_> = skipped.collections.iter().map(CollectionName::as_str).collect();
     let collections = collections.join(", ");
-    format!(
-        "nothing to do for shard {shard}: all its quanta were skipped, outputs are in {collections}"
-    )
+    let why = if skipped.by_itself {
+        format!("all its quanta were skipped, outputs are in {collections}")
+    } else {
+        format!("no quanta were built, outputs are in {collections}, or there are no inputs")
+    };
+    format!("nothing to do for shard {shard}: {why}")
 }
 
 /// The options that name shards, each with a space before it, for a command to be shown.

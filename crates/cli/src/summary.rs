@@ -108,6 +108,12 @@ pub(crate) fn describe(failure: &Failure, root: &Utf8Path) -> String {
     text
 }
 
+/// That init steps have run with other files than there are today.
+pub(crate) fn changed_steps(changed: &[TaskLabel]) -> String {
+    let steps: Vec<String> = changed.iter().map(|step| format!("`{step}`")).collect();
+    format!("{} succeeded with other files than those of today", steps.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -137,10 +143,4 @@ mod tests {
         assert_eq!(words[1], ["daily", "3", "1", "0", "1", "1", "0"]);
         assert_eq!(words[3], ["all", "6", "2", "0", "2", "2", "0"]);
     }
-}
-
-/// That init steps have run with other files than there are today.
-pub(crate) fn changed_steps(changed: &[TaskLabel]) -> String {
-    let steps: Vec<String> = changed.iter().map(|step| format!("`{step}`")).collect();
-    format!("{} succeeded with other files than those of today", steps.join(", "))
 }

@@ -112,9 +112,12 @@ fn say(
         output.line("nothing to do: no quantum changes")?;
     }
     if !done.frozen.is_empty() {
-        let name = |shard: &Shard| match shard.is_of_init_steps() {
-            true => "the init steps".to_owned(),
-            false => format!("shard {shard}"),
+        let name = |shard: &Shard| {
+            if shard.is_of_init_steps() {
+                "the init steps".to_owned()
+            } else {
+                format!("shard {shard}")
+            }
         };
         let frozen: Vec<String> = done.frozen.iter().map(name).collect();
         let frozen = frozen.join(", ");

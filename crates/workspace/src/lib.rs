@@ -69,6 +69,6 @@ pub use provenance::{RunProvenances, SelectError, open_provenance};
 pub use reader::WorkspaceReader;
 pub use reuse::{Reusable, UnusableRun};
 pub use shard::{
-    Shard, ShardCommitted, ShardStatus, SkippedShards, commit_shard, committed_shards,
+    Shard, ShardCommitted, ShardStatus, SkippedShard, SkippedShards, commit_shard, committed_shards,
 };
 pub use transitions::Transitioned;

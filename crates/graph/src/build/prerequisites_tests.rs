@@ -164,8 +164,8 @@ fn flats(raws: &[bool], flats: &[bool]) -> TestSource {
         }
     }
     let mut raws = raws.iter().cycle();
-    for visit in 0..6_i64 {
-        let filter = [("physical_filter", filters[visit as usize % 3].0)];
+    for (visit, (filter, _)) in (0..6_i64).zip(filters.iter().cycle()) {
+        let filter = [("physical_filter", *filter)];
         source.add_record("visit", vec!["cam".into(), visit.into()], &filter);
         for detector in 0..2 {
             if *raws.next().unwrap() {

@@ -17,7 +17,7 @@ use pantler_direct::{
 use pantler_exec::{CloserLock, JournalState, LockError, at_work, current_successes, declare_dead};
 use pantler_graph::{QuantumGraph, QuantumIndex};
 
-use super::{Frozen, Shard, frozen, skipped::built_one_by_one};
+use super::{Frozen, Shard, SkippedShard, frozen, skipped::without_quanta};
 use crate::{
     CloseNotice, WorkspaceClient, WorkspaceError, WorkspaceTransaction,
     activation::{expect_all_active, init_quanta},
@@ -41,11 +41,8 @@ pub enum ShardCommitted {
     },
     /// It was committed before, and nothing was done.
     Before,
-    /// All its quanta were skipped when it was built, and there is nothing to commit.
-    Skipped {
-        /// The collections that were searched for what these would make, and have it.
-        collections: Vec<CollectionName>,
-    },
+    /// It has no quanta since these were skipped, and there is nothing to commit.
+    Skipped(SkippedShard),
 }
 
 /// How long a runner that begins may take to find the marker of a shard, and to begin again
@@ -102,11 +99,9 @@ pub fn commit_shard(
     let graph = ShardGraph::read(&root, shard, butler.universe())?.ok_or_else(empty)?;
     if graph.meant(&transaction).is_empty() {
         let parts = Parts::list(&root)?;
-        let this = BTreeSet::from([shard.clone()]);
         let (by, universe) = (&transaction.shard_by, butler.universe());
-        let mut skipped = built_one_by_one(&parts, Some(&this), by, universe);
-        let collections = skipped.remove(shard).ok_or_else(empty)?;
-        return Ok(ShardCommitted::Skipped { collections });
+        let skipped = without_quanta(&parts, shard, by, universe).ok_or_else(empty)?;
+        return Ok(ShardCommitted::Skipped(skipped));
     }
     let mut runners = Runners::of(&root, &process);
     runners.expect_none(&transaction, &graph)?;

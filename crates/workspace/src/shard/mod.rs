@@ -61,7 +61,7 @@ pub(crate) use self::frozen::Frozen;
 pub use self::{
     commit::{ShardCommitted, commit_shard, committed_shards},
     select::ShardStatus,
-    skipped::SkippedShards,
+    skipped::{SkippedShard, SkippedShards},
 };
 use crate::{WorkspaceError, WorkspaceTransaction};
 

@@ -115,7 +115,8 @@ impl WorkspaceClient {
             one.succeeded += usize::from(status.quantum(index) == QuantumStatus::Succeeded);
             one.failed += usize::from(status.quantum(index) == QuantumStatus::Failed);
         }
-        for (shard, skipped_in) in self.skipped_shards(graph, None)? {
+        for (shard, skipped) in self.skipped_shards(graph, None)? {
+            let skipped_in = skipped.collections;
             let (total, succeeded, failed, is_frozen) = (0, 0, 0, false);
             let one = ShardStatus {
                 shard: shard.clone(),

@@ -4,6 +4,10 @@
 //! quanta; it is written for what its header says: the shard, and the collections that were
 //! searched. A part without quanta of which nothing was skipped is never written. So a shard
 //! with such a part and without quanta in the whole graph is one that was skipped.
+//!
+//! A part that was built for several shards at once does not say of which it has skipped
+//! something: of a shard without quanta that it was meant for, too, it is known only that there
+//! is nothing to do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,12 +17,22 @@ use pantler_graph::{GraphScope, QuantumGraph};
 use super::Shard;
 use crate::{WorkspaceClient, WorkspaceError, parts::Parts};
 
-/// Shards by the collections that have what their quanta would make.
-pub type SkippedShards = BTreeMap<Shard, Vec<CollectionName>>;
+/// A shard that was built and has no quanta.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SkippedShard {
+    /// The collections that were searched for what its quanta would make.
+    pub collections: Vec<CollectionName>,
+    /// Whether it was built by itself: these have all of it then. Else it may be as well that it
+    /// has no inputs.
+    pub by_itself: bool,
+}
+
+/// Such shards.
+pub type SkippedShards = BTreeMap<Shard, SkippedShard>;
 
 impl WorkspaceClient {
-    /// The shards that were built one by one and were skipped as a whole, of all or of some.
-    /// `graph` has at least the parts that they need.
+    /// Those of some shards that have no quanta since these were skipped, or, of all, those that
+    /// were built by themselves. `graph` has at least the parts that they need.
     ///
     /// # Errors
     /// [`WorkspaceError::Io`] if the root cannot be listed.
@@ -34,46 +48,66 @@ impl WorkspaceClient {
         let quanta = graph.quanta();
         let there: BTreeSet<Shard> =
             quanta.filter_map(|quantum| transaction.shard_of(graph, quantum)).collect();
-        let without = among.map(|among| &*among - &there);
+        let without = among.map(|among| among - &there);
         if without.as_ref().is_some_and(BTreeSet::is_empty) {
             return Ok(SkippedShards::new());
         }
         let parts = Parts::list(self.root())?;
         let universe = graph.pipeline().universe();
-        let mut skipped =
-            built_one_by_one(&parts, without.as_ref(), &transaction.shard_by, universe);
-        skipped.retain(|shard, _| !there.contains(shard));
+        let Some(without) = without else {
+            let mut skipped = built_one_by_one(&parts, &transaction.shard_by, universe);
+            skipped.retain(|shard, _| !there.contains(shard));
+            return Ok(skipped);
+        };
+        let mut skipped = SkippedShards::new();
+        for shard in without {
+            let found = without_quanta(&parts, &shard, &transaction.shard_by, universe);
+            skipped.extend(found.map(|found| (shard, found)));
+        }
         Ok(skipped)
     }
 }
 
-/// The shards, of all or of some, that parts were built for in which something was skipped, and
-/// perhaps all.
-pub(super) fn built_one_by_one(
+/// What is known of a shard without quanta; `None` if it was never built, or nothing can have
+/// been skipped.
+pub(super) fn without_quanta(
     parts: &Parts,
-    among: Option<&BTreeSet<Shard>>,
+    shard: &Shard,
     shard_by: &[ElementName],
     universe: &Universe,
-) -> SkippedShards {
-    let numbers = among.map_or_else(|| parts.all(), |shards| parts.of_shards(shards, universe));
-    let mut found = SkippedShards::new();
-    for part in numbers {
-        let Some(scope) = parts.scope(part).filter(|scope| !scope.skip_existing_in.is_empty())
-        else {
-            continue;
-        };
-        let Some(shard) = shard_of(&scope, shard_by, universe) else { continue };
-        if among.is_some_and(|among| !among.contains(&shard)) {
-            continue;
+) -> Option<SkippedShard> {
+    let mut found = SkippedShard::default();
+    for part in parts.of_shards(&BTreeSet::from([shard.clone()]), universe) {
+        if let Some(scope) = parts.scope(part) {
+            let by_itself = shard_of(&scope, shard_by, universe).as_ref() == Some(shard);
+            found.add(scope.skip_existing_in, by_itself);
         }
-        let searched: &mut Vec<CollectionName> = found.entry(shard).or_default();
-        for collection in scope.skip_existing_in {
-            if !searched.contains(&collection) {
-                searched.push(collection);
-            }
+    }
+    (!found.collections.is_empty()).then_some(found)
+}
+
+/// The shards that parts were built for in which something was skipped, and perhaps all.
+fn built_one_by_one(parts: &Parts, shard_by: &[ElementName], universe: &Universe) -> SkippedShards {
+    let mut found = SkippedShards::new();
+    for scope in parts.all().into_iter().filter_map(|part| parts.scope(part)) {
+        if !scope.skip_existing_in.is_empty()
+            && let Some(shard) = shard_of(&scope, shard_by, universe)
+        {
+            found.entry(shard).or_default().add(scope.skip_existing_in, true);
         }
     }
     found
+}
+
+impl SkippedShard {
+    fn add(&mut self, searched: Vec<CollectionName>, by_itself: bool) {
+        self.by_itself |= by_itself && !searched.is_empty();
+        for collection in searched {
+            if !self.collections.contains(&collection) {
+                self.collections.push(collection);
+            }
+        }
+    }
 }
 
 /// The shard that a part was built for; `None` if it was for more than one.

@@ -81,8 +81,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     };
     if let Some(shards) = &mut of_shards {
         let skipped = client.skipped_shards(&graph, Some(shards)).map_err(failed)?;
-        for (shard, collections) in skipped.iter().filter(|(shard, _)| shards.contains(shard)) {
-            context.output().say(&skipped_shard(shard, collections));
+        for (shard, why) in skipped.iter().filter(|(shard, _)| shards.contains(shard)) {
+            context.output().say(&skipped_shard(shard, why));
         }
         let given = shards.len();
         shards.retain(|shard| !skipped.contains_key(shard));
