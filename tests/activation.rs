@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::{
     library::{butler, collection},
     source_root,
-    toy::{Gate, datasets, open_names, toy_with, until},
+    toy::{Gate, datasets, killed_at, open_names, path_of, toy_with, until},
 };
 
 const PIPELINE: &str = "\
@@ -174,6 +174,8 @@ fn tasks_are_activated_before_they_are_built() {
     before.assert_same(&project.picture(), "after it was activated again");
     let refused = verb(&project, "commit", &[]).expect(3);
     assert!(refused.stderr.contains("only init steps are built"), "{}", refused.stderr);
+    let next = format!("next: pantler workspace build {NAME}");
+    assert!(refused.stderr.contains(&next), "{}", refused.stderr);
 
     finish(&project);
     let settings: Value = serde_json::from_str(&get(&project, "settings")).unwrap();
@@ -556,7 +558,10 @@ fn init_outputs_enter_with_the_first_shard() {
     project.check();
     assert_eq!(shards(&project), ["a committed"]);
     let none = verb(&project, "reset", &["--task", "copy_init"]).expect(0).text();
-    assert!(none.starts_with("nothing to do"), "{none}");
+    let why = "nothing to do: no quantum changes\nnot changed, since committed or about to be: the init steps\n";
+    assert!(none.starts_with(why), "{none}");
+    let none = verb(&project, "reset", &["--task", "copy", "--json"]).expect(0).json();
+    assert_eq!(none["frozen"], json!([{"item": "a"}]), "{none}");
     let refused = verb(&project, "revert", &[]).expect(4);
     assert!(refused.stderr.contains("1 of its shards are committed"), "{}", refused.stderr);
 
@@ -721,6 +726,8 @@ fn an_external_workspace_of_init_steps_only_is_not_closed() {
         let refused = of(closing);
         assert_ne!(refused.code(), Some(0), "{closing:?}");
         assert!(refused.stderr.contains("only init steps are built"), "{}", refused.stderr);
+        let next = format!("next: pantler workspace build {outside}");
+        assert!(refused.stderr.contains(&next), "{}", refused.stderr);
     }
     of(&["build"]).expect(0);
     of(&["revert"]).expect(0);
@@ -743,4 +750,137 @@ fn a_run_that_skips_makes_its_own_init_outputs_and_goes_on() {
     project.pantler(&again).expect(0);
     let count = |one: &str| datasets(&project, &[one, "--collections", "second"]).len();
     assert_eq!(["copy", "settings", "header", "total"].map(count), [0, 1, 1, 1]);
+}
+
+/// What was to happen has happened in between: as if it had not been begun.
+#[test]
+fn a_run_that_was_begun_ends_when_nothing_is_left() {
+    let project = project(PIPELINE);
+    project.run(&[]).expect(0);
+    let made = datasets(&project, &["total"]).remove(0);
+    let first = made["run"].as_str().unwrap();
+    let file = project.path().join("made.txt");
+    std::fs::copy(path_of(&made), &file).unwrap();
+    project.pantler(&["remove", made["id"].as_str().unwrap()]).expect(0);
+    let args = ["--skip-existing-in", first];
+    // One of the two init steps succeeds, and nothing else is built.
+    project.write("broken", "");
+    project.run(&args).expect(3);
+    let second = open_names(&project, "workspace").remove(0);
+    std::fs::remove_file(project.path().join("broken")).unwrap();
+    project.pantler(&["put", file.as_str(), "total", "--run", first]).expect(0);
+
+    let calm = project.duplicate();
+    let path = calm.path();
+    let run = ["run", path.as_str(), "--skip-existing-in", first];
+    let steps = logged(&calm, calm.program().command(&run));
+    assert!(steps.len() > 5, "{steps:?}");
+    for (n, step) in steps.iter().enumerate() {
+        let at = format!("{step}:{}", steps[..=n].iter().filter(|one| *one == step).count());
+        let copy = project.duplicate();
+        killed_at(&copy, &at, &args);
+        copy.check();
+        let ran = copy.run(&args);
+        if ran.code() != Some(0) {
+            let says = format!("pantler workspace revert {second}");
+            assert!(ran.stderr.contains(&says), "{at}: {}", ran.stderr);
+            copy.pantler(&["workspace", "revert", &second]).expect(0);
+            copy.run(&args).expect(0);
+        }
+        assert_eq!(open_names(&copy, "workspace"), [""; 0], "{at}");
+    }
+    let ran = project.run(&args).expect(0);
+    let said = format!("{}{}", ran.text(), ran.stderr);
+    let says = format!("{second} was begun and nothing is left to make in it: it is reverted");
+    assert!(said.contains(&says), "{said}");
+    assert!(said.contains("nothing is left to do: no RUN is made"), "{said}");
+    let before = project.picture();
+    project.run(&args).expect(0);
+    before.assert_same(&project.picture(), "after nothing was left to do again");
+    assert!(!project.pantler(&["query", "collections"]).expect(0).text().contains(&second));
+}
+
+/// What was made by another program than that of today is not passed off as its work.
+#[test]
+fn an_init_step_that_would_run_other_files_is_not_kept_in_silence() {
+    // Its command names one file, and not the whole folder.
+    let project = ingested_with(
+        &PIPELINE.replace("\"{pipeline_dir}\", \"{inputs.settings}\"", "., \"{inputs.settings}\""),
+    );
+    create(&project, &["--chain", "toy"]).expect(0);
+    verb(&project, "activate", &[]).expect(0);
+    let script = project.read("header.sh");
+    project.write("unrelated", "");
+    project.write("header.sh", script.replace("sum in", "all in"));
+    let before = project.picture();
+    let refused = verb(&project, "activate", &[]).expect(1);
+    for part in [
+        "`total_init` succeeded with other files than those of today",
+        "now: nothing has changed",
+        &format!("next: pantler workspace reset {NAME} --task total_init"),
+    ] {
+        assert!(refused.stderr.contains(part), "{part:?} is not in {}", refused.stderr);
+    }
+    verb(&project, "activate", &["copy"]).expect(0);
+    before.assert_same(&project.picture(), "after what was refused");
+    // As it was, it is what it was.
+    project.write("header.sh", &script);
+    let said = verb(&project, "activate", &[]).expect(0).text();
+    assert!(said.contains("active before: 2 init steps"), "{said}");
+
+    project.write("header.sh", script.replace("sum in", "all in"));
+    let kept = project.duplicate();
+    let built = verb(&kept, "build", &[]).expect(0);
+    assert!(built.stderr.contains("`total_init` succeeded with other files"), "{}", built.stderr);
+    assert!(built.stderr.contains(&format!("workspace reset {NAME} --task total_init")));
+    finish(&kept);
+    assert_eq!(total(&kept), "sum in m\n6\n");
+
+    verb(&project, "reset", &["--task", "total_init"]).expect(0);
+    let said = verb(&project, "activate", &[]).expect(0).text();
+    assert!(said.contains("active: 2 init steps"), "{said}");
+    let built = verb(&project, "build", &[]).expect(0);
+    assert!(!built.stderr.contains("other files"), "{}", built.stderr);
+    finish(&project);
+    assert_eq!(total(&project), "all in m\n6\n");
+}
+
+#[test]
+fn a_run_says_that_an_init_step_was_made_by_other_files() {
+    let project = project(
+        &PIPELINE.replace("\"{pipeline_dir}\", \"{inputs.settings}\"", "., \"{inputs.settings}\""),
+    );
+    let total = project.read("total.sh");
+    project.write("total.sh", "exit 3\n");
+    project.run(&[]).expect(3);
+    project.write("total.sh", total);
+    project.write("header.sh", project.read("header.sh").replace("sum in", "all in"));
+    let name = open_names(&project, "workspace").remove(0);
+    let ran = project.run(&[]).expect(0);
+    let says = format!(
+        "`total_init` succeeded with other files than those of today; what was made is kept, unless it is reset (pantler workspace reset {name} --task total_init)"
+    );
+    assert!(ran.stderr.contains(&says), "{}", ran.stderr);
+}
+
+#[test]
+fn what_cannot_be_built_activates_nothing() {
+    let project = opened();
+    let before = project.picture();
+    let refused = |args: &[&str], code: i32, says: &str| {
+        let ran = verb(&project, "build", args).expect(code);
+        assert!(ran.stderr.contains(says), "{says:?} is not in {}", ran.stderr);
+        before.assert_same(&project.picture(), says);
+    };
+    refused(&["--skip-existing-in", NAME], 1, "the workspace makes toy/trial itself");
+    refused(&["--skip-existing-in", "nowhere"], 1, "nowhere");
+    refused(&["--task", "tottal"], 1, "there is no task `tottal`");
+    let pipeline = project.path().join("pipeline.yaml");
+    let other = ["workspace", "create", "other", "--pipeline", pipeline.as_str(), "-i", "raw"];
+    project.pantler(&other).expect(0);
+    let before = project.picture();
+    let ran = verb(&project, "build", &["--skip-existing-in", "other"]).expect(1);
+    assert!(ran.stderr.contains("pantler transaction show other"), "{}", ran.stderr);
+    before.assert_same(&project.picture(), "after a RUN of another workspace was named");
+    assert_eq!(steps(&project), stands(&[("copy", "not built"), ("total", "not built")]));
 }

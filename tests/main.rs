@@ -31,6 +31,7 @@ mod model;
 mod moved;
 mod pipelines;
 mod players;
+mod prerequisites;
 mod provenance;
 mod races;
 mod reading;

@@ -519,6 +519,102 @@ fn shards_are_skipped_in_part() {
     assert_eq!(ran_in(&project, "trial"), expected);
 }
 
+/// A loop over shards comes to its end where all of some is there.
+#[test]
+fn a_shard_that_is_skipped_as_a_whole_is_nothing_to_do() {
+    let (project, first) = complete(&["a", "b", "c"]);
+    let made = copy_of(&project, &first, "c")["id"].as_str().unwrap().to_owned();
+    project.pantler(&["remove", &made]).expect(0);
+    let text = project.read("pipeline.yaml");
+    project.write("pipeline.yaml", text.split_once("  total:").unwrap().0);
+    created(&project, &["--shard-by", "item"]);
+    let nothing = |item: &str| {
+        format!(
+            "nothing to do for shard item={item}: all its quanta were skipped, outputs are in {first}\n"
+        )
+    };
+    for item in ["a", "c", "b"] {
+        let shard = format!("item={item}");
+        build(&project, &["--shard", &shard, "--skip-existing-in", &first]).expect(0);
+        let ran = workspace(&project, "run", "trial", &["--shard", &shard]).expect(0).text();
+        if item == "c" {
+            // Together with one that has nothing to do.
+            let both = ["--shard", "item=a", "--shard", "item=c"];
+            let ran = workspace(&project, "run", "trial", &both).expect(0).text();
+            assert!(ran.starts_with(&nothing("a")), "{ran}");
+            assert!(ran.contains("all succeeded"), "{ran}");
+        }
+        let done = workspace(&project, "commit", "trial", &["--shard", &shard]).expect(0).text();
+        if item == "c" {
+            assert!(done.contains("shard item=c of workspace trial committed"), "{done}");
+        } else {
+            assert_eq!(ran, nothing(item));
+            assert_eq!(done, format!("workspace trial: {}", nothing(item)));
+        }
+    }
+    // Again, and together with others.
+    let commit = ["--shard", "item=a", "--shard", "item=c"];
+    let done = workspace(&project, "commit", "trial", &commit).expect(0).text();
+    assert!(done.contains(&nothing("a")), "{done}");
+    assert!(done.contains("was committed before"), "{done}");
+    let status = workspace(&project, "status", "trial", &["--json"]).expect(0).json();
+    let expected = json!([
+        {"shard": {"item": "a"}, "total": 0, "succeeded": 0, "failed": 0, "state": "skipped", "skipped_in": [first]},
+        {"shard": {"item": "b"}, "total": 0, "succeeded": 0, "failed": 0, "state": "skipped", "skipped_in": [first]},
+        {"shard": {"item": "c"}, "total": 1, "succeeded": 1, "failed": 0, "state": "committed"},
+    ]);
+    assert_eq!(status["shards"], expected);
+    // One that nobody has built is another matter.
+    for verb in ["run", "commit"] {
+        let refused = workspace(&project, verb, "trial", &["--shard", "item=z"]).expect(1);
+        assert!(refused.stderr.contains("item=z"), "{}", refused.stderr);
+    }
+    workspace(&project, "commit", "trial", &[]).expect(0);
+    assert_eq!(ran_in(&project, "trial"), ["copy c"]);
+}
+
+#[test]
+fn a_workspace_of_which_all_is_skipped_has_nothing_to_commit() {
+    let (project, first) = complete(&["a", "b"]);
+    let text = project.read("pipeline.yaml");
+    project.write("pipeline.yaml", text.split_once("  total:").unwrap().0);
+    created(&project, &["--shard-by", "item"]);
+    for shard in ["item=a", "item=b"] {
+        build(&project, &["--shard", shard, "--skip-existing-in", &first]).expect(0);
+        workspace(&project, "commit", "trial", &["--shard", shard]).expect(0);
+    }
+    let refused = workspace(&project, "commit", "trial", &[]);
+    assert_ne!(refused.code(), Some(0));
+    let says = "no quanta are built: all that was asked for was skipped";
+    assert!(refused.stderr.contains(says), "{}", refused.stderr);
+    assert!(refused.stderr.contains("pantler workspace revert trial"), "{}", refused.stderr);
+    workspace(&project, "revert", "trial", &[]).expect(0);
+}
+
+/// Of those that were built at once it is not known which were skipped and which never were.
+#[test]
+fn shards_that_are_built_at_once_are_passed_over_as_well() {
+    let (project, first) = complete(&["a", "b"]);
+    let made = copy_of(&project, &first, "b")["id"].as_str().unwrap().to_owned();
+    project.pantler(&["remove", &made]).expect(0);
+    let text = project.read("pipeline.yaml");
+    project.write("pipeline.yaml", text.split_once("  total:").unwrap().0);
+    created(&project, &["--shard-by", "item"]);
+    build(&project, &["--skip-existing-in", &first]).expect(0);
+    for item in ["a", "b"] {
+        for verb in ["run", "commit"] {
+            let shard = format!("item={item}");
+            let said = workspace(&project, verb, "trial", &["--shard", &shard]).expect(0).text();
+            let nothing = format!(
+                "nothing to do for shard item=a: no quanta were built, outputs are in {first}, or there are no inputs"
+            );
+            assert_eq!(said.contains(&nothing), item == "a", "{said}");
+        }
+    }
+    workspace(&project, "commit", "trial", &[]).expect(0);
+    assert_eq!(ran_in(&project, "trial"), ["copy b"]);
+}
+
 const AGAIN: &str = "  again:
     dimensions: [item]
     inputs: {copy: {type: copy}}

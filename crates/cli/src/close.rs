@@ -8,7 +8,7 @@ use pantler_core::{
 use pantler_direct::{CloseError, CloseOptions, Closed, DirectButler};
 use pantler_workspace::{
     CloseNotice, Shard, ShardCommitted, WorkspaceClient, WorkspaceError, WorkspaceTransaction,
-    close_without, commit_shard, layout,
+    close_without, commit_shard, has_quanta_of_tasks, layout,
 };
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     context::Context,
     error::{CommandError, CommandResult, Next, Status, quoted},
     output::Output,
-    shard::{ShardValues, shards},
+    shard::{ShardValues, shards, skipped_shard},
     table::count,
 };
 
@@ -142,6 +142,9 @@ pub(crate) fn commit_shards(
                     count(datasets, "dataset")
                 )
             }
+            ShardCommitted::Skipped(skipped) => {
+                format!("workspace {run}: {}", skipped_shard(&shard, &skipped))
+            }
             ShardCommitted::Before => {
                 format!("shard {shard} of workspace {run} was committed before; nothing to do")
             }
@@ -184,17 +187,36 @@ fn close_workspace_of(
     match close_without(butler, run, closing, options, &dead.dead, &mut notice) {
         Err(WorkspaceError::Close(
             error @ CloseError::StillOpen { source: KindError::Unfinished(_), .. },
-        )) if !is_built(context, run)? => Err(CommandError::new(Status::LeftOpen, error)
-            .state(format!("workspace {run} is open"))
-            .next(Next::command(format_args!("workspace build {run}")))),
+        )) => {
+            let ways = ["build", "revert"]
+                .map(|verb| Next::command(format_args!("workspace {verb} {run}")));
+            Err(match quanta_in(context, run)? {
+                Quanta::OfTasks => error.into(),
+                Quanta::None => CommandError::from(error).next(Next::one_of(ways)),
+                Quanta::NotBuilt => CommandError::new(Status::LeftOpen, error)
+                    .state(format!("workspace {run} is open"))
+                    .next(Next::command(format_args!("workspace build {run}"))),
+            })
+        }
         closed => Ok(closed?),
     }
 }
 
-/// Whether there are quanta at all that could be unfinished.
-fn is_built(context: &Context, run: &CollectionName) -> Result<bool, CommandError> {
+/// What there is that could be unfinished.
+enum Quanta {
+    NotBuilt,
+    /// But perhaps of init steps.
+    None,
+    OfTasks,
+}
+
+fn quanta_in(context: &Context, run: &CollectionName) -> Result<Quanta, CommandError> {
     let client = WorkspaceClient::find(context.repository()?, run)?;
-    Ok(client.is_some_and(|client| layout::has_graph(client.root())))
+    let Some(client) = client.filter(|client| layout::has_graph(client.root())) else {
+        return Ok(Quanta::NotBuilt);
+    };
+    let has_quanta = client.graph_if_built()?.is_some_and(|graph| has_quanta_of_tasks(&graph));
+    Ok(if has_quanta { Quanta::OfTasks } else { Quanta::None })
 }
 
 /// Anybody may close what is open; whose it is, is said.

@@ -220,6 +220,18 @@ pub(crate) fn explanation(explanation: &Explanation) -> Value {
         Finding::NotMeant => json!({"kind": "not_asked_for"}),
         Finding::NoRecord { element } => json!({"kind": "no_record", "element": element}),
         Finding::NoCombination => json!({"kind": "no_combination"}),
+        Finding::MissingPrerequisites(inputs) => {
+            let inputs = inputs.iter().map(|input| {
+                json!({
+                    "input": input.input,
+                    "dataset_type": input.dataset_type,
+                    "minimum": input.minimum,
+                    "fitting": input.fitting,
+                    "others": input.others,
+                })
+            });
+            json!({"kind": "missing_prerequisites", "inputs": inputs.collect::<Vec<_>>()})
+        }
         Finding::Missing(inputs) => {
             let inputs = inputs.iter().map(|input| {
                 json!({

@@ -8,7 +8,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pantler_butler::request::StoreProgress;
-use pantler_core::{CollectionName, transaction::TransactionRow};
+use pantler_core::{CollectionName, TaskLabel, transaction::TransactionRow};
 use pantler_exec::{FailureReason, ObservedQuantum, Observer, StopFlag, TaskCounts, Waiting};
 use pantler_workspace::project::{JobProgress, Notice};
 
@@ -249,6 +249,15 @@ impl JobProgress for Progress {
             }
             Notice::Skipped(skipped) => summary::skipped(skipped),
             Notice::Reusable(reusable) => summary::reusable(reusable),
+            Notice::InitStepsChanged(client, steps) => format!(
+                "{}; what was made is kept, unless it is reset (pantler workspace reset {} --task {})",
+                summary::changed_steps(steps),
+                client.transaction().run,
+                steps.first().map_or("", TaskLabel::as_str)
+            ),
+            Notice::NothingLeft(name) => {
+                format!("{name} was begun and nothing is left to make in it: it is reverted")
+            }
             Notice::Committing => {
                 self.phase.after();
                 self.quanta.bar.finish_and_clear();

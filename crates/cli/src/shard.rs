@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, str::FromStr};
 
-use pantler_core::Universe;
-use pantler_workspace::{Shard, WorkspaceClient};
+use pantler_core::{CollectionName, Universe};
+use pantler_workspace::{Shard, SkippedShard, WorkspaceClient};
 
 use crate::{
     arguments::{Assignment, AssignmentError, texts},
@@ -40,6 +40,18 @@ pub(crate) fn shards(
     universe: &Universe,
 ) -> Result<BTreeSet<Shard>, CommandError> {
     given.iter().map(|values| values.shard(client, universe)).collect()
+}
+
+/// That there is nothing to do for a shard without quanta.
+pub(crate) fn skipped_shard(shard: &Shard, skipped: &SkippedShard) -> String {
+    let collections: Vec<_> = skipped.collections.iter().map(CollectionName::as_str).collect();
+    let collections = collections.join(", ");
+    let why = if skipped.by_itself {
+        format!("all its quanta were skipped, outputs are in {collections}")
+    } else {
+        format!("no quanta were built, outputs are in {collections}, or there are no inputs")
+    };
+    format!("nothing to do for shard {shard}: {why}")
 }
 
 /// The options that name shards, each with a space before it, for a command to be shown.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use camino::Utf8Path;
+use pantler_core::TaskLabel;
 use pantler_exec::{Counts, Failure, RunSummary, log_tail};
 use pantler_graph::Skipped;
 use pantler_workspace::{Reusable, UnusableRun};
@@ -107,11 +108,16 @@ pub(crate) fn describe(failure: &Failure, root: &Utf8Path) -> String {
     text
 }
 
+/// That init steps have run with other files than there are today.
+pub(crate) fn changed_steps(changed: &[TaskLabel]) -> String {
+    let steps: Vec<String> = changed.iter().map(|step| format!("`{step}`")).collect();
+    format!("{} succeeded with other files than those of today", steps.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use pantler_core::TaskLabel;
     use pantler_exec::TaskCounts;
 
     use super::*;

@@ -208,6 +208,9 @@ impl WorkspaceTarget {
                     CommandError::from(error).next(next)
                 }
                 ExternalError::IsCommitted(_) => CommandError::from(error).next(next("commit")),
+                ExternalError::NoQuanta(_) => CommandError::new(Status::QuantaFailed, error)
+                    .state("the workspace is open")
+                    .next(Next::one_of([next("build"), next("revert")])),
                 ExternalError::Unfinished { .. } => CommandError::new(Status::QuantaFailed, error)
                     .state("the workspace is open; what succeeded is kept")
                     .next(Next::one_of([next("run"), next("status")])),

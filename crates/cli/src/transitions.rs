@@ -4,7 +4,7 @@ use pantler_core::{QuantumId, TaskLabel};
 use pantler_direct::SystemClock;
 use pantler_exec::transitions::{Change, Target, Transition};
 use pantler_graph::{Expression, QuantumGraph};
-use pantler_workspace::{Transitioned, WorkspaceClient};
+use pantler_workspace::{Shard, Transitioned, WorkspaceClient};
 use serde_json::{Value, json};
 
 use crate::{
@@ -110,7 +110,20 @@ fn say(
     };
     if changes.is_empty() {
         output.line("nothing to do: no quantum changes")?;
-    } else {
+    }
+    if !done.frozen.is_empty() {
+        let name = |shard: &Shard| {
+            if shard.is_of_init_steps() {
+                "the init steps".to_owned()
+            } else {
+                format!("shard {shard}")
+            }
+        };
+        let frozen: Vec<String> = done.frozen.iter().map(name).collect();
+        let frozen = frozen.join(", ");
+        output.line(&format!("not changed, since committed or about to be: {frozen}"))?;
+    }
+    if !changes.is_empty() {
         output.line(&format!("{verb} {}", count(changes.len(), "quantum")))?;
     }
     for change in changes.iter().take(LISTED) {
@@ -181,6 +194,7 @@ fn as_json(
         "dry_run": args.dry_run,
         "changed": done.plan.changes.iter().map(change).collect::<Vec<_>>(),
         "unchanged": done.plan.unchanged,
+        "frozen": done.frozen,
         "complete": done.status.is_complete(),
     })
 }

@@ -10,7 +10,7 @@ use std::{
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_core::{Checksum, ChecksumHasher, TaskLabel};
-use pantler_graph::{ResolvedPipeline, named_files, task_fingerprint};
+use pantler_graph::{ResolvedPipeline, ResolvedTask, named_files, task_fingerprint};
 
 /// More than the scripts of a task have: then it names a folder with data.
 const MAX_FILES: usize = 1000;
@@ -51,9 +51,18 @@ pub fn task_identities(
     pipeline: &ResolvedPipeline,
     pipeline_dir: &Utf8Path,
 ) -> BTreeMap<TaskLabel, TaskIdentity> {
+    task_identities_of(pipeline, pipeline_dir, &|_| true)
+}
+
+/// The same for those tasks that are `wanted`: no files of others are looked at.
+pub fn task_identities_of(
+    pipeline: &ResolvedPipeline,
+    pipeline_dir: &Utf8Path,
+    wanted: &dyn Fn(&ResolvedTask) -> bool,
+) -> BTreeMap<TaskLabel, TaskIdentity> {
     let mut known: BTreeMap<String, Option<Looked>> = BTreeMap::new();
     let mut identities = BTreeMap::new();
-    for task in pipeline.tasks() {
+    for task in pipeline.tasks().iter().filter(|task| wanted(task)) {
         let own = pipeline.pipeline();
         let Some(named) = named_files(own, &task.definition) else { continue };
         let mut files = BTreeMap::new();

@@ -49,7 +49,7 @@ pub use environment::Environment;
 pub use execution::{dataset_states, execution_statuses};
 pub use failure::FailureReason;
 pub use frozen::frozen_markers;
-pub use identity::{TaskIdentity, task_identities};
+pub use identity::{TaskIdentity, task_identities, task_identities_of};
 pub use journal::{
     Finish, JournalError, JournalState, JournalWriter, LogSlice, Outcome, QuantumHistory,
     SegmentHeader, SegmentInfo, Standing, StoredOutput, Verdict,

@@ -11,14 +11,14 @@
 //! The same call goes on, and so do a build and `pantler run`. Other quanta are built only when
 //! the init steps of their tasks have succeeded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8Path;
-use pantler_core::{CollectionName, DatasetTypeName, QuantumId, TaskLabel};
+use pantler_core::{Checksum, CollectionName, DatasetTypeName, QuantumId, TaskLabel};
 use pantler_direct::DirectButler;
 use pantler_exec::{
-    JournalState, Observer, QuantumStatus, RunSummary, Selection, WorkspaceStatus,
-    current_successes,
+    JournalState, Observer, QuantumHistory, QuantumStatus, RunSummary, Selection, Standing,
+    TaskIdentity, WorkspaceStatus, current_successes, task_identities_of,
 };
 use pantler_graph::{Pipeline, PruneReason, Pruned, QuantumGraph, QuantumIndex, ResolvedPipeline};
 
@@ -55,6 +55,7 @@ pub struct Activation {
     graph: Option<QuantumGraph>,
     steps: usize,
     pending: Vec<QuantumId>,
+    changed: Vec<TaskLabel>,
 }
 
 /// The init step of a task, and where it stands.
@@ -83,6 +84,12 @@ impl Activation {
     /// How many of them have not succeeded yet.
     pub fn pending(&self) -> usize {
         self.pending.len()
+    }
+
+    /// The init steps that have succeeded and would not run the same today: files that their
+    /// commands name are not what they were. What they have made is kept until they are reset.
+    pub fn changed(&self) -> &[TaskLabel] {
+        &self.changed
     }
 }
 
@@ -121,7 +128,7 @@ fn prepare(
     build: impl FnOnce(&BuildRequest) -> Result<QuantumGraph, WorkspaceError>,
 ) -> Result<Activation, WorkspaceError> {
     workspace.expect_graph()?;
-    let nothing = Activation { graph: None, steps: 0, pending: Vec::new() };
+    let nothing = Activation { graph: None, steps: 0, pending: Vec::new(), changed: Vec::new() };
     // Pipelines of workspaces that keep none are older than init steps.
     let Some(pipeline) = kept(butler, workspace)? else { return Ok(nothing) };
     if let Some(task) = tasks.iter().find(|task| !pipeline.tasks().contains_key(*task)) {
@@ -148,7 +155,8 @@ fn prepare(
         expect_upstream(&graph, *index, &pending, &succeeded)?;
     }
     let pending = pending.into_iter().map(|index| graph.quantum_id(index)).collect();
-    Ok(Activation { steps: steps.len(), pending, graph: Some(graph) })
+    let changed = changed_steps(workspace, &graph, &steps)?;
+    Ok(Activation { steps: steps.len(), pending, changed, graph: Some(graph) })
 }
 
 impl WorkspaceClient {
@@ -304,6 +312,40 @@ pub fn has_quanta_of_tasks(graph: &QuantumGraph) -> bool {
 pub(crate) fn init_quanta(graph: &QuantumGraph) -> impl Iterator<Item = QuantumIndex> {
     let steps = graph.tasks().filter(|(task, _)| task.definition.init_of().is_some());
     steps.flat_map(|(_, quanta)| quanta)
+}
+
+/// Those of `steps` that have succeeded and are not today what they were then.
+fn changed_steps(
+    workspace: &WorkspaceClient,
+    graph: &QuantumGraph,
+    steps: &BTreeSet<TaskLabel>,
+) -> Result<Vec<TaskLabel>, WorkspaceError> {
+    let of_steps: Vec<QuantumIndex> =
+        init_quanta(graph).filter(|q| steps.contains(&graph.quantum(*q).task.label)).collect();
+    let ids: Vec<QuantumId> = of_steps.iter().map(|index| graph.quantum_id(*index)).collect();
+    let journal = JournalState::read_only(&layout::journal_dir(workspace.root()), &ids)?;
+    let mut then = BTreeMap::new();
+    for (index, id) in of_steps.iter().zip(&ids) {
+        let Some(Standing::Succeeded { finish, .. }) =
+            journal.quantum(*id).map(QuantumHistory::standing)
+        else {
+            continue;
+        };
+        let label = &graph.quantum(*index).task.label;
+        let runner = journal.segments().iter().find(|segment| segment.runner == finish.runner);
+        let header = runner.and_then(|segment| segment.header.as_ref());
+        if let Some(fingerprint) = header.and_then(|header| header.tasks.get(label)) {
+            then.insert(label.clone(), *fingerprint);
+        }
+    }
+    if then.is_empty() {
+        return Ok(Vec::new());
+    }
+    let folder = workspace.pipeline().parent().unwrap_or(workspace.pipeline());
+    let now = task_identities_of(graph.pipeline(), folder, &|task| then.contains_key(&task.label));
+    let now_of = |label: &TaskLabel| now.get(label).map(TaskIdentity::fingerprint);
+    then.retain(|label, fingerprint: &mut Checksum| now_of(label) != Some(*fingerprint));
+    Ok(then.into_keys().collect())
 }
 
 /// The labels of the init steps that have succeeded.

@@ -20,9 +20,9 @@ use pantler_datastore::StorageError;
 use pantler_direct::{DirectButler, TransactionFile, this_process};
 use pantler_exec::{FreezeLock, RunnerLock};
 use pantler_graph::{
-    BuildScope, BuildSource, DatasetOrigin, ExistingOutputs, Explanation, GraphMetadata,
-    GraphScope, InputDataset, Pipeline, Pruned, QuantumGraph, QuantumIndex, ResolvedPipeline,
-    ResolvedTask, Skipped,
+    BuildError, BuildScope, BuildSource, DatasetOrigin, ExistingOutputs, Explanation,
+    GraphMetadata, GraphScope, InputDataset, Pipeline, Pruned, QuantumGraph, QuantumIndex,
+    ResolvedPipeline, ResolvedTask, Skipped,
 };
 use pantler_registry::{DatasetQuery, Reader, RegistryError};
 
@@ -202,7 +202,7 @@ fn covers(parts: &[QuantumGraph], restriction: Option<&str>, task: &TaskLabel) -
 ///
 /// # Errors
 /// [`WorkspaceError::NothingToDo`] if there are no quanta at all, with the reasons;
-/// [`WorkspaceError::NotActive`] if a task has an init step that has not succeeded
+/// [`WorkspaceError::Build`] if quanta lack prerequisites; [`WorkspaceError::NotActive`] if a task has an init step that has not succeeded
 /// ([`crate::prepare_activation`]). Nothing is written then.
 pub fn build(
     butler: &DirectButler,
@@ -228,6 +228,44 @@ pub fn build(
             let reusable = reuse::prepare(butler, workspace, &numbers)?;
             return Ok(Built { reusable, ..built });
         }
+    }
+}
+
+/// Refuses a request that cannot be built in an internal workspace whatever its init steps
+/// make, before these are run. Changes nothing.
+///
+/// # Errors
+/// [`WorkspaceError::SkipInOwnRun`]; [`WorkspaceError::UnknownTask`];
+/// [`WorkspaceError::Build`] about a restriction of what the pipeline does not have.
+pub fn check_request(
+    butler: &DirectButler,
+    workspace: &WorkspaceClient,
+    request: &BuildRequest,
+) -> Result<(), WorkspaceError> {
+    let run = &workspace.transaction().run;
+    skip::expect_other(run, &request.skip_existing_in)?;
+    butler.registry().read(|reader| {
+        let (_, mut runs) = skip::resolve(reader, &request.skip_existing_in)?;
+        runs.retain(|other| other != run);
+        skip::expect_unlocked(reader, &runs)
+    })?;
+    check_names(butler, workspace, request)
+}
+
+/// Refuses tasks and dimensions that the pipeline does not have.
+pub(crate) fn check_names(
+    butler: &DirectButler,
+    workspace: &WorkspaceClient,
+    request: &BuildRequest,
+) -> Result<(), WorkspaceError> {
+    let pipeline = match Parts::list(workspace.root())?.pipeline()? {
+        Some(pipeline) => pipeline,
+        None => Arc::new(resolve(butler, &of_workspace(butler, workspace)?)?),
+    };
+    check_tasks(&request.tasks, &pipeline)?;
+    match request.build_scope(&request.restriction, None).unknown(&pipeline) {
+        None => Ok(()),
+        Some(dimension) => Err(WorkspaceError::Build(BuildError::NoSuchDimension { dimension })),
     }
 }
 
@@ -447,7 +485,7 @@ pub fn explain(
     let restriction = request.all_restrictions();
     let scope = request.build_scope(&restriction, base.as_ref());
     let failed = WorkspaceError::Build;
-    let part = pantler_graph::build_part(&pipeline, &source, metadata, &scope).map_err(failed)?;
+    let part = pantler_graph::outline_part(&pipeline, &source, metadata, &scope).map_err(failed)?;
     let graph = match base {
         None => part,
         Some(base) => client::merged(workspace.root(), vec![base, part])?,

@@ -55,7 +55,7 @@ mod transitions;
 pub use activation::{
     Activation, MissingInitInput, TaskActivation, has_quanta_of_tasks, prepare_activation,
 };
-pub use build::{BuildRequest, Built, build, explain, plan, plan_skipping};
+pub use build::{BuildRequest, Built, build, check_request, explain, plan, plan_skipping};
 pub use butler::Workspaces;
 pub use client::{RunOptions, WorkspaceClient};
 pub use close::{CloseNotice, close, close_without, reopen};
@@ -68,5 +68,7 @@ pub use pipeline_file::{PipelineFileError, split_selection};
 pub use provenance::{RunProvenances, SelectError, open_provenance};
 pub use reader::WorkspaceReader;
 pub use reuse::{Reusable, UnusableRun};
-pub use shard::{Shard, ShardCommitted, ShardStatus, commit_shard, committed_shards};
+pub use shard::{
+    Shard, ShardCommitted, ShardStatus, SkippedShard, SkippedShards, commit_shard, committed_shards,
+};
 pub use transitions::Transitioned;

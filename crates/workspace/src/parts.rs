@@ -146,7 +146,7 @@ impl Parts {
 
     /// What a part was built for, as its header says; `None` if that is everything, or if it
     /// cannot be read.
-    fn scope(&self, part: u32) -> Option<GraphScope> {
+    pub(crate) fn scope(&self, part: u32) -> Option<GraphScope> {
         let file = open(&layout::graph_file(&self.root, part)).ok()?;
         pantler_graph::read_metadata(file).ok()?.scope
     }

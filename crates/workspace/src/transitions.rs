@@ -1,5 +1,7 @@
 //! Accept, poison and reset of quanta in an open workspace; needs no database.
 
+use std::collections::BTreeSet;
+
 use pantler_datastore::key::run_prefix;
 use pantler_direct::{TransactionFile, this_process};
 use pantler_exec::{
@@ -11,7 +13,12 @@ use pantler_exec::{
 };
 use pantler_graph::{QuantumGraph, QuantumIndex};
 
-use crate::{WorkspaceClient, WorkspaceError, client::ClockView, layout, shard::Frozen};
+use crate::{
+    WorkspaceClient, WorkspaceError,
+    client::ClockView,
+    layout,
+    shard::{Frozen, Shard},
+};
 
 /// What a transition has done, or would do.
 #[derive(Debug)]
@@ -20,6 +27,9 @@ pub struct Transitioned {
     pub plan: TransitionPlan,
     /// Where all quanta stand then; as they are now for one that was not done.
     pub status: WorkspaceStatus,
+    /// Shards, or the init steps, of which quanta were meant and stay as they are: they are
+    /// committed, or about to be.
+    pub frozen: BTreeSet<Shard>,
 }
 
 impl WorkspaceClient {
@@ -34,9 +44,9 @@ impl WorkspaceClient {
         target: &Target,
     ) -> Result<Transitioned, WorkspaceError> {
         let journal = JournalState::read(&layout::journal_dir(self.root()))?;
-        let plan = self.planned(graph, &journal, transition, target)?;
+        let (plan, frozen) = self.planned(graph, &journal, transition, target)?;
         let status = WorkspaceStatus::of(graph, &journal);
-        Ok(Transitioned { plan, status })
+        Ok(Transitioned { plan, status, frozen })
     }
 
     /// Accepts, poisons or resets quanta. Again with the same quanta: finishes what a
@@ -86,7 +96,7 @@ impl WorkspaceClient {
     ) -> Result<Transitioned, WorkspaceError> {
         let dir = layout::journal_dir(self.root());
         let journal = JournalState::read(&dir)?;
-        let plan = self.planned(graph, &journal, transition, target)?;
+        let (plan, frozen) = self.planned(graph, &journal, transition, target)?;
         let (clock, process) = (ClockView(clock), this_process());
         let request = ApplyRequest {
             lock,
@@ -99,7 +109,7 @@ impl WorkspaceClient {
         };
         apply(&plan, &request)?;
         let status = WorkspaceStatus::of(graph, &JournalState::read(&dir)?);
-        Ok(Transitioned { plan, status })
+        Ok(Transitioned { plan, status, frozen })
     }
 
     fn planned(
@@ -108,7 +118,7 @@ impl WorkspaceClient {
         journal: &JournalState,
         transition: Transition,
         target: &Target,
-    ) -> Result<TransitionPlan, WorkspaceError> {
+    ) -> Result<(TransitionPlan, BTreeSet<Shard>), WorkspaceError> {
         let marker = layout::closing_marker(self.root());
         let marked = marker.try_exists();
         if marked.map_err(|source| WorkspaceError::Io { path: marker, source })? {
@@ -117,18 +127,24 @@ impl WorkspaceClient {
         let opening = self.file().opening;
         let mut quanta = select(graph, journal, transition, target)?;
         let frozen = Frozen::read(self.root())?;
+        let mut left_out = BTreeSet::new();
         if !frozen.is_empty() {
             if !matches!(target, Target::Quanta(_)) {
                 // It cannot happen to those.
-                let of = |index: &QuantumIndex| self.transaction().shard_of(graph, *index);
-                quanta.retain(|index| !of(index).is_some_and(|shard| frozen.has(&shard)));
+                quanta.retain(|index| match self.transaction().shard_of(graph, *index) {
+                    Some(shard) if frozen.has(&shard) => {
+                        left_out.insert(shard);
+                        false
+                    }
+                    _ => true,
+                });
             }
             self.expect_not_frozen(graph, &frozen, quanta.iter().copied())?;
         }
         let mut plan = plan(graph, journal, transition, &quanta)?;
         let prefix = run_prefix(&self.file().run, self.file().run_id);
         find_outputs(&mut plan, graph, journal, self.datastore(), &prefix, opening)?;
-        Ok(plan)
+        Ok((plan, left_out))
     }
 
     /// Why the lock was not taken: names a quantum that was meant and runs, if one does.

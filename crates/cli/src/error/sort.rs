@@ -13,6 +13,7 @@ use pantler_direct::{
 use pantler_exec::{
     JournalError, LockError, RunError, TakeOverError, transitions::TransitionError,
 };
+use pantler_graph::BuildError;
 use pantler_registry::RegistryError;
 use pantler_workspace::{
     DevelopmentError, MissingInitInput, WorkspaceError, ledger::LedgerError, project::ProjectError,
@@ -440,6 +441,7 @@ fn workspace(error: &WorkspaceError) -> Sorted {
         | WorkspaceError::NotActive { .. }
         | WorkspaceError::PipelineReplaced(_)
         | WorkspaceError::GraphGap { .. } => unchanged.then(other_graph(error)),
+        WorkspaceError::Build(BuildError::Prerequisites(_)) => unchanged.then(prerequisites()),
         WorkspaceError::MissingInitInput(missing) => unchanged.then(missing_init_input(missing)),
         WorkspaceError::SkipInOwnRun(name) => unchanged.then(Next::plain(format!(
             "`pantler workspace run {name}` passes over what it has made itself; name other collections"
@@ -512,6 +514,18 @@ fn workspace(error: &WorkspaceError) -> Sorted {
         WorkspaceError::Close(source) => close(source),
         _ => unchanged,
     }
+}
+
+fn prerequisites() -> Next {
+    Next::one_of(
+        [
+            "store what is missing, in a collection that the workspace reads",
+            "a workspace with another input collection (-i) that has it",
+            "build other data IDs only (`pantler workspace build NAME --where EXPRESSION`)",
+            "write `optional: true` in the pipeline, if the task can do without",
+        ]
+        .map(Next::plain),
+    )
 }
 
 fn missing_init_input(missing: &MissingInitInput) -> Next {

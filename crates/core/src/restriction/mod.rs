@@ -123,6 +123,14 @@ impl Part {
         &self.dimensions
     }
 
+    /// The dimension and its value, if that is all it asks for: `visit = 3`.
+    pub fn equality(&self) -> Option<(&ElementName, &KeyValue)> {
+        match &self.condition {
+            Condition::Compare(name, Comparison::Equal, value) => Some((name, value)),
+            _ => None,
+        }
+    }
+
     /// Whether it holds where `value` gives the values of its dimensions.
     pub fn holds<'v>(&self, value: &impl Fn(&ElementName) -> Option<&'v KeyValue>) -> bool {
         self.condition.holds(value)

@@ -41,8 +41,7 @@ pub(super) fn unconstrained(universe: &Universe, task: &ResolvedTask) -> Vec<usi
     let mut covered: Vec<usize> = task
         .inputs
         .iter()
-        // An optional input says nothing about which quanta there are.
-        .filter(|input| input.minimum > 0)
+        .filter(|input| input.constrains())
         .flat_map(|input| columns(universe, input.dataset_type.dimensions.names()))
         .collect();
     let mut elements = Vec::new();
@@ -122,7 +121,7 @@ pub(super) fn candidates(
     if let Some(meant) = scope.restrict(universe, values, &quanta) {
         quanta = meant;
     }
-    for input in task.inputs.iter().filter(|input| input.minimum > 1) {
+    for input in task.inputs.iter().filter(|input| input.constrains() && input.minimum > 1) {
         enough(&mut quanta, input, around, scope, &mut pruner);
     }
     pruned.append(&mut pruner.found);
@@ -170,7 +169,7 @@ fn constraints<'a>(
     records: &'a BTreeMap<usize, Relation>,
 ) -> Vec<Constraint<'a>> {
     let mut open: Vec<Constraint<'a>> = Vec::new();
-    for input in task.inputs.iter().filter(|input| input.minimum > 0) {
+    for input in task.inputs.iter().filter(|input| input.constrains()) {
         let relation = types[input.type_index].as_ref().expect("upstream tasks come first");
         let relation = if input.multiple {
             let shared: Vec<_> =

@@ -14,7 +14,7 @@ use super::{BuildError, BuildScope, BuildSource, PartialDataId, needed_outputs};
 use crate::{
     dataset::{DatasetOrigin, GraphDataset},
     graph::QuantumGraph,
-    pipeline::{ResolvedPipeline, ResolvedTask},
+    pipeline::{ResolvedInput, ResolvedPipeline, ResolvedTask},
 };
 
 /// What is known of the quanta of a task with some values of dimensions.
@@ -56,6 +56,8 @@ pub enum Finding {
     },
     /// Inputs have no dataset that fits.
     Missing(Vec<MissingInput>),
+    /// Prerequisites have no datasets that fit, or too few: building fails.
+    MissingPrerequisites(Vec<LackedPrerequisite>),
     /// Each input has datasets that fit, but none that fit together.
     NoCombination,
 }
@@ -73,7 +75,22 @@ pub struct MissingInput {
     pub upstream: Option<Box<Explanation>>,
 }
 
-/// Says why `graph`, which [`super::build_part`] has made of the same source and scope,
+/// A prerequisite that is not there, or not in sufficient number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LackedPrerequisite {
+    /// The connection.
+    pub input: String,
+    /// Its dataset type.
+    pub dataset_type: DatasetTypeName,
+    /// How many datasets there must be.
+    pub minimum: u32,
+    /// How many fit.
+    pub fitting: usize,
+    /// How many there are for other data IDs.
+    pub others: usize,
+}
+
+/// Says why `graph`, which [`super::outline_part`] has made of the same source and scope,
 /// has a quantum of `task` for `data_id` or not. `None` if the pipeline has no such task.
 ///
 /// # Errors
@@ -158,17 +175,9 @@ impl Explainer<'_> {
             return Finding::NotMeant;
         }
         let mut missing = Vec::new();
-        for input in task.inputs.iter().filter(|input| input.minimum > 0) {
-            let all = self.datasets.by_type.get(&input.dataset_type.name);
-            let all = all.map_or(&[][..], Vec::as_slice);
-            let fits = |found: &Values| agree(found, values);
-            let group = &input.dataset_type.dimensions;
-            let found = all.iter().any(|dataset| {
-                let mut dataset = dataset.clone();
-                let _unknown = self.records.imply(self.universe, group, &mut dataset);
-                fits(&dataset)
-            });
-            if found {
+        for input in task.inputs.iter().filter(|input| input.constrains()) {
+            let all = self.datasets_of(input);
+            if self.fitting(input, values).next().is_some() {
                 continue;
             }
             let maker = self
@@ -196,6 +205,36 @@ impl Explainer<'_> {
         }
     }
 
+    fn datasets_of(&self, input: &ResolvedInput) -> &[Values] {
+        self.datasets.by_type.get(&input.dataset_type.name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The datasets of an input that a quantum with these values may have.
+    fn fitting(&self, input: &ResolvedInput, values: &Values) -> impl Iterator<Item = &Values> {
+        let group = &input.dataset_type.dimensions;
+        self.datasets_of(input).iter().filter(move |dataset| {
+            let mut dataset = (*dataset).clone();
+            let _unknown = self.records.imply(self.universe, group, &mut dataset);
+            agree(&dataset, values)
+        })
+    }
+
+    /// The prerequisites that a quantum with these values lacks.
+    fn prerequisites(&self, task: &ResolvedTask, values: &Values) -> Vec<LackedPrerequisite> {
+        let inputs = task.inputs.iter().filter(|input| input.prerequisite);
+        let lacked = inputs.filter_map(|input| {
+            let fitting = self.fitting(input, values).count();
+            (fitting < input.minimum as usize).then(|| LackedPrerequisite {
+                input: input.name.clone(),
+                dataset_type: input.dataset_type.name.clone(),
+                minimum: input.minimum,
+                fitting,
+                others: self.datasets_of(input).len() - fitting,
+            })
+        });
+        lacked.collect()
+    }
+
     /// All inputs are there: a dimension that none of them has may lack its record.
     fn without_inputs(&self, task: &ResolvedTask, values: &Values) -> Finding {
         for element in super::candidates::unconstrained(self.universe, task) {
@@ -204,7 +243,10 @@ impl Explainer<'_> {
                 return Finding::NoRecord { element: element.name.clone() };
             }
         }
-        Finding::NoCombination
+        match self.prerequisites(task, values) {
+            missing if missing.is_empty() => Finding::NoCombination,
+            missing => Finding::MissingPrerequisites(missing),
+        }
     }
 
     fn quanta(&self, task: &ResolvedTask, values: &Values) -> Vec<QuantumId> {
@@ -425,6 +467,20 @@ impl Explanation {
             Finding::NotMeant => f.write_str("not asked for"),
             Finding::NoRecord { element } => {
                 write!(f, "there is no record of dimension `{element}` for these values")
+            }
+            Finding::MissingPrerequisites(inputs) => {
+                f.write_str("building fails, it lacks a prerequisite")?;
+                for LackedPrerequisite { input, dataset_type, minimum, fitting, others } in inputs {
+                    let datasets = match fitting {
+                        0 => "no dataset".to_owned(),
+                        fitting => format!("fewer than {minimum} datasets ({fitting})"),
+                    };
+                    write!(
+                        f,
+                        "\n{indent}  prerequisite `{input}`: {datasets} of type `{dataset_type}` fits; {others} of other data IDs"
+                    )?;
+                }
+                Ok(())
             }
             Finding::NoCombination => {
                 f.write_str("each input has datasets that fit, but none that fit together")

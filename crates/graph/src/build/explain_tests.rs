@@ -16,7 +16,7 @@ fn explained(
         text => Some(Restriction::parse(text, &source.universe).unwrap()),
     };
     let scope = BuildScope { restriction: restriction.as_ref(), ..BuildScope::default() };
-    let graph = build_part(&pipeline, source, metadata(), &scope).unwrap();
+    let graph = outline_part(&pipeline, source, metadata(), &scope).unwrap();
     let label = TaskLabel::new(task).unwrap();
     let resolved = pipeline.tasks().iter().find(|t| t.label == label).unwrap();
     let data_id = pantler_core::DataId::from_values(&resolved.dimensions, values).unwrap();
@@ -89,4 +89,45 @@ tasks:
     mean city=bergen: no quantum
       input `r`: no dataset of type `readings` fits; 1 of other data IDs
     ");
+}
+
+#[test]
+fn a_prerequisite_that_is_missing_is_named() {
+    let mut source = climate(1..=1);
+    source.add_type("station", &["city"]);
+    source.add_type("rain", &["city", "month"]);
+    source.add("station", vec!["oslo".into()]);
+    for month in 1..=2 {
+        source.add("rain", vec!["oslo".into(), month.into()]);
+    }
+    let pipeline = "
+version: 1
+tasks:
+  daily:
+    dimensions: [city, month]
+    inputs: {t: readings, s: {type: station, prerequisite: true}}
+    outputs: {o: {type: daily, storage_class: Csv}}
+    task: x
+  year:
+    dimensions: [city]
+    inputs: {d: {type: daily, multiple: true}, r: {type: rain, multiple: true, minimum: 3, prerequisite: true}}
+    task: x
+";
+    let explain =
+        |task: &str, values: Vec<KeyValue>| explained(&source, pipeline, "", task, values);
+    insta::assert_snapshot!(explain("year", vec!["bergen".into()]), @"
+    year city=bergen: no quantum
+      input `d`: no dataset of type `daily` fits; 12 of other data IDs
+        daily city=bergen: building fails, it lacks a prerequisite
+          prerequisite `s`: no dataset of type `station` fits; 1 of other data IDs
+    ");
+    insta::assert_snapshot!(explain("year", vec!["oslo".into()]), @"
+    year city=oslo: building fails, it lacks a prerequisite
+      prerequisite `r`: fewer than 3 datasets (2) of type `rain` fits; 0 of other data IDs
+    ");
+    let there = explain("daily", vec!["oslo".into(), 2.into()]);
+    assert!(there.starts_with("daily city=oslo month=2: there is quantum "), "{there}");
+    // What has no regular input is not asked for its prerequisites.
+    let pruned = explain("daily", vec!["bergen".into(), 2.into()]);
+    assert!(pruned.starts_with("daily city=bergen month=2: no quantum\n  input `t`"), "{pruned}");
 }

@@ -11,6 +11,9 @@ mod explain;
 #[cfg(test)]
 mod explain_tests;
 mod load;
+mod prerequisites;
+#[cfg(test)]
+mod prerequisites_tests;
 mod prune;
 mod relation;
 mod scope;
@@ -28,7 +31,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use pantler_core::CollectionName;
 
 pub use self::{
-    explain::{Explanation, Finding, MissingInput, explain},
+    explain::{Explanation, Finding, LackedPrerequisite, MissingInput, explain},
+    prerequisites::MissingPrerequisite,
     prune::{PartialDataId, PruneReason, Pruned},
     scope::BuildScope,
     skip::{ExistingOutputs, Skipped, needed_outputs},
@@ -38,6 +42,7 @@ pub use self::{
 use self::{
     candidates::Surroundings,
     load::Loaded,
+    prerequisites::Lacking,
     relation::{Index, Relation},
     scope::WithBase,
     skip::{Cut, Readable},
@@ -52,7 +57,7 @@ use crate::{
 /// without quanta is not an error here: [`QuantumGraph::pruned`] says why.
 ///
 /// # Errors
-/// [`BuildError`] if the source fails or contradicts itself.
+/// [`BuildError`] if the source fails or contradicts itself, or quanta lack prerequisites.
 pub fn build<S: BuildSource>(
     pipeline: &Arc<ResolvedPipeline>,
     source: &S,
@@ -66,13 +71,37 @@ pub fn build<S: BuildSource>(
 /// nothing new.
 ///
 /// # Errors
-/// [`BuildError`] if the source fails or contradicts itself, or the restriction names a
-/// dimension that the pipeline does not have.
+/// [`BuildError`] if the source fails or contradicts itself, quanta lack prerequisites, or the
+/// restriction names a dimension that the pipeline does not have.
 pub fn build_part<S: BuildSource>(
     pipeline: &Arc<ResolvedPipeline>,
     source: &S,
     metadata: GraphMetadata,
     scope: &BuildScope<'_>,
+) -> Result<QuantumGraph, BuildError<S::Error>> {
+    build_with(pipeline, source, metadata, scope, Lacking::Fails)
+}
+
+/// As [`build_part`], without the quanta that lack a prerequisite and those that need their
+/// outputs: what [`explain`] says something about. It is not for running.
+///
+/// # Errors
+/// Those of [`build_part`], but for prerequisites.
+pub fn outline_part<S: BuildSource>(
+    pipeline: &Arc<ResolvedPipeline>,
+    source: &S,
+    metadata: GraphMetadata,
+    scope: &BuildScope<'_>,
+) -> Result<QuantumGraph, BuildError<S::Error>> {
+    build_with(pipeline, source, metadata, scope, Lacking::IsLeftOut)
+}
+
+fn build_with<S: BuildSource>(
+    pipeline: &Arc<ResolvedPipeline>,
+    source: &S,
+    metadata: GraphMetadata,
+    scope: &BuildScope<'_>,
+    lacking: Lacking,
 ) -> Result<QuantumGraph, BuildError<S::Error>> {
     let universe = &**pipeline.universe();
     if source.universe() != universe {
@@ -106,6 +135,7 @@ pub fn build_part<S: BuildSource>(
 
     let wanted = scope.with_upstream(pipeline);
     let (mut pruned, mut skipped) = (Vec::new(), Vec::new());
+    let mut missing = Vec::new();
     let mut tasks: Vec<(Rows, Vec<InputEdges>)> = Vec::with_capacity(pipeline.tasks().len());
     for (((task, built), found), is_wanted) in
         pipeline.tasks().iter().zip(&built).zip(&found).zip(wanted)
@@ -118,17 +148,24 @@ pub fn build_part<S: BuildSource>(
             let mut own = Vec::new();
             let all = candidates::candidates(&around, task, scope, &mut own);
             let cut = found.cut(task, all, built, scope.has(task));
-            let Cut { open, skipped: now, summary } = cut;
+            let Cut { mut open, skipped: now, summary } = cut;
             there.add(&now);
             skipped.extend(summary);
             if scope.has(task) {
                 pruned.append(&mut own);
+                let own = prerequisites::look_up(&around, task, &mut open, &built.rows, lacking);
+                missing.extend(own);
                 quanta = open;
                 quanta.add(built);
             }
         }
-        let edges = edges(universe, task, &quanta, &types, &existing, &values, scope)
-            .ok_or(BuildError::TooLarge)?;
+        let edges = if missing.is_empty() || lacking == Lacking::IsLeftOut {
+            edges(universe, task, &quanta, &types, &existing, &values, scope)
+                .ok_or(BuildError::TooLarge)?
+        } else {
+            // Only asked for what else is missing.
+            Vec::new()
+        };
         let rows = quanta.rows.narrowed(task.dimensions.required().len());
         // Only what other tasks read is needed as a relation.
         for (position, output) in task.outputs.iter().enumerate() {
@@ -146,6 +183,9 @@ pub fn build_part<S: BuildSource>(
             existing.places[output.type_index] = Some(places);
         }
         tasks.push((rows, edges));
+    }
+    if lacking == Lacking::Fails && !missing.is_empty() {
+        return Err(BuildError::Prerequisites(missing));
     }
     if scope.base.is_some() {
         scope::keep_new(pipeline, &mut tasks, &built, &existing.counts());
@@ -261,6 +301,7 @@ fn edges(
             let positions = quanta.positions(&shared);
             let index = Index::new(relation, &shared);
             let meant = scope.meant(universe, values, &relation.columns, &relation.rows);
+            let meant = meant.filter(|_| !input.prerequisite);
             let is_meant = |i: &&u32| meant.as_ref().is_none_or(|meant| meant[**i as usize]);
             let mut offsets = Vec::with_capacity(quanta.rows.len() + 1);
             let mut datasets: Vec<DatasetIndex> = Vec::new();
@@ -280,7 +321,7 @@ fn edges(
             for row in quanta.rows.iter() {
                 key.clear();
                 key.extend(positions.iter().map(|p| row[*p]));
-                let found = relation.rows.find(&key).expect("quanta were joined with this input");
+                let found = relation.rows.find(&key).expect("quanta were found with this input");
                 datasets.push(existing.dataset(input.type_index, narrow(found)));
             }
             all.push(InputEdges::One(datasets));

@@ -46,8 +46,8 @@ impl BuildScope<'_> {
         wanted
     }
 
-    /// The dimensions that the restriction names and neither a task nor an input has.
-    pub(super) fn unknown(&self, pipeline: &ResolvedPipeline) -> Option<ElementName> {
+    /// A dimension that the restriction names and neither a task nor an input has.
+    pub fn unknown(&self, pipeline: &ResolvedPipeline) -> Option<ElementName> {
         let named = self.restriction?.parts().iter().flat_map(Part::dimensions);
         let groups: Vec<_> = pipeline
             .tasks()

@@ -5,7 +5,7 @@ use pantler_core::{
     Universe,
 };
 
-use super::ExistingOutputs;
+use super::{ExistingOutputs, MissingPrerequisite, prerequisites::lines};
 use crate::{dataset::InputArtifact, pipeline::ResolvedTask};
 
 /// Where a graph finds its overall inputs. Input collections are already applied: of
@@ -140,6 +140,9 @@ pub enum BuildError<E: std::error::Error + 'static> {
         /// The implied dimension.
         implied: ElementName,
     },
+    /// Quanta that lack prerequisites.
+    #[error("quanta lack prerequisites{}", lines(.0))]
+    Prerequisites(Vec<MissingPrerequisite>),
     /// A graph beyond 32-bit counts.
     #[error(
         "the graph has too many quanta, datasets or edges (2^32 each at most); split the inputs"

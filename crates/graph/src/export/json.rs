@@ -40,6 +40,8 @@ struct InputV1<'a> {
     /// Where it is not 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     minimum: Option<u32>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    prerequisite: bool,
 }
 
 #[derive(Serialize)]
@@ -154,6 +156,7 @@ fn task_document<'a>(task: &'a ResolvedTask) -> TaskV1<'a> {
         dataset_type: &input.dataset_type.name,
         multiple: input.multiple,
         minimum: (input.minimum != 1).then_some(input.minimum),
+        prerequisite: input.prerequisite,
     };
     let outputs = task.outputs.iter().map(|o| (o.name.as_str(), &o.dataset_type.name));
     TaskV1 {

@@ -78,7 +78,10 @@ impl Source for Tasks<'_> {
     fn datum(&self, datum: usize) -> Node {
         let dataset_type = &self.pipeline.dataset_types()[datum];
         let name = dataset_type.name.to_string();
-        let detail = format!("{} {}", dataset_type.storage_class, dataset_type.dimensions);
+        let mut detail = format!("{} {}", dataset_type.storage_class, dataset_type.dimensions);
+        if self.pipeline.is_prerequisite(&dataset_type.name) {
+            detail.push_str(", prerequisite");
+        }
         let values = vec![
             Some("dataset_type".to_owned()),
             Some(name.clone()),

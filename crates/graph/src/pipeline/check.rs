@@ -18,6 +18,7 @@ use super::{
 /// The faults of the whole; empty for a good pipeline.
 pub(super) fn check(pipeline: &Pipeline) -> Vec<Fault> {
     let mut faults = producers(pipeline);
+    faults.append(&mut prerequisites(pipeline));
     faults.append(&mut init::check_init_inputs(pipeline));
     for (label, task) in &pipeline.tasks {
         placeholders(pipeline, label, task, &mut faults);
@@ -130,6 +131,28 @@ fn producers(pipeline: &Pipeline) -> Vec<Fault> {
     faults
 }
 
+/// Prerequisites that a task of the pipeline makes.
+fn prerequisites(pipeline: &Pipeline) -> Vec<Fault> {
+    let mut makers: BTreeMap<DatasetTypeName, &TaskLabel> = BTreeMap::new();
+    for (label, task) in &pipeline.tasks {
+        makers.insert(label.log_dataset_type(), label);
+        makers.extend(task.outputs.values().map(|output| (output.dataset_type.clone(), label)));
+    }
+    let mut faults = Vec::new();
+    for (label, task) in &pipeline.tasks {
+        for (name, input) in task.inputs.iter().filter(|(_, input)| input.prerequisite) {
+            if let Some(maker) = makers.get(&input.dataset_type) {
+                let kind = FaultKind::PrerequisiteIsMade {
+                    dataset_type: input.dataset_type.clone(),
+                    task: (*maker).clone(),
+                };
+                faults.push(fault(pipeline, pipeline.key(label, "inputs", name), kind));
+            }
+        }
+    }
+    faults
+}
+
 fn placeholders(
     pipeline: &Pipeline,
     label: &TaskLabel,
@@ -219,6 +242,35 @@ mod tests {
                 "pipeline.yaml:9: tasks.b.outputs.p: `t` is also made by tasks.a.outputs.o; a dataset type has one producer, rename one",
                 "pipeline.yaml:10: tasks.b.outputs.q: `a_log` is the log of task `a`; give the output another dataset type",
             ]
+        );
+    }
+
+    #[test]
+    fn no_task_makes_a_prerequisite() {
+        let tasks = "  a: {dimensions: [], task: x, outputs: {o: {type: t, storage_class: Csv}}}\n  \
+             b: {dimensions: [], task: x, inputs: {i: {type: t, prerequisite: true}}}\n  \
+             c: {dimensions: [], task: x, inputs: {l: {type: b_log, prerequisite: true, multiple: true}, r: {type: raw, prerequisite: true}}}\n  \
+             d: {dimensions: [], task: x, inputs: {r: raw}}\n";
+        let way_on =
+            "a prerequisite is there before any task has run; remove `prerequisite`, or run";
+        assert_eq!(
+            faults(tasks),
+            [
+                format!(
+                    "pipeline.yaml:5: tasks.b.inputs.i: `t` is made by task `a`, and {way_on} `a` before, without this task"
+                ),
+                format!(
+                    "pipeline.yaml:6: tasks.c.inputs.l: `b_log` is made by task `b`, and {way_on} `b` before, without this task"
+                ),
+            ]
+        );
+        let init = "  a:\n    dimensions: []\n    task: x\n    init_outputs: {s: {type: settings, storage_class: Json}}\n  \
+             b: {dimensions: [], task: x, inputs: {s: {type: settings, prerequisite: true}}}\n";
+        assert_eq!(
+            faults(init),
+            [format!(
+                "pipeline.yaml:8: tasks.b.inputs.s: `settings` is made by task `a_init`, and {way_on} `a_init` before, without this task"
+            )]
         );
     }
 

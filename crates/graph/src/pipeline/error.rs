@@ -162,6 +162,16 @@ pub enum FaultKind {
         /// The key of the other output.
         other: String,
     },
+    /// A prerequisite that is not there when the graph is built.
+    #[error(
+        "`{dataset_type}` is made by task `{task}`, and a prerequisite is there before any task has run; remove `prerequisite`, or run `{task}` before, without this task"
+    )]
+    PrerequisiteIsMade {
+        /// The dataset type.
+        dataset_type: DatasetTypeName,
+        /// The task that makes it.
+        task: TaskLabel,
+    },
     /// An input that only a task makes that was not selected.
     #[error(
         "`{dataset_type}` is made by task `{task}`, which was not selected, and no such dataset type is registered; select it too, or run it first"

@@ -145,7 +145,12 @@ fn step_of(label: &TaskLabel, task: &TaskDefinition) -> TaskDefinition {
 }
 
 fn input(dataset_type: &DatasetTypeName) -> InputDefinition {
-    InputDefinition { dataset_type: dataset_type.clone(), multiple: false, minimum: 1 }
+    InputDefinition {
+        dataset_type: dataset_type.clone(),
+        multiple: false,
+        minimum: 1,
+        prerequisite: false,
+    }
 }
 
 /// Whether a value is the same for all quanta, so that it can be given to the init step.

@@ -59,6 +59,8 @@ struct InputV1<'a> {
     multiple: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     optional: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    prerequisite: bool,
     r#type: &'a str,
 }
 
@@ -132,6 +134,7 @@ fn task<'a>(task: &'a TaskDefinition, config: BTreeMap<&'a str, ConfigV1<'a>>) -
             minimum: (input.minimum > 1).then_some(input.minimum),
             multiple: input.multiple,
             optional: input.minimum == 0,
+            prerequisite: input.prerequisite,
             r#type: input.dataset_type.as_str(),
         };
         (&**name, input)
@@ -187,7 +190,7 @@ pub(super) fn config(values: &BTreeMap<String, ConfigValue>) -> BTreeMap<&str, C
 mod tests {
     use super::*;
 
-    const TEXT: &str = "version: 1\nconfig: {b: 2.0, a: x}\ntasks:\n  t:\n    dimensions: [city]\n    inputs: {i: {type: y, multiple: true, minimum: 2}, j: {type: x, optional: true}}\n    outputs: {o: {storage_class: Csv, type: z, dimensions: [city]}}\n    env: {A: '{{'}\n    pass_env: [B]\n    command: [sh, '{inputs.i}', '{config.b}']\n";
+    const TEXT: &str = "version: 1\nconfig: {b: 2.0, a: x}\ntasks:\n  t:\n    dimensions: [city]\n    inputs: {i: {type: y, multiple: true, minimum: 2}, j: {type: x, optional: true}, k: {type: p, prerequisite: true}}\n    outputs: {o: {storage_class: Csv, type: z, dimensions: [city]}}\n    env: {A: '{{'}\n    pass_env: [B]\n    command: [sh, '{inputs.i}', '{config.b}']\n";
 
     #[test]
     fn json_keeps_everything_and_is_canonical() {
@@ -195,7 +198,7 @@ mod tests {
         let json = pipeline.to_json();
         assert_eq!(
             json,
-            r#"{"config":{"a":"x","b":2.0},"tasks":{"t":{"command":["sh","{inputs.i}","{config.b}"],"dimensions":["city"],"env":{"A":"{{"},"inputs":{"i":{"minimum":2,"multiple":true,"type":"y"},"j":{"optional":true,"type":"x"}},"outputs":{"o":{"storage_class":"Csv","type":"z"}},"pass_env":["B"]}},"version":1}"#
+            r#"{"config":{"a":"x","b":2.0},"tasks":{"t":{"command":["sh","{inputs.i}","{config.b}"],"dimensions":["city"],"env":{"A":"{{"},"inputs":{"i":{"minimum":2,"multiple":true,"type":"y"},"j":{"optional":true,"type":"x"},"k":{"prerequisite":true,"type":"p"}},"outputs":{"o":{"storage_class":"Csv","type":"z"}},"pass_env":["B"]}},"version":1}"#
         );
         let back = Pipeline::from_json(&json, TEXT, "p.yaml".into()).unwrap();
         assert_eq!(back.to_json(), json);

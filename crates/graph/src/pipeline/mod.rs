@@ -53,6 +53,7 @@ use self::{part::StandingContract, place::Places};
 ///
 /// - no dataset type has two producers, and no task needs its own outputs, also not
 ///   through others;
+/// - no task makes a prerequisite;
 /// - every placeholder names an input, output or configuration value that there is.
 #[derive(Debug, Clone)]
 pub struct Pipeline {
@@ -114,6 +115,9 @@ pub struct InputDefinition {
     pub multiple: bool,
     /// How many of them there must be: 0 for an optional input, else at least 1.
     pub minimum: u32,
+    /// Whether it says nothing about which quanta there are, and building fails where it is
+    /// missing. No task of the pipeline makes it.
+    pub prerequisite: bool,
 }
 
 /// A connection of a task to what it writes: one dataset per quantum.

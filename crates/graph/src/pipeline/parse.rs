@@ -345,13 +345,15 @@ impl Parser {
     fn input(&mut self, path: &str, node: &Node) -> Option<InputDefinition> {
         if let Value::String(name) = &node.value {
             let dataset_type = self.name(path, name)?;
-            return Some(InputDefinition { dataset_type, multiple: false, minimum: 1 });
+            let (multiple, minimum, prerequisite) = (false, 1, false);
+            return Some(InputDefinition { dataset_type, multiple, minimum, prerequisite });
         }
         if !matches!(node.value, Value::Map(_)) {
             self.type_fault(path, node, "a dataset type or a map with `type`");
             return None;
         }
-        let fields = self.fields(path, node, &["type", "multiple", "optional", "minimum"]);
+        let known = &["type", "multiple", "optional", "minimum", "prerequisite"];
+        let fields = self.fields(path, node, known);
         let mut flag = |name| match fields.get(name) {
             None => false,
             Some(Node { value: Value::Boolean(value), .. }) => *value,
@@ -361,12 +363,13 @@ impl Parser {
             }
         };
         let (multiple, optional) = (flag("multiple"), flag("optional"));
+        let prerequisite = flag("prerequisite");
         let minimum = match fields.get("minimum") {
             None => u32::from(!optional),
             Some(node) => self.minimum(&join(path, "minimum"), node, multiple, optional)?,
         };
         let dataset_type = self.required_name(path, &fields, "type")?;
-        Some(InputDefinition { dataset_type, multiple, minimum })
+        Some(InputDefinition { dataset_type, multiple, minimum, prerequisite })
     }
 
     fn minimum(&mut self, path: &str, node: &Node, multiple: bool, optional: bool) -> Option<u32> {
@@ -619,7 +622,7 @@ mod tests {
             [
                 "pipeline.yaml:3: tasks.t: the task has nothing to run; give it a `command` or a `task`",
                 "pipeline.yaml:4: tasks.t.dimensions[0]: invalid dimension element name \"Month\": it must start with a lower-case letter (a-z)",
-                "pipeline.yaml:6: tasks.t.inputs.a.typ: there is no such field; expected one of type, multiple, optional, minimum",
+                "pipeline.yaml:6: tasks.t.inputs.a.typ: there is no such field; expected one of type, multiple, optional, minimum, prerequisite",
                 "pipeline.yaml:6: tasks.t.inputs.a: the field `type` is missing",
                 "pipeline.yaml:7: tasks.t.comand: there is no such field; expected one of dimensions, inputs, outputs, config, env, pass_env, version, command, task, init_inputs, init_outputs, init_command, init_task",
             ]
@@ -693,6 +696,10 @@ mod tests {
         find(
             &input("optional: 1"),
             "pipeline.yaml:6: tasks.t.inputs.a.optional: expected true or false, found an integer",
+        );
+        find(
+            &input("prerequisite: many"),
+            "pipeline.yaml:6: tasks.t.inputs.a.prerequisite: expected true or false, found a text",
         );
         find(
             "    task: x\n    config: {a: [1]}\n",

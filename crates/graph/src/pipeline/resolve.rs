@@ -50,6 +50,9 @@ pub struct ResolvedInput {
     pub multiple: bool,
     /// How many datasets a quantum must have: 0 for an optional input.
     pub minimum: u32,
+    /// Whether it says nothing about which quanta there are, and building fails where it is
+    /// missing.
+    pub prerequisite: bool,
     /// Where the dataset type stands in the pipeline's list.
     pub(crate) type_index: usize,
 }
@@ -68,6 +71,11 @@ impl ResolvedInput {
     /// Whether quanta differ in how many datasets they have of it.
     pub(crate) fn varies(&self) -> bool {
         self.multiple || self.minimum == 0
+    }
+
+    /// Whether it says something about which quanta there are.
+    pub(crate) fn constrains(&self) -> bool {
+        self.minimum > 0 && !self.prerequisite
     }
 }
 
@@ -110,6 +118,14 @@ impl ResolvedPipeline {
     /// The dataset types that no task makes, by name.
     pub fn overall_inputs(&self) -> &[Arc<DatasetType>] {
         &self.dataset_types[..self.overall_inputs]
+    }
+
+    /// Whether each task that reads a dataset type reads it as a prerequisite.
+    pub fn is_prerequisite(&self, dataset_type: &DatasetTypeName) -> bool {
+        let inputs = self.tasks.iter().flat_map(|task| &task.inputs);
+        let mut readers =
+            inputs.filter(|input| input.dataset_type.name == *dataset_type).peekable();
+        readers.peek().is_some() && readers.all(|input| input.prerequisite)
     }
 
     /// The dataset types that tasks make, logs included.
@@ -290,9 +306,15 @@ impl Resolver<'_> {
                 };
                 self.fault(key, kind);
             }
-            let InputDefinition { multiple, minimum, .. } = *input;
-            let name = name.clone();
-            inputs.push(ResolvedInput { name, dataset_type, multiple, minimum, type_index });
+            let InputDefinition { multiple, minimum, prerequisite, .. } = *input;
+            inputs.push(ResolvedInput {
+                name: name.clone(),
+                dataset_type,
+                multiple,
+                minimum,
+                prerequisite,
+                type_index,
+            });
         }
         let output = |name: &str, dataset_type: &DatasetTypeName| {
             let type_index = index[dataset_type];

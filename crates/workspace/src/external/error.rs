@@ -197,6 +197,11 @@ pub enum ExternalError {
         /// What is not.
         what: String,
     },
+    /// There is nothing that it could have made.
+    #[error(
+        "workspace {0} is not finished: at most, only init steps are built, and no quanta of tasks"
+    )]
+    NoQuanta(CollectionName),
     /// Artifacts vanished or changed.
     #[error("{count} artifacts of {root} are missing or damaged: {first}")]
     Incomplete {

@@ -78,8 +78,7 @@ impl ExternalWorkspace {
         let journal = JournalState::read(&layout::journal_dir(&self.root))?;
         let harvest = harvest(&graph, &journal);
         if !has_quanta_of_tasks(&graph) {
-            let what = "only init steps are built, and no quanta of tasks".to_owned();
-            return Err(ExternalError::Unfinished { name: run.clone(), what }.into());
+            return Err(ExternalError::NoQuanta(run.clone()).into());
         }
         if harvest.succeeded == 0 || !partial && harvest.succeeded < graph.len() {
             let (name, what) = (run.clone(), unfinished(graph.len(), &harvest));

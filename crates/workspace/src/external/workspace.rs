@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     BuildRequest, Built, WorkspaceClient, WorkspaceError,
-    build::{Next, write},
+    build::{Next, check_names, write},
     client::{merged, read_parts},
     layout,
     needed::Base,
@@ -211,6 +211,19 @@ impl ExternalWorkspace {
         })?;
         drop(lock);
         built.ok_or_else(|| WorkspaceError::ClosedMeanwhile(self.client.transaction().run.clone()))
+    }
+
+    /// See [`crate::check_request`].
+    ///
+    /// # Errors
+    /// Those of [`crate::check_request`].
+    pub fn check_request(
+        &self,
+        butler: &DirectButler,
+        request: &BuildRequest,
+    ) -> Result<(), WorkspaceError> {
+        self.searched(butler, &request.skip_existing_in)?;
+        check_names(butler, &self.client, request)
     }
 
     /// What `collections` stand for. Their RUNs must be inputs of the workspace: its folder

@@ -63,6 +63,9 @@ impl GraphSource {
 impl ManifestSource for GraphSource {
     fn unfinished(&self) -> Option<String> {
         let Self { total, harvest, graph, .. } = self;
+        if graph.is_empty() {
+            return Some("no quanta are built: all that was asked for was skipped".to_owned());
+        }
         if !has_quanta_of_tasks(graph) {
             return Some("only init steps are built, and no quanta of tasks".to_owned());
         }

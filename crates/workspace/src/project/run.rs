@@ -13,7 +13,7 @@ use std::{
 use camino::Utf8PathBuf;
 use pantler_butler::request::{StoreProgress, StoreReport};
 use pantler_core::{
-    CollectionName,
+    CollectionName, TaskLabel,
     changes::Change,
     transaction::{Closing, TransactionRow},
 };
@@ -71,6 +71,11 @@ pub enum Notice<'a> {
     Skipped(&'a [Skipped]),
     /// What may be taken over was looked up.
     Reusable(&'a Reusable),
+    /// An open workspace has no quanta, all that they would make exists by now: it is reverted.
+    NothingLeft(&'a CollectionName),
+    /// Init steps have succeeded with other files than there are today; what they have made is
+    /// kept.
+    InitStepsChanged(&'a WorkspaceClient, &'a [TaskLabel]),
     /// All quanta succeeded; the closing transaction begins.
     Committing,
     /// The closing waits for a process.
@@ -153,6 +158,7 @@ pub fn run(
     };
     let (workspace, resumed) = match resume(&butler, job, options)? {
         Some((workspace, row)) => {
+            expect_something_left(&butler, job, &workspace, progress)?;
             progress.notice(&Notice::Resuming(&row));
             (workspace, true)
         }
@@ -173,6 +179,9 @@ pub fn run(
         wall: started.elapsed(),
     };
     let activation = prepare_activation(&butler, &workspace, &BTreeSet::new())?;
+    if !activation.changed().is_empty() {
+        progress.notice(&Notice::InitStepsChanged(&workspace, activation.changed()));
+    }
     let butler = if activation.pending() == 0 {
         butler
     } else {
@@ -336,6 +345,8 @@ fn difference(
     );
     let same = match wanted {
         Ok(wanted) => is_same_work(&built, &wanted),
+        // Nothing was built: that is what it is.
+        Err(WorkspaceError::NothingLeft(_)) if !has_quanta_of_tasks(&built) => return Ok(None),
         Err(WorkspaceError::NothingToDo(_) | WorkspaceError::NothingLeft(_)) => false,
         Err(error) => return Err(error.into()),
     };
@@ -344,6 +355,44 @@ fn difference(
     } else {
         "list of collections in which outputs exist"
     }))
+}
+
+/// Ends a workspace that has no quanta of tasks yet, as if it had never been opened, if all
+/// that they would make exists by now: what another run has made in the meantime.
+fn expect_something_left(
+    butler: &DirectButler,
+    job: &Job,
+    workspace: &WorkspaceClient,
+    progress: &mut dyn JobProgress,
+) -> Result<(), ProjectError> {
+    if job.skip_existing_in.is_empty()
+        || workspace.graph_if_built()?.is_some_and(|graph| has_quanta_of_tasks(&graph))
+    {
+        return Ok(());
+    }
+    let transaction = workspace.transaction();
+    let pipeline = read_pipeline(&job.pipeline, &job.choices)?;
+    let file = workspace.file();
+    let planned = plan_graph(
+        butler,
+        &pipeline,
+        &job.inputs,
+        &job.skip_existing_in,
+        &transaction.run,
+        file.opening,
+        file.opened_at,
+    );
+    match planned {
+        Err(left @ WorkspaceError::NothingLeft(_)) => {
+            progress.notice(&Notice::NothingLeft(&transaction.run));
+            let mut waiting = Waiting(progress);
+            let options = CloseOptions::default();
+            close(butler, &transaction.run, Closing::Revert, options, &mut waiting)?;
+            Err(left.into())
+        }
+        // Whatever it is, building says it.
+        _ => Ok(()),
+    }
 }
 
 fn take_over(
@@ -402,17 +451,19 @@ fn open_workspace(butler: &DirectButler, job: &Job) -> Result<WorkspaceClient, P
     }
 }
 
+struct Waiting<'a>(&'a mut dyn JobProgress);
+
+impl CloseNotice for Waiting<'_> {
+    fn waiting_for(&mut self, holder: &str) {
+        self.0.notice(&Notice::WaitingFor(holder));
+    }
+}
+
 fn commit(
     butler: &DirectButler,
     name: &CollectionName,
     progress: &mut dyn JobProgress,
 ) -> Result<(), ProjectError> {
-    struct Waiting<'a>(&'a mut dyn JobProgress);
-    impl CloseNotice for Waiting<'_> {
-        fn waiting_for(&mut self, holder: &str) {
-            self.0.notice(&Notice::WaitingFor(holder));
-        }
-    }
     let closed =
         close(butler, name, Closing::Commit, CloseOptions::default(), &mut Waiting(progress));
     match closed {

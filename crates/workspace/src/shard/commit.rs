@@ -17,7 +17,7 @@ use pantler_direct::{
 use pantler_exec::{CloserLock, JournalState, LockError, at_work, current_successes, declare_dead};
 use pantler_graph::{QuantumGraph, QuantumIndex};
 
-use super::{Frozen, Shard, frozen};
+use super::{Frozen, Shard, SkippedShard, frozen, skipped::without_quanta};
 use crate::{
     CloseNotice, WorkspaceClient, WorkspaceError, WorkspaceTransaction,
     activation::{expect_all_active, init_quanta},
@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// What a commit of a shard did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ShardCommitted {
     /// It is committed now, with so many datasets.
     Now {
@@ -41,6 +41,8 @@ pub enum ShardCommitted {
     },
     /// It was committed before, and nothing was done.
     Before,
+    /// It has no quanta since these were skipped, and there is nothing to commit.
+    Skipped(SkippedShard),
 }
 
 /// How long a runner that begins may take to find the marker of a shard, and to begin again
@@ -96,7 +98,10 @@ pub fn commit_shard(
     };
     let graph = ShardGraph::read(&root, shard, butler.universe())?.ok_or_else(empty)?;
     if graph.meant(&transaction).is_empty() {
-        return Err(empty());
+        let parts = Parts::list(&root)?;
+        let (by, universe) = (&transaction.shard_by, butler.universe());
+        let skipped = without_quanta(&parts, shard, by, universe).ok_or_else(empty)?;
+        return Ok(ShardCommitted::Skipped(skipped));
     }
     let mut runners = Runners::of(&root, &process);
     runners.expect_none(&transaction, &graph)?;

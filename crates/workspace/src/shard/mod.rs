@@ -48,6 +48,7 @@
 mod commit;
 mod frozen;
 mod select;
+mod skipped;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -60,6 +61,7 @@ pub(crate) use self::frozen::Frozen;
 pub use self::{
     commit::{ShardCommitted, commit_shard, committed_shards},
     select::ShardStatus,
+    skipped::{SkippedShard, SkippedShards},
 };
 use crate::{WorkspaceError, WorkspaceTransaction};
 

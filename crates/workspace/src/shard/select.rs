@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use pantler_core::{DataId, ElementName, QuantumId, Universe};
+use pantler_core::{CollectionName, DataId, ElementName, QuantumId, Universe};
 use pantler_exec::{Counts, QuantumStatus, RunSummary, Selection, TaskCounts, WorkspaceStatus};
 use pantler_graph::{QuantumGraph, QuantumIndex};
 
@@ -26,6 +26,8 @@ pub struct ShardStatus {
     pub failed: usize,
     /// Whether nothing of it changes any more: it is committed, or about to be.
     pub is_frozen: bool,
+    /// Of a shard without quanta, the collections that have what these would make.
+    pub skipped_in: Vec<CollectionName>,
 }
 
 impl WorkspaceClient {
@@ -107,10 +109,24 @@ impl WorkspaceClient {
                 succeeded: 0,
                 failed: 0,
                 is_frozen: frozen.has(shard),
+                skipped_in: Vec::new(),
             });
             one.total += 1;
             one.succeeded += usize::from(status.quantum(index) == QuantumStatus::Succeeded);
             one.failed += usize::from(status.quantum(index) == QuantumStatus::Failed);
+        }
+        for (shard, skipped) in self.skipped_shards(graph, None)? {
+            let skipped_in = skipped.collections;
+            let (total, succeeded, failed, is_frozen) = (0, 0, 0, false);
+            let one = ShardStatus {
+                shard: shard.clone(),
+                total,
+                succeeded,
+                failed,
+                is_frozen,
+                skipped_in,
+            };
+            shards.insert(shard, one);
         }
         Ok(shards.into_values().collect())
     }

@@ -14,7 +14,7 @@ use crate::{
     after_help = "Examples:\n  pantler graph show climate/trial\n  pantler graph show graph-1.qg --json\n\n\
                   JSON: {run, created_at, opening_id, generation, pipeline, quanta, datasets, tasks, dataset_types}; tasks\n\
                   is an array of {task, dimensions, quanta}, dataset_types of {dataset_type, dimensions, storage_class,\n\
-                  datasets, predicted}"
+                  datasets, predicted}, with prerequisite where it is true"
 )]
 pub(crate) struct Args {
     /// An open workspace, the folder of an external one, or a graph file
@@ -61,7 +61,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
             dataset_type.dimensions.to_string(),
             dataset_type.storage_class.to_string(),
             datasets.to_string(),
-            if i < inputs { "existing" } else { "predicted" }.to_owned(),
+            match (i < inputs, graph.pipeline().is_prerequisite(&dataset_type.name)) {
+                (true, true) => "existing, prerequisite",
+                (true, false) => "existing",
+                (false, _) => "predicted",
+            }
+            .to_owned(),
         ]);
     }
     output.line("")?;
@@ -77,13 +82,17 @@ fn document(graph: &QuantumGraph) -> Value {
         json!({"task": task.label, "dimensions": dimensions, "quanta": quanta})
     });
     let types = graph.dataset_counts().enumerate().map(|(i, (dataset_type, datasets))| {
-        json!({
+        let mut row = json!({
             "dataset_type": dataset_type.name,
             "dimensions": dataset_type.dimensions.required(),
             "storage_class": dataset_type.storage_class,
             "datasets": datasets,
             "predicted": i >= inputs,
-        })
+        });
+        if graph.pipeline().is_prerequisite(&dataset_type.name) {
+            row["prerequisite"] = true.into();
+        }
+        row
     });
     json!({
         "run": output_run,

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use pantler_core::TaskLabel;
 use pantler_direct::DirectButler;
 use pantler_workspace::{
-    Activation, WorkspaceClient, WorkspaceError,
+    Activation, BuildRequest, WorkspaceClient, WorkspaceError, check_request,
     external::{ExternalWorkspace, ParentUse},
     prepare_activation,
 };
@@ -75,6 +75,18 @@ impl Target {
         }
     }
 
+    /// Refuses what cannot be built.
+    pub(super) fn check(
+        &self,
+        butler: &DirectButler,
+        request: &BuildRequest,
+    ) -> Result<(), WorkspaceError> {
+        match self {
+            Self::Internal(client) => check_request(butler, client, request),
+            Self::External(workspace) => workspace.check_request(butler, request),
+        }
+    }
+
     /// Builds the init steps of tasks.
     pub(super) fn prepare(
         &self,
@@ -94,6 +106,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let tasks = args.tasks.iter().cloned().collect();
     let activation = target.prepare(&butler, &tasks).map_err(|error| name.error(context, error))?;
     drop(butler);
+    if let Some(step) = activation.changed().first() {
+        return Err(refused(name, step, &activation));
+    }
     let status = activate(context, name, &target, &activation, args.jobs)?;
     if status == Status::Done {
         let steps = count(activation.steps(), "init step");
@@ -107,6 +122,29 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         });
     }
     Ok(status)
+}
+
+/// What init steps have made is not said to be what they make today.
+fn refused(name: &WorkspaceTarget, step: &TaskLabel, activation: &Activation) -> CommandError {
+    CommandError::failed(summary::changed_steps(activation.changed()))
+        .state("nothing has changed; `reset` has it and what was made from it run again, `build` keeps it")
+        .next(Next::one_of([
+            Next::command(format_args!("workspace reset {name} --task {step}")),
+            Next::plain("put the files back as they were"),
+            Next::command(format_args!("workspace build {name}")),
+        ]))
+}
+
+/// Says that what init steps have made is kept although it may be another today.
+pub(super) fn say_changed(context: &Context, name: &WorkspaceTarget, activation: &Activation) {
+    if let Some(step) = activation.changed().first() {
+        let reset = Next::command(format_args!("workspace reset {name} --task {step}"));
+        let reset = reset.text(context.located());
+        context.output().note(&format!(
+            "{}; what was made is kept, unless it is reset ({reset})",
+            summary::changed_steps(activation.changed())
+        ));
+    }
 }
 
 /// Runs the init steps that have not succeeded, if there are any.

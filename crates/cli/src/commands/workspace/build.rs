@@ -3,7 +3,7 @@ use pantler_direct::DirectButler;
 use pantler_graph::Explanation;
 use pantler_workspace::{BuildRequest, Built, WorkspaceClient, WorkspaceError, build, explain};
 
-use super::activate::{Target, activate};
+use super::activate::{Target, activate, say_changed};
 use crate::{
     arguments::{Assignment, texts},
     context::Context,
@@ -84,7 +84,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         let said = explain(&butler, target.client(), &request, task, &texts(&args.values)?)?;
         return say_explained(context, args, &said);
     }
+    // Of what cannot be built nothing is activated.
+    target.check(&butler, &request).map_err(failed)?;
     let activation = target.prepare(&butler, &request.tasks).map_err(failed)?;
+    say_changed(context, name, &activation);
     if activation.pending() == 0 {
         return build_quanta(context, args, &target, &butler, &request);
     }

@@ -10,7 +10,8 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Again with the same quanta: finishes what was cut off, else does nothing. What is downstream runs again too.\n\nExamples:\n  pantler workspace reset climate/trial --failed\n  pantler workspace reset climate/trial --task daily\n\n\
-                  JSON: {name, transition, dry_run, changed, unchanged, complete}; changed is an array of {task, data_id,\n\
+                  JSON: {name, transition, dry_run, changed, unchanged, frozen, complete}; frozen is an array of shards that were left out,\n\
+                  {} for the init steps; changed is an array of {task, data_id,\n\
                   quantum, attempt, from, to, downstream, outputs, deleted}"
 )]
 pub(crate) struct Args {

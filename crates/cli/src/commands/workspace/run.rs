@@ -10,7 +10,7 @@ use crate::{
     execution::{Execution, JobsArgs},
     interrupt::Interrupts,
     progress::Progress,
-    shard::{ShardValues, options as shard_options, shards},
+    shard::{ShardValues, options as shard_options, shards, skipped_shard},
     summary,
     table::count,
     target::{ParentArgs, WorkspaceTarget},
@@ -69,7 +69,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let client = name.client_with(context, Some(&args.parent))?;
     let failed = |error| name.error(context, error);
     let is_named = !args.quanta.is_empty() && args.tasks.is_empty();
-    let (graph, of_shards) = if is_named {
+    let (graph, mut of_shards) = if is_named {
         (client.graph_of_quanta(&args.quanta).map_err(failed)?, None)
     } else if args.shard.is_empty() {
         (client.graph().map_err(failed)?, None)
@@ -79,6 +79,17 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         let shards = shards(&args.shard, &client, pipeline.universe())?;
         (client.graph_of_shards(&shards)?, Some(shards))
     };
+    if let Some(shards) = &mut of_shards {
+        let skipped = client.skipped_shards(&graph, Some(shards)).map_err(failed)?;
+        for (shard, why) in skipped.iter().filter(|(shard, _)| shards.contains(shard)) {
+            context.output().say(&skipped_shard(shard, why));
+        }
+        let given = shards.len();
+        shards.retain(|shard| !skipped.contains_key(shard));
+        if shards.is_empty() && given > 0 {
+            return Ok(Status::Done);
+        }
+    }
     let only = shard_options(of_shards.iter().flatten());
     let next = |verb: &str| {
         Next::command(format_args!("workspace {verb} {name}{only}")).text(context.located())

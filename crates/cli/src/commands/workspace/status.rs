@@ -26,7 +26,7 @@ use crate::{
                   runners of {runner,\n\
                   process, host, since, last_heartbeat, state}, where state is live, silent, ended, dead or taken over. Where tasks\n\
                   have init steps: init_steps of {task, active, status}, where status is null if it is not built. Of a workspace\n\
-                  with shards: shards of {shard, total, succeeded, failed, state}, where state is open, frozen or committed. Of a ledger:\n\
+                  with shards: shards of {shard, total, succeeded, failed, state}, where state is open, frozen, committed or skipped (with skipped_in). Of a ledger:\n\
                   {name, root, ledger, runners}, where ledger is {done, bytes, begun, writers}. With --expr: {name,\n\
                   expression, quanta}; quanta is an array of {quantum, task, data_id, status}")]
 pub(crate) struct Args {
@@ -231,11 +231,15 @@ struct ShardRow {
 
 impl ShardRow {
     fn json(&self) -> Value {
-        let ShardStatus { shard, total, succeeded, failed, .. } = &self.status;
-        json!({
+        let ShardStatus { shard, total, succeeded, failed, skipped_in, .. } = &self.status;
+        let mut row = json!({
             "shard": shard, "total": total, "succeeded": succeeded, "failed": failed,
             "state": self.state,
-        })
+        });
+        if !skipped_in.is_empty() {
+            row["skipped_in"] = json!(skipped_in);
+        }
+        row
     }
 }
 
@@ -254,6 +258,7 @@ fn shards_of(
         let state = match status.is_frozen {
             _ if committed.contains(&status.shard) => "committed",
             true => "frozen",
+            false if !status.skipped_in.is_empty() => "skipped",
             false => "open",
         };
         ShardRow { status, state }
