@@ -145,7 +145,7 @@ impl ProvenanceSource for OneFile {
         &self.runs
     }
 
-    fn open(&mut self, _: &CollectionName) -> Result<Counted, Fault> {
+    fn open(&mut self, _: usize) -> Result<Counted, Fault> {
         Ok(Counted(File::open(Utf8Path::new(&self.file))?))
     }
 }

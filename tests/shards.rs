@@ -2,6 +2,7 @@
 
 mod beside;
 mod many;
+mod provenance;
 
 use std::os::unix::process::ExitStatusExt as _;
 
@@ -221,9 +222,15 @@ fn a_killed_commit_of_a_shard_is_done_by_the_same_call_or_a_whole_commit() {
         *n += 1;
         steps.push(format!("{step}:{n}"));
     }
-    for named in
-        ["shard.locked", "shard.freeze", "shard.frozen", "part.storage.done", "part.rows.committed"]
-    {
+    for named in [
+        "shard.locked",
+        "shard.freeze",
+        "shard.frozen",
+        "commit.provenance.write",
+        "commit.provenance.stored",
+        "part.storage.done",
+        "part.rows.committed",
+    ] {
         assert!(seen.contains_key(named), "{named}: {steps:?}");
     }
     for step in steps {
@@ -235,6 +242,7 @@ fn a_killed_commit_of_a_shard_is_done_by_the_same_call_or_a_whole_commit() {
         copy.check();
         let seen = there(&copy, "again");
         assert_eq!(there(&copy, "copy_log"), seen, "{step}: whole or not at all");
+        assert_eq!(there(&copy, "run_provenance_by_item"), seen, "{step}: with its provenance");
         let other = copy.duplicate();
         copy.pantler(&args).expect(0);
         verb(&copy, "commit", &[]).expect(0);

@@ -58,7 +58,8 @@ fn two_hundred_shards_are_seen_whole_or_not_at_all_while_they_are_committed() {
     create(&project, &["--shard-by", "item", "--chain", "toy"]).expect(0);
     let since = Instant::now();
     let done = AtomicUsize::new(0);
-    let whole: BTreeSet<String> = ["again", "copy", "copy_log"].map(str::to_owned).into();
+    let whole = ["again", "copy", "copy_log", "run_provenance_by_item"];
+    let whole: BTreeSet<String> = whole.map(str::to_owned).into();
     let butler = butler(&project);
     let look = |last: usize| {
         let least = done.load(Ordering::SeqCst);
@@ -90,7 +91,24 @@ fn two_hundred_shards_are_seen_whole_or_not_at_all_while_they_are_committed() {
         assert_eq!(look(last), SHARDS);
     });
     println!("{SHARDS} shards: {:.1} s", since.elapsed().as_secs_f64());
+    // Of each shard by itself, and of all in one file.
+    let asked = ["quanta", "..again@{item=i100}", "number@{item=i007}.."];
+    let answers = || {
+        asked.map(|text| {
+            let since = Instant::now();
+            let args = ["query", "provenance", text, "--json", "--collections", NAME];
+            let mut found = project.pantler(&args).expect(0).json();
+            println!("{text}: {:.3} s", since.elapsed().as_secs_f64());
+            let mut nodes = found["quanta"].as_array_mut().unwrap().split_off(0);
+            nodes.append(found["datasets"].as_array_mut().unwrap());
+            nodes.sort_by_key(|node| node["id"].to_string());
+            nodes
+        })
+    };
+    let of_shards = answers();
+    assert_eq!(of_shards.each_ref().map(Vec::len), [2 * SHARDS, 5, 7]);
     verb(&project, "commit", &[]).expect(0);
+    assert_eq!(answers(), of_shards);
     assert_eq!(there(&project, "again"), SHARDS);
 }
 

@@ -66,6 +66,7 @@ pub use provenance::{
     Attempt, AttemptEnd, DescribedDataset, DescribedQuantum, ExecutionRecords, PROVENANCE_FORMAT,
     ProvenanceCounts, ProvenanceDataset, ProvenanceError, ProvenanceGraph, ProvenanceQuantum,
     ProvenanceReader, ProvenanceSource, ProvenanceTask, ProvenanceType, ProvenanceView,
-    QuantumExecution, RUN_PROVENANCE, RunNode, Runner, TakenOver, write_provenance,
+    QuantumExecution, RUN_PROVENANCE, RUN_PROVENANCE_BY, RunNode, Runner, TakenOver,
+    write_provenance, write_provenance_of,
 };
 pub use reuse::{Candidate, ReusableArtifact, ReuseFileError, ReuseTable, inputs_digest};

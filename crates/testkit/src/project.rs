@@ -138,7 +138,9 @@ impl Project {
             .unwrap()
             .iter()
             .map(|row| {
-                let is_provenance = row["dataset_type"] == "run_provenance";
+                let dataset_type = row["dataset_type"].as_str().unwrap();
+                let is_provenance = dataset_type == "run_provenance"
+                    || dataset_type.starts_with("run_provenance_by_");
                 let checksum =
                     if is_provenance { &serde_json::Value::Null } else { &row["checksum"] };
                 format!("{} {} {checksum}", row["dataset_type"], row["data_id"])

@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_butler::transaction::{Kinds, TransactionKind as _};
 use pantler_core::{
-    CollectionName, CollectionType, DatasetTypeName, ElementName, OpeningId, TransactionName,
+    CollectionName, CollectionType, DatasetType, DatasetTypeName, ElementName, OpeningId,
+    TransactionName,
 };
 use pantler_datastore::StorageError;
 use pantler_direct::{Begun, ButlerError, DirectButler, Environment};
@@ -16,6 +17,7 @@ use crate::{
     WorkspaceClient, WorkspaceError, WorkspaceTransaction,
     kind::Source,
     pipeline_file::{self, read_pipeline},
+    provenance::{dataset_type, is_reserved},
     shard, skip,
 };
 
@@ -69,6 +71,9 @@ pub fn create(
     let resolved = resolve(butler, &pipeline)?;
     check_provenance(butler, &resolved)?;
     let shard_by = shard::sharding(&resolved, &request.shard_by)?;
+    if let Some(own) = shard::provenance_type(resolved.universe(), &shard_by) {
+        expect_provenance_type(butler, &own)?;
+    }
     // What they stand for is looked up when the graph is built.
     butler.registry().read(|reader| reader.resolve(&request.reuse))?;
     let (searched, input_runs) =
@@ -154,14 +159,20 @@ pub(crate) fn check_provenance(
     butler: &DirectButler,
     pipeline: &ResolvedPipeline,
 ) -> Result<(), WorkspaceError> {
-    let own = crate::provenance::dataset_type();
+    let own = dataset_type();
     let outputs = pipeline.tasks().iter().flat_map(|task| &task.outputs);
-    if outputs.into_iter().any(|output| output.dataset_type.name == own.name) {
-        return Err(WorkspaceError::ReservedType(own.name.clone()));
+    let mut written = outputs.map(|output| &output.dataset_type.name);
+    if let Some(name) = written.find(|name| is_reserved(name)) {
+        return Err(WorkspaceError::ReservedType(name.clone()));
     }
+    expect_provenance_type(butler, &own)
+}
+
+/// Refuses a repository in which the type of provenance is another one.
+fn expect_provenance_type(butler: &DirectButler, own: &DatasetType) -> Result<(), WorkspaceError> {
     let types = butler.registry().read(Reader::dataset_types)?;
     match types.iter().find(|registered| registered.name == own.name) {
-        Some(registered) => registered.check_same(&own).map_err(WorkspaceError::ProvenanceType),
+        Some(registered) => registered.check_same(own).map_err(WorkspaceError::ProvenanceType),
         None => Ok(()),
     }
 }

@@ -16,7 +16,8 @@
 //! | `client.rs` | opens a root without the database: status, run |
 //! | `transitions.rs` | accept, poison, reset of quanta |
 //! | `close.rs` | commit, revert, abandon of a workspace by name |
-//! | `provenance.rs` | what happened, stored by a commit and found again; quanta by expression |
+//! | `provenance.rs` | what happened, stored by a commit of a workspace or shard; quanta by expression |
+//! | `provenance_files.rs` | the provenance of RUNs found again |
 //! | `development.rs` | development mode: another pipeline, no provenance |
 //! | `shard/` | shards: what they are, how they are frozen and committed one by one |
 //! | `list.rs` | open workspaces |
@@ -45,6 +46,7 @@ mod parts;
 mod pipeline_file;
 pub mod project;
 pub mod provenance;
+mod provenance_files;
 mod provenance_now;
 mod reader;
 mod reuse;
@@ -65,7 +67,8 @@ pub use error::WorkspaceError;
 pub use kind::WorkspaceTransaction;
 pub use list::{WorkspaceInfo, list};
 pub use pipeline_file::{PipelineFileError, split_selection};
-pub use provenance::{RunProvenances, SelectError, open_provenance};
+pub use provenance::SelectError;
+pub use provenance_files::{RunProvenances, open_provenance};
 pub use reader::WorkspaceReader;
 pub use reuse::{Reusable, UnusableRun};
 pub use shard::{

@@ -1,7 +1,7 @@
-//! The provenance of a RUN: written when its workspace is committed, found again by RUN.
+//! The provenance of a RUN, or of a shard of one: written when that is committed.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fs::File,
     io::{self, BufReader, BufWriter, Write},
     os::unix::fs::FileExt as _,
@@ -14,31 +14,91 @@ use pantler_butler::{
     transaction::{CommitContext, KindError},
 };
 use pantler_core::{
-    ArtifactKey, Checksum, CollectionName, DataId, DatasetId, DatasetRef, DatasetType,
-    DatasetTypeName, DimensionGroup, FileRecord, QuantumId, StorageClass, WriteId,
+    ArtifactKey, Checksum, DataId, DatasetRef, DatasetType, DatasetTypeName, DimensionGroup,
+    ElementName, FileRecord, QuantumId, StorageClass, Universe, WriteId,
 };
 use pantler_datastore::{RunPrefix, key};
-use pantler_direct::DirectButler;
 use pantler_exec::{
     Finish, JournalError, JournalState, LogSlice, Outcome, dataset_states, execution_statuses,
 };
 use pantler_graph::{
     Attempt, AttemptEnd, DatasetIndex, DatasetState, EvaluateError, ExecutionRecords,
     ExecutionStatus, Expression, ExpressionError, GraphFileError, GraphNode, PredictedGraph,
-    ProvenanceGraph, ProvenanceSource, QuantumExecution, QuantumGraph, QuantumIndex,
-    RUN_PROVENANCE, Runner, write_provenance,
+    QuantumExecution, QuantumGraph, QuantumIndex, RUN_PROVENANCE, RUN_PROVENANCE_BY, Runner,
+    write_provenance, write_provenance_of,
 };
-use pantler_registry::{DatasetQuery, RegistryError};
 
-use crate::{WorkspaceClient, WorkspaceError, layout};
+use crate::{Shard, WorkspaceClient, WorkspaceError, layout};
 
 /// The dataset type of provenance: one dataset a RUN.
 pub fn dataset_type() -> Arc<DatasetType> {
+    type_of(RUN_PROVENANCE.to_owned(), Arc::new(DimensionGroup::empty()))
+}
+
+/// The dataset type of the provenance of shards with these dimensions: one dataset a shard.
+pub fn dataset_type_of_shards(dimensions: &Arc<DimensionGroup>) -> Arc<DatasetType> {
+    let names: Vec<&str> = dimensions.required().iter().map(ElementName::as_str).collect();
+    let names = names.join("_");
+    let mut name = format!("{RUN_PROVENANCE_BY}{names}");
+    if DatasetTypeName::new(&*name).is_err() {
+        // Too long.
+        let digest = Checksum::of(names.as_bytes());
+        let digits = digest.as_bytes()[..16].iter().map(|byte| format!("{byte:02x}"));
+        name = digits.fold(RUN_PROVENANCE_BY.to_owned(), |name, digits| name + &digits);
+    }
+    type_of(name, Arc::clone(dimensions))
+}
+
+fn type_of(name: String, dimensions: Arc<DimensionGroup>) -> Arc<DatasetType> {
     Arc::new(DatasetType {
-        name: DatasetTypeName::new(RUN_PROVENANCE).expect("the name follows the rules"),
-        dimensions: Arc::new(DimensionGroup::empty()),
+        name: DatasetTypeName::new(name).expect("the name follows the rules"),
+        dimensions,
         storage_class: StorageClass::Bytes,
     })
+}
+
+/// Whether datasets of this type are provenance, of RUNs or of shards.
+pub(crate) fn is_provenance(own: &DatasetType) -> bool {
+    let expected = if own.dimensions.required().is_empty() {
+        dataset_type()
+    } else {
+        dataset_type_of_shards(&own.dimensions)
+    };
+    *own == *expected
+}
+
+/// Whether tasks cannot write datasets of a type with this name.
+pub(crate) fn is_reserved(name: &DatasetTypeName) -> bool {
+    name.as_str() == RUN_PROVENANCE || name.as_str().starts_with(RUN_PROVENANCE_BY)
+}
+
+/// What a file of provenance is about, and the dataset that it becomes.
+pub(crate) struct Subject<'a> {
+    words: String,
+    dataset_type: Arc<DatasetType>,
+    data_id: DataId,
+    /// The quanta by position; `None` for all.
+    quanta: Option<&'a [bool]>,
+}
+
+impl<'a> Subject<'a> {
+    /// All of a RUN.
+    pub(crate) fn run() -> Self {
+        let (words, data_id) = ("the RUN".to_owned(), DataId::empty());
+        Self { words, dataset_type: dataset_type(), data_id, quanta: None }
+    }
+
+    /// The quanta that are committed with a shard.
+    pub(crate) fn shard(
+        universe: &Universe,
+        shard: &Shard,
+        quanta: &'a [bool],
+    ) -> Result<Self, KindError> {
+        let data_id = shard.data_id(universe).map_err(KindError::Invalid)?;
+        let dataset_type = dataset_type_of_shards(data_id.group());
+        let words = format!("shard {shard}");
+        Ok(Self { words, dataset_type, data_id, quanta: Some(quanta) })
+    }
 }
 
 /// Provenance could not be written.
@@ -51,28 +111,30 @@ pub(crate) enum WriteError {
 }
 
 /// Writes what happened in the workspace at `root` into an artifact of the RUN. `stored` is
-/// what the commit keeps, by dataset of the graph. The file is made in the root first: it
+/// what is kept, by dataset of the graph. The file is made in the root first: it
 /// is not written from its beginning to its end. A kill leaves it there, and goes with the
 /// root; the next commit writes it again.
 pub(crate) fn store(
+    subject: &Subject<'_>,
     root: &Utf8Path,
     graph: &QuantumGraph,
     journal: &JournalState,
     stored: &[(DatasetIndex, FileRecord)],
     context: &CommitContext<'_>,
 ) -> Result<(DatasetRef, FileRecord), KindError> {
+    let Subject { words, dataset_type, data_id, quanta } = subject;
     let unwritten = |error: WriteError| {
-        KindError::Unreadable("the provenance of the RUN was not written".to_owned(), error.into())
+        KindError::Unreadable(format!("the provenance of {words} was not written"), error.into())
     };
     let path = layout::provenance_file(root);
     let failed = |source| unwritten(WriteError::Write { path: path.clone(), source });
-    prepare(&path, root, graph, journal, stored).map_err(unwritten)?;
+    prepare_some(&path, root, graph, journal, stored, *quanta).map_err(unwritten)?;
 
     let facts = context.facts();
     let prefix =
         RunPrefix::parse(facts.run_prefix).map_err(|e| KindError::Invalid(e.to_string()))?;
     let write = WriteId::of_opening(facts.opening, facts.attempt);
-    let key = key_below(&prefix, &write);
+    let key = key::dataset_key(&prefix, &dataset_type.name, data_id, &write, EXTENSION);
     let file = File::open(&path).map_err(failed)?;
     let new = NewArtifact { key: key.clone(), content: Box::new(BufReader::new(file)) };
     let contents = context.artifacts().store(vec![new])?;
@@ -82,7 +144,13 @@ pub(crate) fn store(
     };
     // It has been stored under its key; what stays goes with the root.
     drop(std::fs::remove_file(&path));
-    Ok(row(graph, key, content.size, content.checksum))
+    let dataset = DatasetRef {
+        id: graph.seed().dataset(dataset_type.name.as_str(), data_id),
+        dataset_type: Arc::clone(dataset_type),
+        data_id: data_id.clone(),
+        run: graph.output_run().clone(),
+    };
+    Ok(with_record(dataset, key, content.size, content.checksum))
 }
 
 /// Writes what happened in the workspace at `root` into the file `path`.
@@ -93,14 +161,28 @@ pub(crate) fn prepare(
     journal: &JournalState,
     stored: &[(DatasetIndex, FileRecord)],
 ) -> Result<(), WriteError> {
-    let mut executed = Executed::new(root, graph, journal, stored)?;
+    prepare_some(path, root, graph, journal, stored, None)
+}
+
+/// The same of some quanta, by position.
+fn prepare_some(
+    path: &Utf8Path,
+    root: &Utf8Path,
+    graph: &QuantumGraph,
+    journal: &JournalState,
+    stored: &[(DatasetIndex, FileRecord)],
+    quanta: Option<&[bool]>,
+) -> Result<(), WriteError> {
+    let mut executed = Executed::new(root, graph, journal, stored, quanta)?;
     pantler_seam::around("commit.provenance.write", || write(path, &mut executed))
         .map_err(|source| WriteError::Write { path: path.to_owned(), source })
 }
 
+const EXTENSION: &str = "zip";
+
 /// The key of the provenance of a RUN.
 pub(crate) fn key_below(prefix: &RunPrefix, write: &WriteId) -> ArtifactKey {
-    key::dataset_key(prefix, &dataset_type().name, &DataId::empty(), write, "zip")
+    key::dataset_key(prefix, &dataset_type().name, &DataId::empty(), write, EXTENSION)
 }
 
 /// The provenance of a graph's RUN as rows.
@@ -111,8 +193,19 @@ pub(crate) fn row(
     checksum: Checksum,
 ) -> (DatasetRef, FileRecord) {
     let id = graph.seed().dataset(RUN_PROVENANCE, &DataId::empty());
+    let (data_id, run) = (DataId::empty(), graph.output_run().clone());
+    let dataset = DatasetRef { id, dataset_type: dataset_type(), data_id, run };
+    with_record(dataset, key, size, checksum)
+}
+
+fn with_record(
+    dataset: DatasetRef,
+    key: ArtifactKey,
+    size: u64,
+    checksum: Checksum,
+) -> (DatasetRef, FileRecord) {
     let record = FileRecord {
-        dataset: id,
+        dataset: dataset.id,
         component: Box::default(),
         location: key.into(),
         offset: None,
@@ -121,14 +214,17 @@ pub(crate) fn row(
         size,
         checksum,
     };
-    let (data_id, run) = (DataId::empty(), graph.output_run().clone());
-    (DatasetRef { id, dataset_type: dataset_type(), data_id, run }, record)
+    (dataset, record)
 }
 
 fn write(path: &Utf8Path, executed: &mut Executed<'_>) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 16, File::create(path)?);
     let graph = executed.graph;
-    write_provenance(graph, executed, &mut out).map_err(|error| match error {
+    let written = match executed.quanta {
+        None => write_provenance(graph, executed, &mut out),
+        Some(quanta) => write_provenance_of(graph, quanta, executed, &mut out),
+    };
+    written.map_err(|error| match error {
         GraphFileError::Io { source, .. } => source,
         error => io::Error::other(error),
     })?;
@@ -140,6 +236,8 @@ struct Executed<'a> {
     root: &'a Utf8Path,
     graph: &'a QuantumGraph,
     journal: &'a JournalState,
+    /// The quanta that are asked for, by position; `None` for all.
+    quanta: Option<&'a [bool]>,
     statuses: Vec<ExecutionStatus>,
     states: Vec<DatasetState>,
     stored: &'a [(DatasetIndex, FileRecord)],
@@ -157,6 +255,7 @@ impl<'a> Executed<'a> {
         graph: &'a QuantumGraph,
         journal: &'a JournalState,
         stored: &'a [(DatasetIndex, FileRecord)],
+        quanta: Option<&'a [bool]>,
     ) -> Result<Self, JournalError> {
         let mut attempts: HashMap<QuantumId, Vec<Attempt>> = HashMap::new();
         // The journal is read a second time only if it has more than the state keeps.
@@ -175,6 +274,7 @@ impl<'a> Executed<'a> {
             root,
             graph,
             journal,
+            quanta,
             statuses: execution_statuses(graph, journal),
             states: dataset_states(graph, journal),
             stored,
@@ -211,7 +311,16 @@ impl ExecutionRecords for Executed<'_> {
                 tasks: header.map(|header| header.tasks.clone()).unwrap_or_default(),
             }
         };
-        self.journal.segments().iter().map(runner).collect()
+        let segments = self.journal.segments().iter();
+        match self.quanta {
+            None => segments.map(runner).collect(),
+            Some(quanta) => {
+                let meant = self.graph.quanta().filter(|index| quanta[index.get()]);
+                let attempts = meant.flat_map(|index| self.execution(index).attempts);
+                let numbers: BTreeSet<u32> = attempts.map(|attempt| attempt.runner).collect();
+                segments.filter(|segment| numbers.contains(&segment.runner)).map(runner).collect()
+            }
+        }
     }
 
     fn status(&self, quantum: QuantumIndex) -> ExecutionStatus {
@@ -269,98 +378,6 @@ impl ExecutionRecords for Executed<'_> {
     }
 }
 
-/// The provenance of RUNs of a repository.
-#[derive(Debug)]
-pub struct RunProvenances {
-    pub(crate) runs: Vec<CollectionName>,
-    pub(crate) files: HashMap<CollectionName, (DatasetId, Option<Utf8PathBuf>)>,
-    pub(crate) without: Vec<CollectionName>,
-    /// Holds the file of an open workspace while it is read.
-    pub(crate) _place: Option<tempfile::TempDir>,
-}
-
-/// The provenance of a RUN is not where it can be read.
-#[derive(Debug, thiserror::Error)]
-enum OpenError {
-    #[error(
-        "dataset {0} is registered, but not stored: its artifact was removed, or a transaction is open"
-    )]
-    NotStored(DatasetId),
-    #[error("cannot read {path}")]
-    Io { path: Utf8PathBuf, source: io::Error },
-}
-
-/// Opens the provenance of all RUNs that these collections lead to; of all RUNs if there
-/// are none.
-///
-/// # Errors
-/// [`RegistryError::UnknownCollection`], or what else the database says.
-pub fn open_provenance(
-    butler: &DirectButler,
-    collections: &[CollectionName],
-) -> Result<ProvenanceGraph<RunProvenances>, RegistryError> {
-    let provenance = dataset_type();
-    let (rows, searched) = butler.registry().read(|reader| {
-        let mut searched: Vec<CollectionName> = Vec::new();
-        for found in reader.resolve(collections)? {
-            for run in reader.owning_runs(&found.name)? {
-                if !searched.contains(&run) {
-                    searched.push(run);
-                }
-            }
-        }
-        if !reader.dataset_types()?.contains(&provenance) {
-            return Ok((Vec::new(), searched));
-        }
-        let query = DatasetQuery {
-            dataset_types: Some(vec![provenance.name.clone()]),
-            runs: (!collections.is_empty()).then(|| searched.clone()),
-            ..DatasetQuery::default()
-        };
-        Ok::<_, RegistryError>((reader.datasets(&query)?, searched))
-    })?;
-    let mut files = HashMap::new();
-    let mut runs = Vec::new();
-    // The first collection is the last word: its RUNs read what those behind it made.
-    for row in rows.into_iter().rev() {
-        let location = row.records.first().map(|record| &record.location);
-        let path = location.and_then(|location| butler.datastore().local_path_of(location));
-        let run = row.dataset.run;
-        if files.insert(run.clone(), (row.dataset.id, path)).is_none() {
-            runs.push(run);
-        }
-    }
-    let without = searched.into_iter().filter(|run| !files.contains_key(run)).collect();
-    Ok(ProvenanceGraph::new(RunProvenances { runs, files, without, _place: None }))
-}
-
-impl RunProvenances {
-    /// The RUNs asked for that have none.
-    pub fn without(&self) -> &[CollectionName] {
-        &self.without
-    }
-}
-
-impl ProvenanceSource for RunProvenances {
-    type Reader = BufReader<File>;
-
-    fn runs(&self) -> &[CollectionName] {
-        &self.runs
-    }
-
-    fn open(
-        &mut self,
-        run: &CollectionName,
-    ) -> Result<BufReader<File>, Box<dyn std::error::Error + Send + Sync>> {
-        let Some((id, path)) = self.files.get(run) else { return Err("there is none".into()) };
-        let path = path.as_ref().ok_or(OpenError::NotStored(*id))?;
-        let file =
-            File::open(path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
-        // What is read is short, and seldom next to what was read before.
-        Ok(BufReader::with_capacity(2048, file))
-    }
-}
-
 /// No quantum is meant.
 #[derive(Debug, thiserror::Error)]
 pub enum SelectError {
@@ -409,5 +426,34 @@ impl WorkspaceClient {
             return Err(SelectError::NoQuantum { expression, hint }.into());
         }
         Ok(quanta)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+    #[test]
+    fn types_of_shards_are_named_after_their_dimensions() -> Result<()> {
+        let long = "a".repeat(60);
+        let universe = Universe::from_yaml(&format!(
+            "version: 1\nname: s\nelements:\n  instrument: {{key: string}}\n  visit: {{key: integer, requires: [instrument]}}\n  {long}: {{key: integer}}\n"
+        ))?;
+        let own =
+            |name: &str| -> Result<_> { Ok(dataset_type_of_shards(&universe.group([name])?)) };
+        let visit = own("visit")?;
+        assert_eq!(visit.name.as_str(), "run_provenance_by_instrument_visit");
+        let other = own(&long)?;
+        assert_eq!(other.name.as_str().len(), RUN_PROVENANCE_BY.len() + 32);
+        for one in [&visit, &other, &dataset_type()] {
+            assert!(is_provenance(one) && is_reserved(&one.name), "{}", one.name);
+        }
+        let otherwise =
+            DatasetType { dimensions: Arc::clone(&other.dimensions), ..(*visit).clone() };
+        assert!(!is_provenance(&otherwise));
+        assert!(!is_reserved(&DatasetTypeName::new("run_provenances")?));
+        Ok(())
     }
 }

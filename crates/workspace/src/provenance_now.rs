@@ -1,17 +1,15 @@
 //! The provenance of an open workspace, as things stand.
 
-use std::collections::HashMap;
-
 use camino::Utf8PathBuf;
 use pantler_core::DataId;
 use pantler_exec::JournalState;
 use pantler_graph::{ProvenanceGraph, RUN_PROVENANCE};
 
 use crate::{
-    WorkspaceClient, WorkspaceError,
+    RunProvenances, WorkspaceClient, WorkspaceError,
     kind::commit::harvest,
     layout,
-    provenance::{RunProvenances, WriteError, prepare},
+    provenance::{WriteError, prepare},
 };
 
 impl WorkspaceClient {
@@ -37,11 +35,7 @@ impl WorkspaceClient {
             WriteError::Write { path, source } => WorkspaceError::Io { path, source },
         })?;
         let id = graph.seed().dataset(RUN_PROVENANCE, &DataId::empty());
-        Ok(ProvenanceGraph::new(RunProvenances {
-            runs: vec![run.clone()],
-            files: HashMap::from([(run.clone(), (id, Some(path)))]),
-            without: Vec::new(),
-            _place: Some(place),
-        }))
+        let found = RunProvenances::of_one(run.clone(), id, path, place);
+        Ok(ProvenanceGraph::new(found))
     }
 }

@@ -159,22 +159,31 @@ impl<'a> Lookup<'a> {
         let mut unusable = Vec::new();
         let provenances = open_provenance(butler, collections)?;
         let mut source = provenances.into_source();
+        let mut of_run: Option<(CollectionName, HashMap<DatasetId, FileRecord>)> = None;
         // The first collection comes last there.
-        let runs: Vec<CollectionName> = source.runs().iter().rev().cloned().collect();
-        for run in runs {
-            let reader = match source.open(&run) {
+        let runs = source.runs().to_vec();
+        for (file, run) in runs.into_iter().enumerate().rev() {
+            let reader = match source.open(file) {
                 Ok(file) => ProvenanceReader::open(file).map_err(|error| error.to_string()),
                 Err(error) => Err(error.to_string()),
             };
             let looked = match reader {
                 Ok(mut reader) if lookup.is_worth_reading(&reader) => {
-                    let stored = stored(butler, &run)?;
-                    lookup.look_into(&run, &mut reader, &stored).map_err(|e| e.to_string())
+                    let stored = match of_run.take() {
+                        Some((own, stored)) if own == run => stored,
+                        _ => stored(butler, &run)?,
+                    };
+                    let looked = lookup.look_into(&run, &mut reader, &stored);
+                    of_run = Some((run.clone(), stored));
+                    looked.map_err(|e| e.to_string())
                 }
                 Ok(_) => Ok(()),
                 Err(reason) => Err(reason),
             };
-            if let Err(reason) = looked {
+            let is_known = |one: &UnusableRun| one.run == run;
+            if let Err(reason) = looked
+                && !unusable.last().is_some_and(is_known)
+            {
                 unusable.push(UnusableRun { run, reason });
             }
         }

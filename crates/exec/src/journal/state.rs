@@ -17,7 +17,7 @@ pub struct JournalState {
     read: Vec<Segment>,
     quanta: HashMap<QuantumId, QuantumHistory>,
     /// Of which quanta it tells; `None` for all.
-    only: Option<HashSet<QuantumId>>,
+    pub(super) only: Option<HashSet<QuantumId>>,
     /// How much was read by way of address tables.
     looked_up: u64,
 }

@@ -5,10 +5,11 @@ use std::{
     io::{Read, Seek, Write},
 };
 
-use pantler_core::{CollectionName, DataId, DatasetId, KeyValue, QuantumId};
+use pantler_core::{CollectionName, DataId, DatasetId, ElementName, KeyValue, QuantumId};
 use uuid::Uuid;
 
 use super::{
+    files::Runs,
     model::{ProvenanceDataset, ProvenanceQuantum, QuantumExecution, Runner},
     reader::ProvenanceReader,
 };
@@ -30,16 +31,24 @@ pub trait ProvenanceSource {
     /// A file.
     type Reader: Read + Seek;
 
-    /// The RUNs that have provenance.
+    /// The RUN of each file. A RUN has one for all of it, or one for each of several parts
+    /// that have no quantum in common.
     fn runs(&self) -> &[CollectionName];
 
-    /// Opens the file of one of them; it may be asked for again.
+    /// What a file is about if it is about a part of its RUN: all its quanta with these
+    /// dimensions have these values, and so has what they read and made.
+    fn part(&self, file: usize) -> Option<&DataId> {
+        let _ = file;
+        None
+    }
+
+    /// Opens a file, by its position in [`runs`](Self::runs); it may be asked for again.
     ///
     /// # Errors
     /// Why it cannot be opened.
     fn open(
         &mut self,
-        run: &CollectionName,
+        file: usize,
     ) -> Result<Self::Reader, Box<dyn std::error::Error + Send + Sync>>;
 }
 
@@ -65,7 +74,8 @@ pub enum ProvenanceError {
 }
 
 /// A quantum or dataset in the provenance of several RUNs. A dataset that several of them
-/// know stands for itself in the one that made it, else in the first that read it.
+/// know stands for itself in the file that has the quantum that made it, else in the first of
+/// its RUN, else in the first that read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunNode {
     file: u32,
@@ -78,13 +88,16 @@ pub struct RunNode {
 pub struct ProvenanceGraph<S: ProvenanceSource> {
     source: S,
     files: Vec<CollectionName>,
-    by_name: HashMap<CollectionName, u32>,
-    /// The other RUNs that each file names, of those that were opened.
+    runs: Runs,
+    /// The RUNs of inputs that each file names, of those that were opened.
     input_runs: Vec<Option<BTreeSet<CollectionName>>>,
     /// The last ones used, first.
     open: VecDeque<(u32, ProvenanceReader<S::Reader>)>,
     groups: Vec<(u32, NodeKind, usize)>,
+    /// Of datasets that a file knows without the quantum that made them.
     homes: HashMap<(u32, DatasetIndex), RunNode>,
+    /// The same by id, of RUNs with several files.
+    homes_by_id: HashMap<DatasetId, RunNode>,
 }
 
 /// A quantum with the ids of its inputs and outputs.
@@ -131,10 +144,11 @@ impl<S: ProvenanceSource> ProvenanceGraph<S> {
     /// The provenance of all RUNs of a source.
     pub fn new(source: S) -> Self {
         let files = source.runs().to_vec();
-        let by_name = files.iter().cloned().zip(0..).collect();
+        let runs = Runs::new(&files, |file| source.part(file));
         let input_runs = vec![None; files.len()];
-        let (open, groups, homes) = (VecDeque::new(), Vec::new(), HashMap::new());
-        Self { source, files, by_name, input_runs, open, groups, homes }
+        let (open, groups) = (VecDeque::new(), Vec::new());
+        let (homes, homes_by_id) = (HashMap::new(), HashMap::new());
+        Self { source, files, runs, input_runs, open, groups, homes, homes_by_id }
     }
 
     /// Where the files are.
@@ -230,7 +244,7 @@ impl<S: ProvenanceSource> ProvenanceGraph<S> {
                 }
             }
             None => {
-                let opened = self.source.open(run);
+                let opened = self.source.open(file as usize);
                 let opened =
                     opened.map_err(|source| ProvenanceError::Open { run: run.clone(), source })?;
                 let reader = ProvenanceReader::open(opened).map_err(failed)?;
@@ -266,26 +280,44 @@ impl<S: ProvenanceSource> ProvenanceGraph<S> {
     fn home(&mut self, file: u32, index: DatasetIndex) -> Found<RunNode> {
         let own = RunNode { file, node: GraphNode::Dataset(index) };
         let dataset = self.with(file, |reader| reader.dataset(index))?;
-        if dataset.run == self.files[file as usize] {
+        if dataset.producer.is_some() {
             return Ok(own);
         }
         if let Some(known) = self.homes.get(&(file, index)) {
             return Ok(*known);
         }
-        let mut found = None;
-        if let Some(home) = self.by_name.get(&dataset.run).copied() {
-            found = self.find_dataset(home, dataset.id)?.map(|index| (home, index));
+        let has_several = self.runs.has_several(&dataset.run);
+        if has_several && let Some(known) = self.homes_by_id.get(&dataset.id) {
+            return Ok(*known);
         }
-        let mut other = 0;
-        while found.is_none() && other < file {
-            if self.reads_run(other, &dataset.run)? {
-                found = self.find_dataset(other, dataset.id)?.map(|index| (other, index));
+        let mut found = None;
+        for other in self.runs.files_of(&dataset.run, &dataset.data_id) {
+            if let Some(there) = self.find_dataset(other, dataset.id)? {
+                let made = self.with(other, |reader| reader.dataset(there))?.producer.is_some();
+                if made || found.is_none() {
+                    found = Some((other, there));
+                }
+                if made {
+                    break;
+                }
             }
-            other += 1;
+        }
+        if found.is_none() {
+            for other in self.runs.files(&dataset.data_id).into_iter().filter(|o| *o < file) {
+                if self.reads_run(other, &dataset.run)?
+                    && let Some(there) = self.find_dataset(other, dataset.id)?
+                {
+                    found = Some((other, there));
+                    break;
+                }
+            }
         }
         let home =
             found.map_or(own, |(file, index)| RunNode { file, node: GraphNode::Dataset(index) });
         self.homes.insert((file, index), home);
+        if has_several {
+            self.homes_by_id.insert(dataset.id, home);
+        }
         Ok(home)
     }
 
@@ -323,7 +355,19 @@ impl<S: ProvenanceSource> ProvenanceGraph<S> {
                 _ => Ok(None),
             }
         })?;
-        Ok(found.map(|node| RunNode { file, node }))
+        match found {
+            Some(GraphNode::Dataset(index)) => self.home(file, index).map(Some),
+            found => Ok(found.map(|node| RunNode { file, node })),
+        }
+    }
+
+    /// Whether nothing of a file can have these values of dimensions.
+    fn is_elsewhere(&self, file: u32, names: &[ElementName], constraints: &Constraints) -> bool {
+        let Some(part) = self.source.part(file as usize) else { return false };
+        constraints.iter().any(|(at, value)| {
+            let own = names.get(*at).and_then(|name| part.get(name.as_str()));
+            own.is_some_and(|own| own != value)
+        })
     }
 }
 
@@ -362,6 +406,18 @@ impl<S: ProvenanceSource> ExpressionGraph for ProvenanceGraph<S> {
 
     fn members(&mut self, group: usize, constraints: &Constraints) -> Found<Vec<RunNode>> {
         let (file, kind, position) = self.groups[group];
+        if self.source.part(file as usize).is_some() && !constraints.is_empty() {
+            let names = self.with(file, |reader| {
+                let dimensions = match kind {
+                    NodeKind::Quantum => &reader.tasks()[position].dimensions,
+                    NodeKind::Dataset => &reader.dataset_types()[position].dataset_type.dimensions,
+                };
+                Ok(dimensions.required().to_vec())
+            })?;
+            if self.is_elsewhere(file, &names, constraints) {
+                return Ok(Vec::new());
+            }
+        }
         if !constraints.is_empty()
             && let Some(node) = self.derived(group, constraints)?
         {
@@ -387,7 +443,7 @@ impl<S: ProvenanceSource> ExpressionGraph for ProvenanceGraph<S> {
                     for index in reader.dataset_types()[position].indices() {
                         let dataset = reader.dataset(index)?;
                         if fits(&dataset.data_id) {
-                            is_input |= dataset.run != *reader.run();
+                            is_input |= dataset.producer.is_none();
                             found.push(index);
                         }
                     }
@@ -476,7 +532,7 @@ impl<S: ProvenanceSource> ExpressionGraph for ProvenanceGraph<S> {
             GraphNode::Dataset(index) => {
                 self.readers(file, index, found)?;
                 let dataset = self.with(file, |reader| reader.dataset(index))?;
-                for other in 0..narrow(self.files.len()) {
+                for other in self.runs.files(&dataset.data_id) {
                     if other != file
                         && self.reads_run(other, &dataset.run)?
                         && let Some(there) = self.find_dataset(other, dataset.id)?

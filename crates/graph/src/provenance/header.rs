@@ -12,7 +12,7 @@ use pantler_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{edges, model::Runner};
+use super::{edges, model::Runner, selected::Selected};
 use crate::{
     dataset::DatasetOrigin,
     expression,
@@ -20,7 +20,7 @@ use crate::{
         GraphFileError,
         container::{HEADER, PIPELINE},
     },
-    graph::{DatasetIndex, QuantumGraph, QuantumIndex},
+    graph::{DatasetIndex, QuantumIndex},
     values::narrow,
 };
 
@@ -55,7 +55,7 @@ pub(super) struct PipelineV1 {
     universe: serde_json::Value,
     tasks: Vec<TaskV1>,
     dataset_types: Vec<DatasetTypeV1>,
-    /// Other RUNs that own inputs.
+    /// RUNs that own inputs: the own one only if other quanta of it made some.
     input_runs: Vec<CollectionName>,
 }
 
@@ -198,8 +198,8 @@ impl Header {
 }
 
 impl HeaderV1 {
-    pub(super) fn new(graph: &QuantumGraph, input_edges: u64, edges: u64) -> Self {
-        let metadata = graph.metadata();
+    pub(super) fn new(selected: &Selected<'_>, input_edges: u64, edges: u64) -> Self {
+        let metadata = selected.graph.metadata();
         Self {
             format: FORMAT.to_owned(),
             version: VERSION,
@@ -208,8 +208,8 @@ impl HeaderV1 {
             generation: metadata.seed.generation,
             created_at: metadata.created_at,
             producer: concat!("pantler ", env!("CARGO_PKG_VERSION")).to_owned(),
-            quanta: narrow(graph.len()),
-            datasets: narrow(graph.dataset_count()),
+            quanta: narrow(selected.quantum_count()),
+            datasets: narrow(selected.dataset_count()),
             input_edges,
             edges,
         }
@@ -217,7 +217,8 @@ impl HeaderV1 {
 }
 
 impl PipelineV1 {
-    pub(super) fn new(graph: &QuantumGraph) -> Result<Self, GraphFileError> {
+    pub(super) fn new(selected: &Selected<'_>) -> Result<Self, GraphFileError> {
+        let graph = selected.graph;
         let resolved = graph.pipeline();
         let pipeline = resolved.pipeline();
         let json = |text: String| {
@@ -225,14 +226,20 @@ impl PipelineV1 {
                 .map_err(|error| GraphFileError::malformed(PIPELINE, error.to_string()))
         };
         let mut input_runs = BTreeSet::new();
-        for index in graph.overall_inputs() {
-            if let DatasetOrigin::Existing { run, .. } = graph.dataset(index).origin
+        let existing = graph.overall_inputs().count();
+        for index in selected.datasets() {
+            if index.get() >= existing {
+                let is_there = |producer| selected.quantum(producer).is_some();
+                if !graph.producer(index).is_some_and(is_there) {
+                    input_runs.insert(graph.output_run().clone());
+                }
+            } else if let DatasetOrigin::Existing { run, .. } = graph.dataset(index).origin
                 && run != *graph.output_run()
             {
                 input_runs.insert(run);
             }
         }
-        let tasks = graph.counts().map(|(task, quanta)| TaskV1 {
+        let tasks = selected.counts().map(|(task, quanta)| TaskV1 {
             label: task.label.clone(),
             dimensions: task.dimensions.required().to_vec(),
             quanta: narrow(quanta),
@@ -253,7 +260,7 @@ impl PipelineV1 {
                 })
                 .collect(),
         });
-        let dataset_types = graph.dataset_counts().map(|(own, datasets)| DatasetTypeV1 {
+        let dataset_types = selected.dataset_counts().map(|(own, datasets)| DatasetTypeV1 {
             name: own.name.clone(),
             dimensions: own.dimensions.required().to_vec(),
             storage_class: own.storage_class,

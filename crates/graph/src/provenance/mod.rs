@@ -25,6 +25,7 @@
 mod cache;
 mod datasets;
 mod edges;
+mod files;
 mod graph;
 mod header;
 mod logs;
@@ -34,6 +35,7 @@ mod offsets;
 mod quanta;
 mod reader;
 mod rows;
+mod selected;
 #[cfg(test)]
 pub(crate) mod tests;
 mod view;
@@ -51,11 +53,15 @@ pub use self::{
     },
     reader::{ProvenanceCounts, ProvenanceReader},
     view::ProvenanceView,
-    write::write_provenance,
+    write::{write_provenance, write_provenance_of},
 };
 
 /// The name of the dataset type of provenance: one dataset a RUN.
 pub const RUN_PROVENANCE: &str = "run_provenance";
+
+/// How the names of dataset types of the provenance of shards begin: what follows are their
+/// dimensions.
+pub const RUN_PROVENANCE_BY: &str = "run_provenance_by_";
 
 /// Quanta, and datasets, in a block.
 const IN_BLOCK: usize = 64;

@@ -167,7 +167,7 @@ impl<R: Read + Seek> ProvenanceReader<R> {
         &self.header.types
     }
 
-    /// The other RUNs that own inputs.
+    /// The RUNs that own inputs: its own only if other quanta of it made some.
     pub fn input_runs(&self) -> impl Iterator<Item = &CollectionName> {
         self.header.input_runs.iter()
     }

@@ -10,7 +10,8 @@ use std::{
 };
 
 use pantler_core::{
-    Checksum, CollectionName, IdSeed, OpeningId, QuantumId, Tai, TaskLabel, transaction::Process,
+    Checksum, CollectionName, DataId, IdSeed, OpeningId, QuantumId, Tai, TaskLabel,
+    transaction::Process,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -312,9 +313,11 @@ impl Seek for Counted {
     }
 }
 
-/// Files in memory, by RUN.
+/// Files in memory.
 struct Files {
     runs: Vec<CollectionName>,
+    /// What each is about, if they are of parts.
+    parts: Vec<DataId>,
     contents: Vec<Arc<[u8]>>,
     bytes: Rc<Cell<u64>>,
 }
@@ -324,7 +327,7 @@ impl Files {
         let run = |bytes: &Vec<u8>| open(bytes).run().clone();
         let runs = files.iter().map(run).collect();
         let contents = files.into_iter().map(Into::into).collect();
-        Self { runs, contents, bytes: Rc::default() }
+        Self { runs, parts: Vec::new(), contents, bytes: Rc::default() }
     }
 }
 
@@ -335,9 +338,12 @@ impl ProvenanceSource for Files {
         &self.runs
     }
 
-    fn open(&mut self, run: &CollectionName) -> Result<Counted, Box<dyn Error + Send + Sync>> {
-        let at = self.runs.iter().position(|own| own == run).ok_or("there is none")?;
-        let file = Cursor::new(Arc::clone(&self.contents[at]));
+    fn part(&self, file: usize) -> Option<&DataId> {
+        self.parts.get(file)
+    }
+
+    fn open(&mut self, file: usize) -> Result<Counted, Box<dyn Error + Send + Sync>> {
+        let file = Cursor::new(Arc::clone(&self.contents[file]));
         Ok(Counted { file, bytes: Rc::clone(&self.bytes) })
     }
 }
@@ -503,6 +509,104 @@ fn what_one_run_made_and_another_read_is_one_dataset() {
     assert_eq!(nodes.len(), 2);
     let found = alone.dataset(nodes[0]).unwrap().unwrap();
     assert_eq!((found.dataset.run.as_str(), found.producer), ("climate/1", None));
+}
+
+/// The same graph in a file for each value of the first dimension, and one for what has none.
+fn parts(graph: &QuantumGraph) -> Vec<(Option<DataId>, Vec<u8>)> {
+    let first = |data_id: &DataId| data_id.values().first().cloned();
+    let values: BTreeSet<_> = graph.quanta().map(|q| first(&graph.quantum(q).data_id)).collect();
+    let universe = graph.pipeline().universe();
+    let group = universe.group([universe.elements()[0].name.as_str()]).unwrap();
+    let part = |value: &Option<_>| {
+        let is_meant = |index: QuantumIndex| first(&graph.quantum(index).data_id) == *value;
+        let is_meant: Vec<bool> = graph.quanta().map(is_meant).collect();
+        let mut bytes = Cursor::new(Vec::new());
+        let mut records = Records { graph, say: true };
+        write_provenance_of(graph, &is_meant, &mut records, &mut bytes).unwrap();
+        let data_id = value.clone().map(|v| DataId::from_values(&group, vec![v]).unwrap());
+        (data_id, bytes.into_inner())
+    };
+    values.iter().map(part).collect()
+}
+
+#[test]
+fn what_a_part_says_is_what_the_whole_says() {
+    let graph = climate([1, 2]).build(CLIMATE_PIPELINE);
+    let whole = file(&graph, true);
+    let mut whole = open(&whole);
+    let mut seen = BTreeSet::new();
+    for (_, part) in parts(&graph) {
+        read_all(&part).unwrap();
+        let mut part = open(&part);
+        for index in (0..part.counts().quanta).map(QuantumIndex) {
+            let own = part.quantum(index).unwrap();
+            assert!(seen.insert(own.id));
+            let there = graph.find(own.id).unwrap();
+            let same = whole.quantum(there).unwrap();
+            assert_eq!((own.task, own.data_id, own.status), (same.task, same.data_id, same.status));
+            assert_eq!(part.execution(index).unwrap(), execution(there));
+            let mut log = Vec::new();
+            part.copy_log(index, &mut log).unwrap();
+            assert_eq!(log, said(there));
+            let here = own.inputs.into_iter().chain([own.outputs]);
+            for (here, there) in here.zip(same.inputs.into_iter().chain([same.outputs])) {
+                assert_eq!(here.len(), there.len());
+                for (here, there) in here.into_iter().zip(there) {
+                    let (own, same) = (part.dataset(here).unwrap(), whole.dataset(there).unwrap());
+                    assert_eq!((own.id, own.run, own.content), (same.id, same.run, same.content));
+                    assert_eq!(own.state, same.state);
+                }
+            }
+        }
+    }
+    assert_eq!(seen.len(), graph.len());
+}
+
+#[test]
+fn a_run_in_several_files_is_one_graph() {
+    let (source, pipeline) = survey(5, 3);
+    let survey = source.build(pipeline);
+    let climate = climate([1, 2]).build(CLIMATE_PIPELINE);
+    let of_survey = [
+        "..summary",
+        "flat@{detector=1}..",
+        "isr@{visit=20260003, detector=2}..",
+        "flat | raw@{visit=20260006}",
+        "~quanta - *_log",
+        "present",
+    ];
+    // What one file has made and another has read.
+    let of_climate = [
+        "..comparison",
+        "daily@{city=bergen}..compare",
+        "daily@{month=2}",
+        "monthly",
+        "~succeeded",
+        "readings@{city=oslo, month=2}..",
+    ];
+    for (graph, expressions) in [(&survey, of_survey), (&climate, of_climate)] {
+        let mut whole = ProvenanceGraph::new(Files::new(vec![file(graph, true)]));
+        let (data_ids, parts): (Vec<_>, Vec<_>) = parts(graph).into_iter().unzip();
+        for is_reversed in [false, true] {
+            let (mut data_ids, mut parts) = (data_ids.clone(), parts.clone());
+            if is_reversed {
+                data_ids.reverse();
+                parts.reverse();
+            }
+            let mut files = Files::new(parts);
+            files.parts = data_ids.into_iter().collect::<Option<_>>().unwrap_or_default();
+            assert_eq!(files.parts.is_empty(), std::ptr::eq(graph, &raw const climate));
+            let mut files = ProvenanceGraph::new(files);
+            for text in expressions {
+                let expression = Expression::parse(text).unwrap();
+                let nodes = expression.evaluate(&mut whole).unwrap();
+                let expected = ids(&mut whole, &nodes);
+                let nodes = expression.evaluate(&mut files).unwrap();
+                assert_eq!(ids(&mut files, &nodes), expected, "{text}");
+                assert!(!expected.is_empty(), "{text}");
+            }
+        }
+    }
 }
 
 /// Ancestors of a table over 21 detectors in a file of `visits * 43` quanta: 43 quanta, 21

@@ -84,7 +84,8 @@ impl ManifestSource for GraphSource {
             let new = harvest.outputs.len();
             harvest.outputs.append(before);
             let stored = &harvest.outputs;
-            *provenance = Some(provenance::store(root, graph, journal, stored, context)?);
+            let subject = provenance::Subject::run();
+            *provenance = Some(provenance::store(&subject, root, graph, journal, stored, context)?);
             harvest.outputs.truncate(new);
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -23,12 +24,14 @@ use crate::{
     activation::{expect_all_active, init_quanta},
     client,
     create::name_of,
+    development::Development,
     kind::{
         commit::{enter, harvest_of, unfinished, verify},
         graph_source::{promised, store_logs},
     },
     layout,
     parts::Parts,
+    provenance::{self, Subject},
 };
 
 /// What a commit of a shard did.
@@ -36,7 +39,7 @@ use crate::{
 pub enum ShardCommitted {
     /// It is committed now, with so many datasets.
     Now {
-        /// How many.
+        /// How many its quanta have made, with their logs; provenance is not counted.
         datasets: usize,
     },
     /// It was committed before, and nothing was done.
@@ -313,7 +316,8 @@ impl Work<'_> {
         Ok(ShardCommitted::Now { datasets })
     }
 
-    /// Looks at what the shard has made, packs its logs, and collects its rows. Returns what
+    /// Looks at what the shard has made, packs its logs, writes what happened, and collects its
+    /// rows. Returns what
     /// the transaction is from then on, and the number of datasets.
     fn collect(self, context: &mut CommitContext<'_>) -> Result<(String, usize), KindError> {
         let Self { root, graph, transaction } = self;
@@ -374,8 +378,25 @@ impl Work<'_> {
             return Err(KindError::Incomplete(missing));
         }
         let logs = store_logs(root, &graph, &harvest.logs, context)?;
-        let stored: Vec<_> = harvest.outputs.into_iter().chain(logs).collect();
+        let mut stored: Vec<_> = harvest.outputs.into_iter().chain(logs).collect();
         let count = stored.len();
+        if Development::read(root).map_err(|e| unreadable(e.into()))?.is_none() {
+            if !with_init && !steps.is_empty() {
+                // What it reads and another shard has entered.
+                let mut entered = vec![false; graph.len()];
+                for step in &steps {
+                    entered[step.get()] = true;
+                }
+                stored.extend(harvest_of(&graph, &journal, &entered).outputs);
+            }
+            let subject = Subject::shard(graph.pipeline().universe(), shard, &meant)?;
+            let (dataset, record) =
+                provenance::store(&subject, root, &graph, &journal, &stored, context)?;
+            context.ensure_dataset_type(Arc::clone(&dataset.dataset_type));
+            context.insert_datasets(vec![dataset]);
+            context.insert_records(vec![record]);
+            stored.truncate(count);
+        }
         enter(transaction, &graph, stored, context);
         let mut after = transaction.clone();
         after.committed.insert(shard.clone());

@@ -18,12 +18,13 @@
 //! | 6. claim | attempt + 1 | the same; the claim of a dead process |
 //! | 7. the parts of the graph that the shard needs, and what the journal says about these quanta; sizes of their outputs looked at, one by one | none | the same |
 //! | 8. logs | one pack a task below the RUN's prefix, with a key of this attempt | the same, and packs that belong to nobody |
-//! | 9. one database transaction: datasets, records, chain; the shard noted in the data of the transaction, which stays open; the claim ended | the shard is there, as a whole | a committed shard |
+//! | 9. what happened | `provenance.zip` in the root, then its artifact below the RUN's prefix, with a key of this attempt | the same, and that artifact |
+//! | 10. one database transaction: datasets, provenance among them, records, chain; the shard noted in the data of the transaction, which stays open; the claim ended | the shard is there, as a whole | a committed shard |
 //!
-//! Killed before step 9, the same call finishes it, and so does a commit of the whole
+//! Killed before step 10, the same call finishes it, and so does a commit of the whole
 //! workspace: that looks at the database only for what is committed, and treats a frozen
 //! shard as any other. What belongs to nobody is deleted when the workspace is closed. A
-//! commit that fails before step 9 takes the marker away again, so that the shard can be run
+//! commit that fails before step 10 takes the marker away again, so that the shard can be run
 //! on. Committed again: nothing is done.
 //!
 //! A runner reads the markers before it chooses its quanta and looks for new ones after its
@@ -43,17 +44,19 @@
 //!
 //! The RUN stays locked by the open workspace. Once a shard is committed the workspace cannot
 //! be reverted; abandoning it drops only what is not committed. The commit of the whole
-//! enters the rest, writes the provenance of the RUN, shards included, and ends it.
+//! enters the rest, writes the provenance of the RUN, shards included, and ends it. Until then,
+//! and if it never comes, what is known of a shard is its own provenance: the quanta that were
+//! committed with it, and what they read.
 
 mod commit;
 mod frozen;
 mod select;
 mod skipped;
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use pantler_butler::transaction::ArtifactTransaction as _;
-use pantler_core::{Checksum, DataId, ElementName, KeyValue};
+use pantler_core::{Checksum, DataId, DatasetType, ElementName, KeyValue, Universe};
 use pantler_graph::{QuantumGraph, QuantumIndex, ResolvedPipeline};
 use serde::{Deserialize, Serialize};
 
@@ -63,7 +66,7 @@ pub use self::{
     select::ShardStatus,
     skipped::{SkippedShard, SkippedShards},
 };
-use crate::{WorkspaceError, WorkspaceTransaction};
+use crate::{WorkspaceError, WorkspaceTransaction, provenance::dataset_type_of_shards};
 
 /// One shard: a value for each sharding dimension.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -89,6 +92,14 @@ impl Shard {
         let digest = Checksum::of(self.to_string().as_bytes()).to_string();
         let hex: String = digest.chars().filter(char::is_ascii_hexdigit).collect();
         hex[hex.len().saturating_sub(Self::DIGEST)..].to_owned()
+    }
+
+    /// The data ID that it is; says what is wrong if it is none of this universe.
+    pub(crate) fn data_id(&self, universe: &Universe) -> Result<DataId, String> {
+        let names = self.0.keys().map(ElementName::as_str);
+        let group = universe.group(names).map_err(|error| error.to_string())?;
+        let values = self.values().map(|(name, value)| (name.to_string(), value.clone()));
+        DataId::new(universe, &group, values.collect()).map_err(|error| error.to_string())
     }
 
     /// What the quanta of init steps are of: they belong to no shard, and are committed with
@@ -151,6 +162,15 @@ impl WorkspaceTransaction {
 /// The data of the transaction in the database.
 fn data_of(transaction: &WorkspaceTransaction) -> String {
     transaction.data(None)
+}
+
+/// The dataset type of the provenance of shards by these dimensions; `None` if there are none.
+pub(crate) fn provenance_type(
+    universe: &Universe,
+    shard_by: &[ElementName],
+) -> Option<Arc<DatasetType>> {
+    let group = universe.group(shard_by.iter().map(ElementName::as_str)).ok()?;
+    (!shard_by.is_empty()).then(|| dataset_type_of_shards(&group))
 }
 
 /// The dimensions of shards, if every task has them: those asked for, with those that they

@@ -115,7 +115,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         Some(target) => target.client(context)?.provenance_now()?,
         None => open_provenance(&context.open_to_read()?, &args.collections.collections)?,
     };
-    let runs = pantler_graph::ProvenanceSource::runs(graph.source()).len();
+    let runs = graph.source().run_count();
     if runs == 0 {
         let who = match graph.source().without() {
             [] => "no RUN has".to_owned(),
