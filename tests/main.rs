@@ -49,6 +49,7 @@ mod survival;
 mod toy;
 mod transitions;
 mod ways_in;
+mod ways_on;
 mod workspace_life;
 mod zombies;
 

@@ -68,5 +68,5 @@ pub use pipeline_file::{PipelineFileError, split_selection};
 pub use provenance::{RunProvenances, SelectError, open_provenance};
 pub use reader::WorkspaceReader;
 pub use reuse::{Reusable, UnusableRun};
-pub use shard::{Shard, ShardCommitted, ShardStatus, commit_shard, committed_shards};
+pub use shard::{Shard, ShardCommitted, ShardStatus, commit_shard, committed_shards, shard_list};
 pub use transitions::Transitioned;
