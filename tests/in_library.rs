@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use pantler::{
     butler::request::{NoProgress, StoreOptions, TransferMode},
     core::{DatasetTypeName, ElementName, Universe, transaction::Closing},
@@ -24,7 +24,7 @@ use pantler::{
     graph::{Choices, QuantumGraph},
     registry::{DatasetQuery, OpenOptions},
     workspace::{
-        self, BuildRequest, RunOptions, ShardCommitted, WorkspaceClient, WorkspaceError,
+        self, BuildRequest, NoNotice, RunOptions, ShardCommitted, WorkspaceClient, WorkspaceError,
         WorkspaceRequest, Workspaces as _, commit_shard, committed_shards,
         external::{
             self, CommitExternal, Committed, Converted, ExternalRequest, ExternalWorkspace,
@@ -35,7 +35,7 @@ use pantler::{
 use pantler_testkit::Project;
 
 use crate::{
-    library::{Quiet, butler, close_workspace, collection, files_of, ingest},
+    library::{butler, close_workspace, collection, files_of, ingest},
     toy::{UNIVERSE, toy},
 };
 
@@ -103,16 +103,10 @@ impl Site {
     }
 
     fn request(&self, name: &str) -> WorkspaceRequest {
-        WorkspaceRequest {
-            run: collection(name),
-            chain: Some(collection("toy")),
-            inputs: vec![collection("toy/raw")],
-            pipeline: self.project.path().join("pipeline.yaml"),
-            choices: Choices::default(),
-            reuse: Vec::new(),
-            project: None,
-            shard_by: Vec::new(),
-        }
+        let inputs = vec![collection("toy/raw")];
+        let pipeline = self.project.path().join("pipeline.yaml");
+        let request = WorkspaceRequest::new(collection(name), inputs, pipeline);
+        WorkspaceRequest { chain: Some(collection("toy")), ..request }
     }
 
     fn create(&self, request: &WorkspaceRequest) -> WorkspaceClient {
@@ -144,13 +138,7 @@ impl Site {
             selection: &Selection::default(),
             jobs: None,
             tasks: &self.tasks,
-            environment: &exec::Environment {
-                path: String::new(),
-                home: String::new(),
-                variables: BTreeMap::new(),
-                pipeline_dir: self.project.path(),
-                pantler: Utf8PathBuf::new(),
-            },
+            environment: &exec::Environment::default(),
             stop: &StopFlag::new(),
             clock: &SystemClock,
         })
@@ -259,7 +247,7 @@ fn shards_are_built_run_and_committed_one_by_one() {
             &shard(item),
             CloseOptions::default(),
             &[],
-            &mut Quiet,
+            &mut NoNotice,
         )
     };
     for (n, item) in ["a", "b"].into_iter().enumerate() {

@@ -58,7 +58,7 @@ pub use activation::{
 pub use build::{BuildRequest, Built, build, explain, plan, plan_skipping};
 pub use butler::Workspaces;
 pub use client::{RunOptions, WorkspaceClient};
-pub use close::{CloseNotice, close, close_without, reopen};
+pub use close::{CloseNotice, NoNotice, close, close_without, reopen};
 pub use create::{WorkspaceRequest, create, open_butler};
 pub use development::{DevelopmentError, Replaced};
 pub use error::WorkspaceError;
