@@ -234,3 +234,53 @@ fn an_external_workspace_in_a_place_that_cannot_be_written_is_left_as_it_is() {
     verb("commit", &root, &[]).expect(0);
     scene.parent.check();
 }
+
+/// Runs a verb of an external workspace on copies, with everything denied from the n-th call
+/// on: of the first all, later some.
+fn with_all_denied(scene: &Scene, ready: &Utf8Path, step: &str, settle: impl Fn(&Utf8Path, &str)) {
+    let (mut n, mut failures) = (1, 0);
+    loop {
+        let root = scene.copied(ready, &format!("{step}-{n}"));
+        let mut command = program().command(&["workspace", step, root.as_str()]);
+        command.env("PANTLER_FAULT", format!("*:{n}+:denied"));
+        let ran = Ran::of(command);
+        let at = format!("{step}, denied from call {n}: {}", ran.stderr);
+        match ran.code() {
+            Some(0) => break,
+            // Quanta may be what fails.
+            Some(1 | 3 | 4) => {}
+            code => panic!("{code:?}: {at}"),
+        }
+        failures += 1;
+        scene.parent.check();
+        settle(&root, &at);
+        verb("convert", &root, &[]).expect(0);
+        program().run(&["check", "--repo", root.as_str()]).expect(0);
+        fs::remove_dir_all(&root).unwrap();
+        n += 1 + n / 6;
+    }
+    assert!(failures > 5, "{step}: {failures}");
+}
+
+#[test]
+fn what_is_denied_at_any_call_of_an_external_workspace_is_done_by_the_same_command() {
+    let scene = Scene::in_memory();
+    let root = scene.at("ready");
+    scene.create(&root, &[]).expect(0);
+    let does = |step: &str, root: &Utf8Path, at: &str| {
+        let ran = verb(step, root, &[]);
+        assert_eq!(ran.code(), Some(0), "{at}\nthen: {}", ran.stderr);
+    };
+    with_all_denied(&scene, &root, "build", |root, at| {
+        does("build", root, at);
+        does("run", root, at);
+    });
+    verb("build", &root, &[]).expect(0);
+    with_all_denied(&scene, &root, "run", |root, at| does("run", root, at));
+    verb("run", &root, &[]).expect(0);
+    with_all_denied(&scene, &root, "convert", |root, at| {
+        if root.join("external.json").exists() && !root.join("pantler.yaml").exists() {
+            does("status", root, at);
+        }
+    });
+}

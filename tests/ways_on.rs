@@ -301,3 +301,34 @@ fn a_commit_of_an_external_workspace_says_it_too() {
     let name = done["transaction"].as_str().unwrap();
     project.pantler(&["transaction", "show", name]).expect(0);
 }
+
+#[test]
+fn a_build_that_fails_after_it_noted_what_it_searched_says_so() {
+    let project = ingested(PIPELINE, &["a", "b"]);
+    let pipeline = project.path().join("pipeline.yaml");
+    let old = ["workspace", "create", "old", "--pipeline", pipeline.as_str(), "-i", "raw"];
+    project.pantler(&old).expect(0);
+    project.pantler(&["workspace", "build", "old", "--where", "item = 'a'"]).expect(0);
+    project.pantler(&["workspace", "run", "old"]).expect(0);
+    project.pantler(&["workspace", "commit", "old"]).expect(0);
+    create(&project, &[]).expect(0);
+    let repo = project.repo();
+    let build = ["workspace", "build", "w", "--skip-existing-in", "old", "--repo", repo.as_str()];
+    let full = || {
+        let mut command = project.program().command(&build);
+        command.env("PANTLER_FAULT", "fs.write.half:1:full");
+        Ran::of(command).expect(1).stderr
+    };
+    let said = full();
+    let now =
+        "now: the RUNs that were searched are inputs of the workspace; nothing else has changed";
+    assert!(said.contains(now), "{said}");
+    // So it is.
+    let refused = project.pantler(&["remove-run", "old"]).expect(1);
+    assert!(refused.stderr.contains("workspace commit w"), "{}", refused.stderr);
+    assert!(full().contains("now: nothing has changed"), "they were before");
+    project.program().run(&build).expect(0);
+    verb(&project, "run", &[]).expect(0);
+    verb(&project, "commit", &[]).expect(0);
+    project.pantler(&["remove-run", "old"]).expect(0);
+}
