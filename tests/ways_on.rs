@@ -114,8 +114,12 @@ fn what_failed_in_a_committed_shard_does_not_keep_the_rest_from_its_commit() {
     project.write("broken.a", "");
     verb(&project, "run", &["--shard", "item=a"]).expect(3);
     verb(&project, "commit", &["--shard", "item=a", "--partial"]).expect(0);
+    let status = verb(&project, "status", &[]).expect(0).text();
+    assert_eq!(next(&project, &status), ["pantler workspace run w"], "{status}");
     let ran = verb(&project, "run", &[]).expect(0).text();
     assert_eq!(next(&project, &ran), ["pantler workspace commit w"], "{ran}");
+    let status = verb(&project, "status", &[]).expect(0).text();
+    assert_eq!(next(&project, &status), ["pantler workspace commit w"], "{status}");
     verb(&project, "commit", &[]).expect(0);
 }
 
