@@ -27,6 +27,24 @@
 //! | [`butler`] | the rules of change: artifact transactions and their kinds |
 //! | [`core`] | values: universe, data IDs, dataset types, refs, collections, keys. No I/O |
 //!
+//! # Workspaces in a program of one's own
+//!
+//! What the verbs of `pantler workspace` do, and by what; `tests/in_library.rs` does all of it.
+//!
+//! | to | call |
+//! | --- | --- |
+//! | make one | [`workspace::create`] with a [`workspace::WorkspaceRequest`] |
+//! | find an open one | [`workspace::Workspaces::make_workspace_client`]; without the database [`workspace::WorkspaceClient::find`] |
+//! | activate tasks | [`workspace::prepare_activation`], then [`workspace::WorkspaceClient::activate`] |
+//! | build | [`workspace::build`], or of an external one [`workspace::external::ExternalWorkspace::build`] |
+//! | run, with Rust tasks of one's own | [`workspace::WorkspaceClient::run`], with an [`exec::TaskRegistry`] |
+//! | accept, poison, reset | [`workspace::WorkspaceClient::transition`] |
+//! | replace the pipeline | [`workspace::WorkspaceClient::enter_development`], `replace_pipeline`, then a client and a graph made anew |
+//! | commit, revert, abandon | [`workspace::close`] with [`workspace::NoNotice`]; a shard: [`workspace::commit_shard`] |
+//! | undo a closing that was cut off | [`workspace::reopen`] |
+//! | make one in a folder of its own | [`workspace::external::create`]; later [`workspace::external::ExternalWorkspace::open`] |
+//! | cut that off, make it a repository, bring it back | its `transfer_inputs`, `convert`, `commit` |
+//!
 //! # Files on disk
 //!
 //! Each is described where it is written.

@@ -273,7 +273,8 @@ fn what_an_init_step_lacks_is_named() {
     let says = "task `total` cannot be activated: its init-input `settings` is a `settings`, \
                 which the init step of task `copy` makes, and that is not active";
     assert!(refused.stderr.contains(says), "{}", refused.stderr);
-    assert!(refused.stderr.contains("pantler workspace activate NAME copy"), "{}", refused.stderr);
+    let next = format!("next: pantler workspace activate {NAME} copy ");
+    assert!(refused.stderr.contains(&next), "{}", refused.stderr);
     let refused = verb(&project, "activate", &["tottal"]).expect(1);
     assert!(refused.stderr.contains("there is no task `tottal`"), "{}", refused.stderr);
     assert_eq!(steps(&project), stands(&[("copy", "not built"), ("total", "not built")]));

@@ -192,7 +192,7 @@ fn a_commit_without_room_stays_open_and_is_done_again() {
                 }
                 storage.heal();
                 let closed = close_workspace(&butler, &name, Closing::Commit).unwrap();
-                assert_eq!(closed, Closed::Now, "{at}");
+                assert!(matches!(closed, Closed::Now { .. }), "{at}");
             }
             drop(butler);
             assert_eq!(project.contents("toy"), expected, "{at}");
@@ -241,7 +241,7 @@ fn a_full_database_at_the_closing_of_an_ingest_leaves_it_open() {
     drop(full);
     project.check();
     assert_eq!(open_names(&project, "transaction"), [name.as_str()]);
-    assert_eq!(commit(&butler(&project)).unwrap(), Closed::Now);
+    assert!(matches!(commit(&butler(&project)).unwrap(), Closed::Now { .. }));
     let rows = project.pantler(&["query", "datasets", "number", "--json"]).expect(0).json();
     let stored = rows.as_array().unwrap().iter().filter(|row| row["stored"] == true).count();
     assert_eq!(stored, items.len());

@@ -22,7 +22,9 @@ use pantler::{
         Durability, ElementName, KeyValue, StorageClass, TransactionName, Universe,
         changes::Change, transaction::Closing,
     },
-    direct::{CloseOptions, CreateOptions, DirectButler, Environment, check::check, create},
+    direct::{
+        CloseOptions, Closed, CreateOptions, DirectButler, Environment, check::check, create,
+    },
     registry::{DatasetQuery, DatasetRow, OpenOptions},
     workspace::open_butler,
 };
@@ -620,7 +622,12 @@ fn follow(butler: &DirectButler, order: &Order) -> Outcome {
             let options =
                 CloseOptions { take_over: order.0["take_over"] == true, ..CloseOptions::default() };
             let closed = butler.close(&order.name().unwrap(), closing, options);
-            closed.map(|closed| json!({"closed": format!("{closed:?}")})).map_err(|e| told(&e))
+            closed
+                .map(|closed| {
+                    let closed = if closed == Closed::Before { "Before" } else { "Now" };
+                    json!({"closed": closed})
+                })
+                .map_err(|e| told(&e))
         }
         other => panic!("unknown order {other}"),
     }

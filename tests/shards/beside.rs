@@ -137,7 +137,7 @@ fn a_runner_that_begins_when_its_shard_is_frozen_leaves_it() {
     let refused = go_on(named).expect(1);
     assert!(refused.stderr.contains("shard item=a of workspace toy/trial is frozen"));
     let ran = go_on(all).expect(0);
-    assert!(ran.text().contains("all that was asked for succeeded"), "{}", ran.text());
+    assert!(ran.text().contains("all that can run has succeeded"), "{}", ran.text());
     go_on(commit).expect(0);
     assert_eq!(shards(&project), ["a 1/2 committed", "b 2/2 open"]);
     assert_eq!((there(&project, "copy"), there(&project, "again")), (1, 0));

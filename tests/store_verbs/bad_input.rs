@@ -515,5 +515,5 @@ fn transactions_of_other_users_are_closed_and_named() {
     assert!(shown.contains("opened by somebody at"), "{shown}");
     let ran = pantler(&project, &["transaction", "commit", &name]).expect(0);
     assert_eq!(ran.stderr, format!("{name} was opened by somebody\n"));
-    assert_eq!(ran.text(), format!("transaction {name} committed\n"));
+    assert_eq!(ran.text(), format!("transaction {name} committed: 1 dataset\n"));
 }

@@ -34,8 +34,9 @@ use stages::{
     ran, rotten, running, shared, stored, tagged, two, types, unstored, vanished,
 };
 use workspaces::{
-    CREATE, broken, built, closing, complete, created, developed, inits, inits_sharded, ledger,
-    raw, shard_committed, sharded,
+    BUILD_SKIPPING, CREATE, broken, built, closing, complete, created, created_after_old,
+    developed, inits, inits_sharded, ledger, raw, shard_committed, sharded, skipped,
+    skipped_complete,
 };
 
 use crate::crash;
@@ -105,6 +106,9 @@ fn operations() -> Vec<Operation> {
         operation("workspace activate", inits, "workspace activate toy/w -j1").stays("toy/w"),
         operation("workspace build", created, "workspace build toy/w").stays("toy/w"),
         operation("workspace build: activates", inits, "workspace build toy/w -j1").stays("toy/w"),
+        operation("workspace build: skipping what exists", created_after_old, BUILD_SKIPPING).stays("toy/w").may_leave_a_part(),
+        operation("workspace run: skipping what exists", skipped, "workspace run toy/w -j1").stays("toy/w"),
+        operation("workspace commit: skipping what exists", skipped_complete, "workspace commit toy/w"),
         operation("workspace run", built, "workspace run toy/w -j1").stays("toy/w"),
         operation("workspace run what failed", broken, "workspace run toy/w -j1").stays("toy/w"),
         operation("workspace accept", broken, "workspace accept toy/w --failed").stays("toy/w"),

@@ -177,6 +177,11 @@ impl Operation {
         Self { undone: Undone::InParts, ..self }.special(Special::InParts)
     }
 
+    /// See [`Special::InParts`]; a revert gives exactly what was before.
+    pub(crate) fn may_leave_a_part(self) -> Self {
+        self.special(Special::InParts)
+    }
+
     /// See [`Special::Takes`].
     pub(crate) fn takes(self) -> Self {
         Self { undone: Undone::AtOtherKeys, ..self }.special(Special::Takes)

@@ -52,6 +52,7 @@ const CREATE_SHARDED: &str =
 const CREATE_INITS: &str =
     "workspace create toy/w --pipeline {project}/inits.yaml -i raw --chain toy --shard-by item";
 const BUILD: &str = "workspace build toy/w";
+pub(crate) const BUILD_SKIPPING: &str = "workspace build toy/w --skip-existing-in old";
 const RUN: &str = "workspace run toy/w -j1";
 const DEVELOP: &str = "workspace dev toy/w";
 const COMMIT_A: &str = "workspace commit toy/w --shard item=a";
@@ -86,6 +87,38 @@ fn after(commands: &[(&str, i32)]) -> Stage {
         done(&copy, command, *code);
     }
     Stage { ground: ground.ground, ground_state: ground.ground_state, ..Stage::of(copy.project) }
+}
+
+/// A workspace on ground with a RUN `old` that holds the copy of one of the two items; after
+/// commands.
+fn after_old(commands: &[&str]) -> Stage {
+    let old = after(&[
+        ("workspace create old --pipeline {project}/copies.yaml -i raw", 0),
+        ("workspace build old --where item='a'", 0),
+        ("workspace run old -j1", 0),
+        ("workspace commit old", 0),
+    ]);
+    let ground = Stage::of(old.project);
+    let copy = ground.copy();
+    for command in commands {
+        done(&copy, command, 0);
+    }
+    Stage { ground: ground.ground, ground_state: ground.ground_state, ..Stage::of(copy.project) }
+}
+
+/// An open workspace of which an earlier RUN has a part.
+pub(crate) fn created_after_old() -> Stage {
+    after_old(&[CREATE])
+}
+
+/// With a graph of the rest.
+pub(crate) fn skipped() -> Stage {
+    after_old(&[CREATE, BUILD_SKIPPING])
+}
+
+/// All of which succeeded.
+pub(crate) fn skipped_complete() -> Stage {
+    after_old(&[CREATE, BUILD_SKIPPING, RUN])
 }
 
 /// An open workspace without a graph.

@@ -29,7 +29,10 @@ pub struct CloseOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Closed {
     /// This call closed it.
-    Now,
+    Now {
+        /// How many datasets became stored by that.
+        stored: usize,
+    },
     /// It was closed so before; this call did nothing.
     Before,
 }

@@ -8,13 +8,15 @@ use pantler_core::{
 use pantler_direct::{CloseError, CloseOptions, Closed, DirectButler};
 use pantler_workspace::{
     CloseNotice, Shard, ShardCommitted, WorkspaceClient, WorkspaceError, WorkspaceTransaction,
-    close_without, commit_shard, has_quanta_of_tasks, layout,
+    close_without, commit_shard, committed_shards, has_quanta_of_tasks, layout,
 };
+use serde_json::json;
 
 use crate::{
     commands::find_workspace,
     context::Context,
     error::{CommandError, CommandResult, Next, Status, quoted},
+    json,
     output::Output,
     shard::{ShardValues, shards, skipped_shard},
     table::count,
@@ -97,7 +99,8 @@ pub(crate) fn close(
         }
         _ => butler.close(name, closing, options)?,
     };
-    Ok(say(context, "transaction", name.as_str(), closing, closed))
+    say(context, "transaction", name.as_str(), closing, closed);
+    Ok(Status::Done)
 }
 
 /// Closes the workspace; a transaction of another kind is refused.
@@ -108,6 +111,30 @@ pub(crate) fn close_workspace(
     options: CloseOptions,
     dead: &DeadArgs,
 ) -> CommandResult {
+    let closed = closed_workspace(context, run, closing, options, dead)?;
+    say(context, "workspace", run.as_str(), closing, closed);
+    Ok(Status::Done)
+}
+
+/// Commits the workspace, and prints JSON.
+pub(crate) fn commit_workspace_to_json(
+    context: &Context,
+    run: &CollectionName,
+    options: CloseOptions,
+    dead: &DeadArgs,
+) -> CommandResult {
+    let closed = closed_workspace(context, run, Closing::Commit, options, dead)?;
+    context.output().json(&json::committed(run.as_str(), closed))?;
+    Ok(Status::Done)
+}
+
+fn closed_workspace(
+    context: &Context,
+    run: &CollectionName,
+    closing: Closing,
+    options: CloseOptions,
+    dead: &DeadArgs,
+) -> Result<Closed, CommandError> {
     let butler = context.open()?;
     let name = transaction_name(run)?;
     if let Some(row) = butler.transaction(&name)? {
@@ -116,25 +143,30 @@ pub(crate) fn close_workspace(
         }
         say_owner(context, &row);
     }
-    let closed = close_workspace_of(context, &butler, run, closing, options, dead)?;
-    Ok(say(context, "workspace", run.as_str(), closing, closed))
+    close_workspace_of(context, &butler, run, closing, options, dead)
 }
 
-/// Commits shards of a workspace, one after the other.
+/// Commits shards of a workspace, one after the other; as text or as JSON.
 pub(crate) fn commit_shards(
     context: &Context,
     run: &CollectionName,
     given: &[ShardValues],
     options: CloseOptions,
     dead: &DeadArgs,
+    as_json: bool,
 ) -> CommandResult {
     let client = find_workspace(context, run)?;
     let butler = context.open()?;
     let output = context.output();
+    let mut documents = Vec::new();
     for shard in shards(given, &client, butler.universe())? {
         let mut notice = Waiting(output);
         let done = commit_shard(&butler, run, &shard, options, &dead.dead, &mut notice);
         let done = done.map_err(|error| unfinished_shard(error, run, &shard))?;
+        if as_json {
+            documents.push(json::committed_shard(&shard, done));
+            continue;
+        }
         output.say(&match done {
             ShardCommitted::Now { datasets } => {
                 format!(
@@ -149,6 +181,9 @@ pub(crate) fn commit_shards(
                 format!("shard {shard} of workspace {run} was committed before; nothing to do")
             }
         });
+    }
+    if as_json {
+        output.json(&json!({"name": run, "shards": documents}))?;
     }
     Ok(Status::Done)
 }
@@ -188,9 +223,14 @@ fn close_workspace_of(
         Err(WorkspaceError::Close(
             error @ CloseError::StillOpen { source: KindError::Unfinished(_), .. },
         )) => {
-            let ways = ["build", "revert"]
-                .map(|verb| Next::command(format_args!("workspace {verb} {run}")));
+            let has_shards = has_committed_shards(context, butler, run)?;
+            let away = if has_shards { "abandon" } else { "revert" };
+            let ways =
+                ["build", away].map(|verb| Next::command(format_args!("workspace {verb} {run}")));
             Err(match quanta_in(context, run)? {
+                Quanta::OfTasks if has_shards => {
+                    CommandError::from(error).next(ways_on_after_shards(run))
+                }
                 Quanta::OfTasks => error.into(),
                 Quanta::None => CommandError::from(error).next(Next::one_of(ways)),
                 Quanta::NotBuilt => CommandError::new(Status::LeftOpen, error)
@@ -219,6 +259,28 @@ fn quanta_in(context: &Context, run: &CollectionName) -> Result<Quanta, CommandE
     Ok(if has_quanta { Quanta::OfTasks } else { Quanta::None })
 }
 
+/// Whether shards of it are committed: then it cannot be reverted.
+fn has_committed_shards(
+    context: &Context,
+    butler: &DirectButler,
+    run: &CollectionName,
+) -> Result<bool, CommandError> {
+    let Some(client) = WorkspaceClient::find(context.repository()?, run)? else {
+        return Ok(false);
+    };
+    Ok(!committed_shards(butler, &client)?.is_empty())
+}
+
+/// What can become of a workspace with failed quanta of which shards are committed.
+fn ways_on_after_shards(run: &CollectionName) -> Next {
+    let verbs = ["run", "accept", "reset", "commit", "abandon"];
+    let flags = ["", " --failed", " --failed", " --partial", ""];
+    let ways = verbs.into_iter().zip(flags);
+    Next::one_of(
+        ways.map(|(verb, flag)| Next::command(format_args!("workspace {verb} {run}{flag}"))),
+    )
+}
+
 /// Anybody may close what is open; whose it is, is said.
 fn say_owner(context: &Context, row: &TransactionRow) {
     if row.owner != context.environment().owner {
@@ -226,11 +288,14 @@ fn say_owner(context: &Context, row: &TransactionRow) {
     }
 }
 
-fn say(context: &Context, what: &str, name: &str, closing: Closing, closed: Closed) -> Status {
+fn say(context: &Context, what: &str, name: &str, closing: Closing, closed: Closed) {
     let outcome = closing.outcome();
     context.output().say(&match closed {
-        Closed::Now => format!("{what} {name} {outcome}"),
+        // What other closings leave stored was so before, or is what they are not for.
+        Closed::Now { stored } if closing == Closing::Commit && stored > 0 => {
+            format!("{what} {name} {outcome}: {}", count(stored, "dataset"))
+        }
+        Closed::Now { .. } => format!("{what} {name} {outcome}"),
         Closed::Before => format!("{what} {name} was {outcome} before; nothing to do"),
     });
-    Status::Done
 }

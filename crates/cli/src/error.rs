@@ -9,6 +9,8 @@ use std::{error::Error, fmt, process::ExitCode};
 
 use camino::Utf8Path;
 
+pub(crate) use self::sort::activate_producer;
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
@@ -156,6 +158,12 @@ impl CommandError {
             && let Some(rest) = state.strip_prefix("the workspace is ")
         {
             *state = format!("workspace {name} is {rest}");
+        }
+        if let Some(Next::Plain(text)) = &mut self.next {
+            *text = text.replace(
+                "`pantler workspace revert NAME`",
+                &format!("`pantler workspace revert {name}`"),
+            );
         }
         self
     }

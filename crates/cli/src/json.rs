@@ -6,12 +6,13 @@ use pantler_core::{
     transaction::{ClosedRow, Process, TransactionRow},
 };
 use pantler_direct::{
-    DirectButler, Environment, Liveness, check::CheckReport, repair::RepairReport, vacuum::Vacuumed,
+    Closed, DirectButler, Environment, Liveness, check::CheckReport, repair::RepairReport,
+    vacuum::Vacuumed,
 };
 use pantler_exec::WorkspaceStatus;
 use pantler_graph::{Explanation, Finding};
 use pantler_registry::DatasetRow;
-use pantler_workspace::{Built, WorkspaceInfo, kind::Source};
+use pantler_workspace::{Built, Shard, ShardCommitted, WorkspaceInfo, kind::Source};
 use serde_json::{Value, json};
 
 use crate::{state::State, time};
@@ -166,6 +167,25 @@ pub(crate) fn status(
         "failures": failures.iter().map(failure).collect::<Vec<_>>(),
         "accepted": accepted.iter().map(failure).collect::<Vec<_>>(),
     })
+}
+
+/// `workspace commit`; `datasets` is null if that is not known any more.
+pub(crate) fn committed(name: &str, closed: Closed) -> Value {
+    let (before, datasets) = match closed {
+        Closed::Now { stored } => (false, Some(stored)),
+        Closed::Before => (true, None),
+    };
+    json!({"name": name, "before": before, "datasets": datasets})
+}
+
+/// A shard in `workspace commit --shard`.
+pub(crate) fn committed_shard(shard: &Shard, committed: ShardCommitted) -> Value {
+    let (before, skipped, datasets) = match committed {
+        ShardCommitted::Now { datasets } => (false, false, Some(datasets)),
+        ShardCommitted::Before => (true, false, None),
+        ShardCommitted::Skipped(_) => (false, true, Some(0)),
+    };
+    json!({"shard": shard, "before": before, "skipped": skipped, "datasets": datasets})
 }
 
 /// `workspace build`.

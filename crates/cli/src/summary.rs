@@ -20,10 +20,20 @@ const LINES: usize = 10;
 
 /// Prints the table of tasks, then the first failures with the end of their logs.
 pub(crate) fn print(output: &Output, summary: &RunSummary, root: &Utf8Path) {
+    print_without(output, summary, root, "not asked for");
+}
+
+/// As [`print`], and says why the other quanta of the graph were left out.
+pub(crate) fn print_without(
+    output: &Output,
+    summary: &RunSummary,
+    root: &Utf8Path,
+    left_out: &str,
+) {
     output.say(&table(summary).to_string());
     if summary.total().excluded > 0 {
         let excluded = count(summary.total().excluded, "quantum");
-        output.say(&format!("{excluded} more, not asked for"));
+        output.say(&format!("{excluded} more, {left_out}"));
     }
     if summary.vanished > 0 {
         let vanished = count(summary.vanished, "quantum");

@@ -15,7 +15,7 @@ use pantler_workspace::{
 use crate::{
     commands::find_workspace,
     context::Context,
-    error::{CommandError, Next, Status, quoted},
+    error::{CommandError, Next, Status, activate_producer, quoted},
 };
 
 /// A workspace, by its name or its folder.
@@ -194,6 +194,13 @@ impl WorkspaceTarget {
         }
         match &error {
             WorkspaceError::NotBuilt(_) => CommandError::from(error).next(next("build")),
+            WorkspaceError::NotActive { .. } => CommandError::from(error).next(next("activate")),
+            WorkspaceError::MissingInitInput(missing) => match missing.producer.clone() {
+                Some(producer) => {
+                    CommandError::from(error).next(activate_producer(self, &producer))
+                }
+                None => error.into(),
+            },
             WorkspaceError::Closing(_) => open(
                 error,
                 "nothing is lost; reopen undoes the closing",

@@ -17,7 +17,7 @@ use pantler_butler::transaction::{
 };
 use pantler_core::{
     CollectionName, FileRecord, OpeningId, RunId, TransactionName,
-    changes::Changes,
+    changes::{Change, Changes},
     transaction::{Closing, RunLocks, TransactionRow},
 };
 use pantler_datastore::key::run_prefix;
@@ -329,7 +329,7 @@ impl DirectButler {
             });
             tries += 1;
             match result {
-                Ok(()) => return Ok(Closed::Now),
+                Ok(()) => return Ok(Closed::Now { stored: stored_by(changes) }),
                 // The rows are repeated, never the storage work.
                 Err(RegistryError::Serialization { .. }) if tries < ROW_TRIES => {}
                 Err(error) => break error,
@@ -378,6 +378,15 @@ impl DirectButler {
             None => Err(CloseError::Superseded(name.clone())),
         }
     }
+}
+
+/// How many datasets changes make stored. Components are parts of one.
+fn stored_by(changes: &Changes) -> usize {
+    let records = changes.iter().map(|change| match change {
+        Change::InsertRecords(records) => &records[..],
+        _ => &[],
+    });
+    records.flatten().filter(|record| record.component.is_empty()).count()
 }
 
 /// Who holds a transaction that is to be closed.

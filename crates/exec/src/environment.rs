@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use camino::Utf8PathBuf;
 
 /// The environment of commands: values that the caller read, so that this crate
-/// reads none.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// reads none. By default empty, which is enough for Rust tasks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Environment {
     /// `PATH`: where programs are found.
     pub path: String,

@@ -39,6 +39,8 @@ use crate::{
     )
 )]
 pub struct MissingInitInput {
+    /// The workspace.
+    pub name: CollectionName,
     /// The task.
     pub task: TaskLabel,
     /// The connection.
@@ -152,7 +154,7 @@ fn prepare(
     };
     let pending: Vec<QuantumIndex> = init_quanta(&graph).filter(is_pending).collect();
     for index in &pending {
-        expect_upstream(&graph, *index, &pending, &succeeded)?;
+        expect_upstream(workspace, &graph, *index, (&pending, &succeeded))?;
     }
     let pending = pending.into_iter().map(|index| graph.quantum_id(index)).collect();
     let changed = changed_steps(workspace, &graph, &steps)?;
@@ -254,6 +256,7 @@ pub(crate) fn expect_all_active(
 
 /// Refuses an init step that cannot be built: nothing else is left out of it.
 pub(crate) fn expect_init_inputs(
+    run: &CollectionName,
     pipeline: &ResolvedPipeline,
     pruned: &[Pruned],
 ) -> Result<(), WorkspaceError> {
@@ -265,6 +268,7 @@ pub(crate) fn expect_init_inputs(
         let Some(task) = init_of(&one.task) else { continue };
         if let PruneReason::MissingInput { input, dataset_type, producer } = &one.reason {
             return Err(Box::new(MissingInitInput {
+                name: run.clone(),
                 task: task.clone(),
                 input: input.clone(),
                 dataset_type: dataset_type.clone(),
@@ -278,10 +282,10 @@ pub(crate) fn expect_init_inputs(
 
 /// Refuses an init step whose init-inputs are not there, and would not be made with it.
 fn expect_upstream(
+    workspace: &WorkspaceClient,
     graph: &QuantumGraph,
     index: QuantumIndex,
-    pending: &[QuantumIndex],
-    succeeded: &BTreeSet<TaskLabel>,
+    (pending, succeeded): (&[QuantumIndex], &BTreeSet<TaskLabel>),
 ) -> Result<(), WorkspaceError> {
     let view = graph.quantum(index);
     for input in &view.inputs {
@@ -291,6 +295,7 @@ fn expect_upstream(
                 continue;
             }
             return Err(Box::new(MissingInitInput {
+                name: workspace.transaction().run.clone(),
                 task: view.task.definition.init_of().unwrap_or(&view.task.label).clone(),
                 input: input.connection.name.clone(),
                 dataset_type: input.connection.dataset_type.name.clone(),

@@ -304,10 +304,7 @@ fn build_next(
         let row = butler.transaction(&name_of(run))?;
         let data = row.map(|row| WorkspaceTransaction::decode(&row.data, &[]));
         let committed = data.and_then(Result::ok).map(|now| now.committed).unwrap_or_default();
-        let is_frozen = |shard: &&Shard| frozen.has(shard) || committed.contains(shard);
-        if let Some(shard) = new_shards.iter().find(is_frozen) {
-            return Err(WorkspaceError::Frozen { name: run.clone(), shard: shard.clone() });
-        }
+        expect_no_frozen(run, &new_shards, &frozen, &committed)?;
         let Some(number) = needed.number(root, number)? else { return Ok(false) };
         written = Some(number);
         let is_written = write(part, root, number)?;
@@ -318,6 +315,24 @@ fn build_next(
     })?;
     drop(lock);
     Ok(built.map(|built| (built, written)))
+}
+
+/// Refuses to add to shards that are frozen; `new` are those that get quanta.
+fn expect_no_frozen(
+    run: &CollectionName,
+    new: &BTreeSet<Shard>,
+    frozen: &Frozen,
+    committed: &BTreeSet<Shard>,
+) -> Result<(), WorkspaceError> {
+    let (done, rest): (Vec<Shard>, Vec<Shard>) =
+        new.iter().cloned().partition(|shard| committed.contains(shard));
+    let (frozen, open): (Vec<Shard>, Vec<Shard>) =
+        rest.into_iter().partition(|shard| frozen.has(shard));
+    let open = open.into_iter().filter(|shard| !shard.is_of_init_steps()).collect();
+    if done.is_empty() && frozen.is_empty() {
+        return Ok(());
+    }
+    Err(WorkspaceError::NewInFrozen { name: run.clone(), committed: done, frozen, open })
 }
 
 /// Keeps closers off while something is written into the root: as a runner, so that a closer
@@ -383,7 +398,7 @@ impl Next {
         let part = pantler_graph::build_part(&pipeline, &source, metadata, &scope)
             .map_err(WorkspaceError::Build)?;
         let pruned = part.pruned().to_vec();
-        expect_init_inputs(&pipeline, &pruned)?;
+        expect_init_inputs(&transaction.run, &pipeline, &pruned)?;
         let skipped = part.skipped().to_vec();
         let before = base.as_ref().map_or(0, QuantumGraph::len);
         let is_skipped = skipped.iter().any(|own| own.quanta > 0) && !searched.is_empty();
@@ -571,7 +586,7 @@ pub(crate) fn graph_of(
         scope: None,
     };
     let graph = pantler_graph::build(pipeline, source, metadata).map_err(WorkspaceError::Build)?;
-    expect_init_inputs(pipeline, graph.pruned())?;
+    expect_init_inputs(output, pipeline, graph.pruned())?;
     if has_quanta_of_tasks(&graph) { Ok(graph) } else { Err(nothing_to_do(&graph)) }
 }
 

@@ -33,6 +33,14 @@ pub trait CloseNotice {
     fn waiting_for(&mut self, holder: &str);
 }
 
+/// Waits without a word.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoNotice;
+
+impl CloseNotice for NoNotice {
+    fn waiting_for(&mut self, _: &str) {}
+}
+
 /// Commits, reverts or abandons a workspace. Lets no new process run quanta in it and
 /// waits for those that do. Again with the same outcome: succeeds and does nothing.
 ///

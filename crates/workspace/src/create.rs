@@ -43,6 +43,23 @@ pub struct WorkspaceRequest {
     pub shard_by: Vec<ElementName>,
 }
 
+impl WorkspaceRequest {
+    /// A workspace for all tasks of the pipeline in a file, as they stand there, on these
+    /// inputs; without a chain, and committed as a whole.
+    pub fn new(run: CollectionName, inputs: Vec<CollectionName>, pipeline: Utf8PathBuf) -> Self {
+        Self {
+            run,
+            chain: None,
+            inputs,
+            pipeline,
+            choices: Choices::default(),
+            reuse: Vec::new(),
+            project: None,
+            shard_by: Vec::new(),
+        }
+    }
+}
+
 /// Opens a repository with a butler that can close workspaces.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ use pantler_registry::RegistryError;
 
 use crate::{
     DevelopmentError, MissingInitInput, PipelineFileError, Shard, external::ExternalError,
-    ledger::LedgerError,
+    ledger::LedgerError, shard_list,
 };
 
 /// An operation on a workspace failed.
@@ -235,6 +235,18 @@ pub enum WorkspaceError {
         /// The shard.
         shard: Shard,
     },
+    /// A build that would add to shards to which nothing is added any more.
+    #[error("{}", frozen_text(name, committed, frozen))]
+    NewInFrozen {
+        /// The workspace.
+        name: CollectionName,
+        /// The committed shards that would get quanta.
+        committed: Vec<Shard>,
+        /// Those that are being committed, or whose commit was cut off.
+        frozen: Vec<Shard>,
+        /// The others that would get quanta, and can be built one by one.
+        open: Vec<Shard>,
+    },
     /// A runner has quanta of a shard that is to be committed.
     #[error("runner {runner} ({process}) is to run quanta of shard {shard}, and has not ended")]
     ShardRuns {
@@ -307,6 +319,15 @@ pub enum WorkspaceError {
     /// It could not be closed.
     #[error(transparent)]
     Close(#[from] CloseError),
+}
+
+fn frozen_text(name: &CollectionName, committed: &[Shard], frozen: &[Shard]) -> String {
+    let (is, them) =
+        if committed.len() + frozen.len() == 1 { ("is", "it") } else { ("are", "them") };
+    let shards = shard_list(committed.iter().chain(frozen));
+    format!(
+        "{shards} of workspace {name} {is} frozen, since committed or about to be, and there are new quanta of {them}"
+    )
 }
 
 fn skipped_text(skipped: &[Skipped]) -> String {

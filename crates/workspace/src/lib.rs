@@ -60,7 +60,7 @@ pub use activation::{
 pub use build::{BuildRequest, Built, build, check_request, explain, plan, plan_skipping};
 pub use butler::Workspaces;
 pub use client::{RunOptions, WorkspaceClient};
-pub use close::{CloseNotice, close, close_without, reopen};
+pub use close::{CloseNotice, NoNotice, close, close_without, reopen};
 pub use create::{WorkspaceRequest, create, open_butler};
 pub use development::{DevelopmentError, Replaced};
 pub use error::WorkspaceError;
@@ -72,6 +72,7 @@ pub use provenance_files::{RunProvenances, open_provenance};
 pub use reader::WorkspaceReader;
 pub use reuse::{Reusable, UnusableRun};
 pub use shard::{
-    Shard, ShardCommitted, ShardStatus, SkippedShard, SkippedShards, commit_shard, committed_shards,
+    Shard, ShardCommitted, ShardStatus, SkippedShard, SkippedShards, commit_shard,
+    committed_shards, shard_list,
 };
 pub use transitions::Transitioned;

@@ -2,9 +2,12 @@
 
 mod external;
 mod ledger;
+mod shards;
+
+use std::{error::Error, fmt, io};
 
 use pantler_butler::transaction::KindError;
-use pantler_core::{DataIdError, TransactionName};
+use pantler_core::{CollectionName, DataIdError, TaskLabel, TransactionName};
 use pantler_datastore::{Corruption, DatastoreError, StorageError};
 use pantler_direct::{
     ButlerError, CloseError, CreateError, IndexFileError, RecordFileError, RemoveError, StoreError,
@@ -64,6 +67,7 @@ macro_rules! sorted_by {
         impl From<$error> for CommandError {
             fn from(error: $error) -> Self {
                 let Sorted { status, state, next } = $sort(&error);
+                let next = next.or_else(|| after_system_error(&error));
                 Self { status, error: error.into(), state: Some(state), next }
             }
         }
@@ -87,6 +91,28 @@ sorted_by! {
     IndexFileError => index_file,
     CheckError => check,
     RepairError => repair,
+}
+
+const WRITABLE: &str = "let it be written to; then the same command again";
+const ROOM: &str = "make room; then the same command again";
+
+/// What helps if the system refused something, and nothing better is known.
+fn after_system_error(error: &(dyn Error + 'static)) -> Option<Next> {
+    let mut cause = error;
+    let system = loop {
+        match cause.downcast_ref::<io::Error>() {
+            Some(system) => break system,
+            None => cause = cause.source()?,
+        }
+    };
+    match system.kind() {
+        io::ErrorKind::PermissionDenied => {
+            Some(Next::plain("give the right to that; then the same command again"))
+        }
+        io::ErrorKind::ReadOnlyFilesystem => Some(Next::plain(WRITABLE)),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Next::plain(ROOM)),
+        _ => None,
+    }
 }
 
 impl From<ValuesError> for CommandError {
@@ -115,6 +141,8 @@ fn registry(error: &RegistryError) -> Sorted {
             unchanged.then(Next::plain("the same command again"))
         }
         RegistryError::Corrupt { .. } => unchanged.then(Next::command("check")),
+        RegistryError::ReadOnly { .. } => unchanged.then(Next::plain(WRITABLE)),
+        RegistryError::Full { .. } => unchanged.then(Next::plain(ROOM)),
         RegistryError::Missing { .. }
         | RegistryError::NotADatabase { .. }
         | RegistryError::NotARegistry { .. } => unchanged
@@ -465,26 +493,13 @@ fn workspace(error: &WorkspaceError) -> Sorted {
                 Next::command(format_args!("workspace revert {name}")),
             ])),
         },
-        WorkspaceError::TaskNotSharded { .. } | WorkspaceError::ShardBy { .. } => unchanged.then(
-            Next::plain("take dimensions that all tasks have, or a workspace without --shard-by"),
-        ),
-        WorkspaceError::EmptyShard { name, shard } => unchanged
-            .then(Next::command(format_args!("workspace build {name} --shard {}", quoted(&shard.to_string())))),
-        WorkspaceError::Frozen { name, shard } => unchanged.then(Next::one_of([
-            Next::command(format_args!("workspace status {name}")),
-            Next::command(format_args!("workspace commit {name} --shard {}", quoted(&shard.to_string()))),
-        ])),
-        WorkspaceError::ShardRuns { runner, .. } => unchanged.then(Next::plain(format!(
-            "the same command again when it has ended; or, if it is dead, with --assume-dead {runner}"
-        ))),
-        WorkspaceError::ShardsCommitted { name, .. } => Sorted {
-            status: Status::LeftOpen,
-            state: format!("workspace {name} is open; what is committed stays"),
-            next: Some(Next::one_of(
-                ["commit", "abandon"]
-                    .map(|verb| Next::command(format_args!("workspace {verb} {name}"))),
-            )),
-        },
+        WorkspaceError::TaskNotSharded { .. }
+        | WorkspaceError::ShardBy { .. }
+        | WorkspaceError::EmptyShard { .. }
+        | WorkspaceError::NewInFrozen { .. }
+        | WorkspaceError::Frozen { .. }
+        | WorkspaceError::ShardRuns { .. }
+        | WorkspaceError::ShardsCommitted { .. } => shards::shards(error),
         WorkspaceError::ReservedType(_) => {
             unchanged.then(Next::plain("give the dataset type another name in the pipeline"))
         }
@@ -510,6 +525,7 @@ fn workspace(error: &WorkspaceError) -> Sorted {
         WorkspaceError::Ledger(source) => ledger::ledger(source),
         WorkspaceError::Run(source) => run(source),
         WorkspaceError::Datastore(source) => datastore(source),
+        WorkspaceError::Butler(ButlerError::RootNotMade { name, .. }) => root_not_made(name),
         WorkspaceError::Butler(source) => butler(source),
         WorkspaceError::Close(source) => close(source),
         _ => unchanged,
@@ -521,23 +537,38 @@ fn prerequisites() -> Next {
         [
             "store what is missing, in a collection that the workspace reads",
             "a workspace with another input collection (-i) that has it",
-            "build other data IDs only (`pantler workspace build NAME --where EXPRESSION`)",
+            "build other data IDs only (`--where EXPRESSION`)",
             "write `optional: true` in the pipeline, if the task can do without",
         ]
         .map(Next::plain),
     )
 }
 
+fn root_not_made(name: &TransactionName) -> Sorted {
+    let state = format!(
+        "transaction {name} is open; any command on it makes its root, once that can be written"
+    );
+    let ways =
+        ["status", "revert"].map(|verb| Next::command(format_args!("workspace {verb} {name}")));
+    Sorted { state, ..Sorted::open(name) }.then(Next::one_of(ways))
+}
+
+/// The ways to the init-outputs of a task, in a workspace as it is named in commands.
+pub(crate) fn activate_producer(name: impl fmt::Display, producer: &TaskLabel) -> Next {
+    Next::one_of([
+        Next::command(format_args!("workspace activate {name} {producer}")),
+        Next::command(format_args!("workspace activate {name}")),
+    ])
+}
+
 fn missing_init_input(missing: &MissingInitInput) -> Next {
-    Next::plain(match &missing.producer {
-        Some(producer) => {
-            format!("`pantler workspace activate NAME {producer}`, or without a task, for all")
-        }
-        None => format!(
+    match &missing.producer {
+        Some(producer) => activate_producer(&missing.name, producer),
+        None => Next::plain(format!(
             "store a `{}`, and take a collection that has it as an input",
             missing.dataset_type
-        ),
-    })
+        )),
+    }
 }
 
 /// The way on if the graph is not there, or not as it should be.
@@ -613,7 +644,17 @@ fn run(error: &RunError) -> Sorted {
         },
         RunError::UnknownTask { .. } | RunError::Selection(_) => Sorted::unchanged(),
         // Nothing that the same command could do again would help.
-        RunError::Journal { source: JournalError::Damaged { .. }, .. } => Sorted {
+        RunError::Journal { source: JournalError::Version { .. }, .. } => Sorted {
+            status: Status::LeftOpen,
+            state: "the workspace is open; its journal can be read by a newer pantler".to_owned(),
+            next: Some(Next::plain(
+                "the same command of a newer pantler, or `pantler workspace revert NAME`",
+            )),
+        },
+        RunError::Journal {
+            source: JournalError::Damaged { .. } | JournalError::OtherOpening { .. },
+            ..
+        } => Sorted {
             status: Status::LeftOpen,
             state: "the workspace is open; the damage stops run and commit, not revert".to_owned(),
             next: Some(Next::plain(
@@ -629,7 +670,7 @@ fn run(error: &RunError) -> Sorted {
 }
 
 fn project(error: &ProjectError) -> Sorted {
-    let open = |name: &pantler_core::CollectionName, next| Sorted {
+    let open = |name: &CollectionName, next| Sorted {
         status: Status::LeftOpen,
         state: format!("workspace {name} is open"),
         next: Some(next),
@@ -675,7 +716,7 @@ fn project(error: &ProjectError) -> Sorted {
 #[cfg(test)]
 mod tests {
     use pantler_butler::transaction::DoorError;
-    use pantler_core::{CollectionName, transaction::Closing};
+    use pantler_core::transaction::Closing;
 
     use super::*;
 

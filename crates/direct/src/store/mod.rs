@@ -439,7 +439,7 @@ impl DirectButler {
                 let moved = sources::moved(&open);
                 let options = CloseOptions { partial, ..CloseOptions::default() };
                 match self.close_open(open, Closing::Commit, options) {
-                    Ok(Closed::Now) => {
+                    Ok(Closed::Now { .. }) => {
                         sources::remove_sources(self, &planned, &moved, &mut report);
                         return Ok(report);
                     }

@@ -134,6 +134,17 @@ impl fmt::Display for Shard {
     }
 }
 
+/// Shards in words, as many as can be read: `shards city=bergen, city=oslo and 198 more`.
+pub fn shard_list<'s>(shards: impl IntoIterator<Item = &'s Shard>) -> String {
+    const SHOWN: usize = 5;
+    let mut shards = shards.into_iter();
+    let shown: Vec<String> = shards.by_ref().take(SHOWN).map(Shard::to_string).collect();
+    let more = shards.count();
+    let word = if shown.len() == 1 { "shard" } else { "shards" };
+    let shown = shown.join(", ");
+    if more == 0 { format!("{word} {shown}") } else { format!("{word} {shown} and {more} more") }
+}
+
 impl WorkspaceTransaction {
     /// The shard of a quantum; `None` for a workspace without shards.
     pub fn shard_of(&self, graph: &QuantumGraph, quantum: QuantumIndex) -> Option<Shard> {

@@ -6,6 +6,7 @@ use pantler_workspace::{BuildRequest, Built, WorkspaceClient, WorkspaceError, bu
 use super::activate::{Target, activate, say_changed};
 use crate::{
     arguments::{Assignment, texts},
+    close::transaction_name,
     context::Context,
     error::{CommandError, CommandResult, Next, Status},
     execution::JobsArgs,
@@ -113,12 +114,35 @@ fn build_quanta(
     request: &BuildRequest,
 ) -> CommandResult {
     let built = match target {
-        Target::Internal(client) => build(butler, client, request)?,
+        Target::Internal(client) => build_internal(butler, client, request)?,
         Target::External(workspace) => {
             workspace.build(butler, request).map_err(|error| args.name.error(context, error))?
         }
     };
     say(context, args, target, request, &built)
+}
+
+/// Builds, and if that fails says whether RUNs that were searched have become inputs of the
+/// workspace: they stay that until it is closed.
+fn build_internal(
+    butler: &DirectButler,
+    client: &WorkspaceClient,
+    request: &BuildRequest,
+) -> Result<Built, CommandError> {
+    if request.skip_existing_in.is_empty() {
+        return Ok(build(butler, client, request)?);
+    }
+    let name = transaction_name(&client.transaction().run)?;
+    let inputs = || butler.registry().read(|reader| reader.run_locks(&name)).map(|it| it.inputs);
+    let before = inputs()?;
+    build(butler, client, request).map_err(|error| {
+        let error = CommandError::from(error);
+        match inputs() {
+            Ok(now) if now == before => error,
+            Ok(_) => error.after(&["the RUNs that were searched are inputs of the workspace"]),
+            Err(_) => error.after(&["the RUNs that were searched may be inputs of the workspace"]),
+        }
+    })
 }
 
 fn request(

@@ -10,6 +10,7 @@ use pantler_workspace::{
     external::{CommitExternal, Committed, ExternalRequest, ExternalWorkspace, ParentUse, create},
     open_butler,
 };
+use serde_json::json;
 
 use crate::{
     close::ClosingArgs,
@@ -92,9 +93,14 @@ pub(super) fn commit(
     partial: bool,
     args: &CommitArgs,
     closing: &ClosingArgs,
+    as_json: bool,
 ) -> CommandResult {
     let finished = ExternalWorkspace::finish_commit(root);
     if finished.map_err(|error| target.error(context, error))? {
+        if as_json {
+            context.output().json(&json!({"name": target.as_str(), "before": true}))?;
+            return Ok(Status::Done);
+        }
         context.output().say(&format!("workspace {target} was closed before; removed the rest"));
         return Ok(Status::Done);
     }
@@ -112,6 +118,23 @@ pub(super) fn commit(
     context.locate_at(parent.root());
     let committed = watched(context, "commit", |lines| workspace.commit(&parent, request, lines))?;
     let committed = committed.map_err(|error| target.error(context, error))?;
+    if as_json {
+        let run = &workspace.client().transaction().run;
+        let report = match &committed {
+            Committed::Before => None,
+            Committed::Now { report, .. } => Some(report),
+        };
+        context.output().json(&json!({
+            "name": run,
+            "parent": parent.root(),
+            "transaction": workspace.transfer_name(),
+            "before": report.is_none(),
+            "datasets": report.map(|report| report.stored + report.skipped),
+            "bytes": report.map(|report| report.bytes),
+            "resumed": report.map(|report| report.resumed),
+        }))?;
+        return Ok(Status::Done);
+    }
     context.output().say(&match committed {
         Committed::Before => format!("workspace {target} was committed before; nothing to do"),
         Committed::Now { run, report } => format!(

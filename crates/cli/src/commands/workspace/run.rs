@@ -2,11 +2,12 @@ use std::time::Duration;
 
 use pantler_core::{QuantumId, TaskLabel};
 use pantler_exec::{Beside, RunSummary, RunnerState, Selection};
-use pantler_workspace::has_quanta_of_tasks;
+use pantler_graph::QuantumGraph;
+use pantler_workspace::{WorkspaceClient, has_quanta_of_tasks};
 
 use crate::{
     context::Context,
-    error::{CommandResult, Next, Status},
+    error::{CommandError, CommandResult, Next, Status},
     execution::{Execution, JobsArgs},
     interrupt::Interrupts,
     progress::Progress,
@@ -91,10 +92,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
         }
     }
     let only = shard_options(of_shards.iter().flatten());
-    let next = |verb: &str| {
-        Next::command(format_args!("workspace {verb} {name}{only}")).text(context.located())
-    };
-    let interrupts = Interrupts::watch(format!("stopped\nnext: {}", next("run")))?;
+    let again = Next::command(format_args!("workspace run {name}{only}")).text(context.located());
+    let interrupts = Interrupts::watch(format!("stopped\nnext: {again}"))?;
     let quanta = match (&args.expr, &of_shards) {
         (Some(text), _) => client.select(&graph, &expression(text)?)?,
         (None, Some(shards)) => client.quanta_of_shards(&graph, shards)?,
@@ -109,53 +108,140 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let result = client.run_beside(&graph, &options, &beside, &mut progress);
     drop(progress);
     let summary = result.map_err(|error| name.error(context, error))?;
-    summary::print(context.output(), &summary, client.root());
-    let wall = time::human(summary.wall);
-    let (status, text) = if summary.stopped {
-        (
-            Status::Stopped,
-            format!(
-                "stopped after {wall}\nnow: workspace {name} is open; what succeeded is kept\nnext: {}",
-                next("run")
-            ),
-        )
-    } else if summary.is_complete() && !is_named && !has_quanta_of_tasks(&graph) {
-        (Status::Done, format!("all succeeded in {wall}\nnext: {}", next("build")))
-    } else if summary.is_complete()
-        && !is_named
-        && of_shards.is_none()
-        && client.is_built_in_part(&graph)
-    {
-        (
-            Status::Done,
-            format!(
-                "all that was built succeeded in {wall}\nnow: the graph of {name} was built in part\nnext: {} (adds the rest)\n  or: {}",
-                next("build"),
-                next("commit")
-            ),
-        )
-    } else if summary.is_complete() && !is_named {
-        (Status::Done, format!("all succeeded in {wall}\nnext: {}", next("commit")))
-    } else if summary.is_done() {
-        (
-            Status::Done,
-            format!(
-                "all that was asked for succeeded in {wall}\nnow: workspace {name} is open\nnext: {} (runs the rest)",
-                next("run")
-            ),
-        )
-    } else {
-        let waiting = waiting(&summary);
-        (
-            Status::QuantaFailed,
-            format!(
-                "ended after {wall}{waiting}\nnow: workspace {name} is open; what succeeded is kept\nnext: {} (tries again what failed)",
-                next("run")
-            ),
-        )
+    let ran = Ran {
+        context,
+        name,
+        client: &client,
+        graph: &graph,
+        summary: &summary,
+        only: &only,
+        is_named,
+        of_shards: of_shards.is_some(),
+        asks_for_all: of_shards.is_none()
+            && args.expr.is_none()
+            && args.quanta.is_empty()
+            && args.tasks.is_empty(),
     };
+    // Then nothing is left out but what is frozen.
+    let left_out = if ran.asks_for_all { "of frozen shards" } else { "not asked for" };
+    summary::print_without(context.output(), &summary, client.root(), left_out);
+    let (status, text) = ran.ending()?;
     context.output().say(&format!("\n{text}"));
     Ok(status)
+}
+
+/// A run that has ended.
+struct Ran<'a> {
+    context: &'a Context,
+    name: &'a WorkspaceTarget,
+    client: &'a WorkspaceClient,
+    graph: &'a QuantumGraph,
+    summary: &'a RunSummary,
+    /// Options for the next command that name the same shards.
+    only: &'a str,
+    /// Whether single quanta were asked for.
+    is_named: bool,
+    of_shards: bool,
+    asks_for_all: bool,
+}
+
+impl Ran<'_> {
+    /// How it ended, and what comes next.
+    fn ending(&self) -> Result<(Status, String), CommandError> {
+        let Self { context, name, client, graph, summary, only, .. } = *self;
+        let next = |verb: &str| {
+            Next::command(format_args!("workspace {verb} {name}{only}")).text(context.located())
+        };
+        let wall = time::human(summary.wall);
+        Ok(if summary.stopped {
+            (
+                Status::Stopped,
+                format!(
+                    "stopped after {wall}\nnow: workspace {name} is open; what succeeded is kept\nnext: {}",
+                    next("run")
+                ),
+            )
+        } else if summary.is_complete() && !self.is_named && !has_quanta_of_tasks(graph) {
+            (Status::Done, format!("all succeeded in {wall}\nnext: {}", next("build")))
+        } else if summary.is_complete()
+            && !self.is_named
+            && !self.of_shards
+            && client.is_built_in_part(graph)
+        {
+            (
+                Status::Done,
+                format!(
+                    "all that was built succeeded in {wall}\nnow: the graph of {name} was built in part\nnext: {} (adds the rest)\n  or: {}",
+                    next("build"),
+                    next("commit")
+                ),
+            )
+        } else if summary.is_complete() && !self.is_named {
+            (Status::Done, format!("all succeeded in {wall}\nnext: {}", next("commit")))
+        } else if summary.is_done() && self.asks_for_all {
+            (
+                Status::Done,
+                format!(
+                    "all that can run has succeeded in {wall}\nnow: workspace {name} is open; nothing of a frozen shard runs any more\nnext: {}",
+                    next("commit")
+                ),
+            )
+        } else if summary.is_done() && self.of_shards {
+            let rest = Next::command(format_args!("workspace run {name}")).text(context.located());
+            (
+                Status::Done,
+                format!(
+                    "all that was asked for succeeded in {wall}\nnow: workspace {name} is open\nnext: {}\n  or: {rest} (runs the rest)",
+                    next("commit")
+                ),
+            )
+        } else if summary.is_done() {
+            (
+                Status::Done,
+                format!(
+                    "all that was asked for succeeded in {wall}\nnow: workspace {name} is open\nnext: {} (runs the rest)",
+                    next("run")
+                ),
+            )
+        } else if let Some(task) = inactive(client, graph, summary)? {
+            let activate =
+                Next::command(format_args!("workspace activate {name}")).text(context.located());
+            (
+                Status::QuantaFailed,
+                format!(
+                    "ended after {wall}{}\nnow: workspace {name} is open; task {task} is not active: its init step has not succeeded\nnext: {activate}",
+                    waiting(summary)
+                ),
+            )
+        } else {
+            let waiting = waiting(summary);
+            (
+                Status::QuantaFailed,
+                format!(
+                    "ended after {wall}{waiting}\nnow: workspace {name} is open; what succeeded is kept\nnext: {} (tries again what failed)",
+                    next("run")
+                ),
+            )
+        })
+    }
+}
+
+/// A task of which quanta did not run, and whose init step was not asked for and has not
+/// succeeded: it was reset.
+fn inactive(
+    client: &WorkspaceClient,
+    graph: &QuantumGraph,
+    summary: &RunSummary,
+) -> Result<Option<TaskLabel>, CommandError> {
+    if summary.total().not_run == 0 {
+        return Ok(None);
+    }
+    let waits = |task: &TaskLabel| {
+        summary.tasks.iter().any(|one| one.task == *task && one.counts.not_run > 0)
+    };
+    let activations = client.activations(Some(graph))?;
+    let found = activations.into_iter().find(|one| !one.is_active() && waits(&one.task));
+    Ok(found.map(|one| one.task))
 }
 
 /// What could not run since it reads outputs of quanta that were not run.

@@ -113,8 +113,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
             output.line(&format!("{} {text}", count(number, "quantum")))?;
         }
     }
-    if let Some(shards) = shards_of(context, &client, standing)? {
-        say_shards(context, &shards)?;
+    let shards = shards_of(context, &client, standing)?;
+    if let Some(shards) = &shards {
+        say_shards(context, shards)?;
     }
     say_runners(context, &runners)?;
     for failure in &accepted {
@@ -132,10 +133,21 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
             next("reopen")
         ))?;
     } else {
-        let verb = verb_after(status.is_complete(), has_quanta, &activations);
+        let is_complete = status.is_complete()
+            || shards.is_some_and(|shards| is_rest_complete(&shards, &activations));
+        let verb = verb_after(is_complete, has_quanta, &activations);
         output.line(&format!("next: {}", next(verb)))?;
     }
     Ok(Status::Done)
+}
+
+/// Whether nothing is left to run since what has not succeeded is of frozen shards.
+fn is_rest_complete(shards: &[ShardRow], activations: &[TaskActivation]) -> bool {
+    let is_left = |row: &ShardRow| {
+        let ShardStatus { succeeded, total, is_frozen, .. } = row.status;
+        !is_frozen && succeeded < total
+    };
+    activations.iter().all(TaskActivation::is_active) && !shards.iter().any(is_left)
 }
 
 /// What comes next in a workspace with a graph.
