@@ -238,8 +238,8 @@ fn a_transaction_of_a_newer_format_stays_open() {
     for (kind, says) in [
         ("put", "put transaction of format version 9: this program reads up to 1"),
         ("ingest", "ingest transaction of format version 9: this program reads up to 2"),
-        ("remove", "remove transaction of format version 9: this program reads up to 1"),
-        ("remove-run", "remove-run transaction of format version 9: this program reads up to 1"),
+        ("remove", "remove transaction of format version 9: this program reads up to 2"),
+        ("remove-run", "remove-run transaction of format version 9: this program reads up to 2"),
     ] {
         let newer = "data = json_set(data, '$.version', 9)";
         cannot_be_decoded(kind, newer, "transaction-newer", says);

@@ -3,32 +3,33 @@
 //! A killed build leaves a workspace without the file (it is created under another name
 //! and put in place whole), and is simply run again.
 
+mod inputs;
+mod next;
+mod request;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    convert::Infallible,
     io::Cursor,
     sync::Arc,
 };
 
 use camino::Utf8Path;
 use pantler_butler::transaction::TransactionKind as _;
-use pantler_core::{
-    CollectionName, DataId, DatasetType, DatasetTypeName, DimensionRecord, ElementName, IdSeed,
-    KeyValue, OpeningId, Restriction, Tai, TaskLabel, Universe,
-};
+use pantler_core::{CollectionName, DataId, IdSeed, OpeningId, Tai, TaskLabel};
 use pantler_datastore::StorageError;
 use pantler_direct::{DirectButler, TransactionFile, this_process};
 use pantler_exec::{FreezeLock, RunnerLock};
 use pantler_graph::{
-    BuildError, BuildScope, BuildSource, DatasetOrigin, ExistingOutputs, Explanation,
-    GraphMetadata, GraphScope, InputDataset, Pipeline, Pruned, QuantumGraph, QuantumIndex,
-    ResolvedPipeline, ResolvedTask, Skipped,
+    BuildError, DatasetOrigin, Explanation, GraphMetadata, GraphScope, Pipeline, Pruned,
+    QuantumGraph, ResolvedPipeline, Skipped,
 };
-use pantler_registry::{DatasetQuery, Reader, RegistryError};
+use pantler_registry::{Reader, RegistryError};
 
+pub use self::request::BuildRequest;
+pub(crate) use self::{inputs::Inputs, next::Next};
 use crate::{
     Shard, WorkspaceClient, WorkspaceError, WorkspaceTransaction,
-    activation::{expect_active, expect_init_inputs, has_quanta_of_tasks},
+    activation::{expect_init_inputs, has_quanta_of_tasks},
     client,
     create::{name_of, resolve},
     layout,
@@ -60,134 +61,6 @@ pub struct Built {
     pub reads_part: Vec<(TaskLabel, TaskLabel)>,
     /// What may be taken over, where the workspace is to reuse something.
     pub reusable: Option<Reusable>,
-}
-
-/// What is to be built; by default everything.
-#[derive(Debug, Clone, Default)]
-pub struct BuildRequest {
-    /// The tasks; none named stands for all.
-    pub tasks: BTreeSet<TaskLabel>,
-    /// The data IDs.
-    pub restriction: Restriction,
-    /// The shard; `None` for all. Only the parts of the graph that it needs are read.
-    pub shard: Option<Shard>,
-    /// The collections in search order whose datasets are not made again: a quantum is
-    /// skipped if one of their RUNs or TAGGED collections has all that it must make, stored.
-    /// Later requests search them again for the tasks of this one, behind their own.
-    pub skip_existing_in: Vec<CollectionName>,
-}
-
-impl BuildRequest {
-    /// The data IDs of the shard that are asked for.
-    fn all_restrictions(&self) -> Restriction {
-        let values = self.shard.iter().flat_map(Shard::values);
-        let values = values.map(|(name, value)| (name.clone(), value.clone()));
-        Restriction::of_values(values).and(self.restriction.clone())
-    }
-
-    /// The data IDs as the header of a part has them.
-    fn restriction_text(&self) -> Option<String> {
-        let restriction = self.all_restrictions();
-        (!restriction.is_empty()).then(|| restriction.to_string())
-    }
-
-    /// What a part is built for; `searched` are the collections in which outputs were
-    /// looked for.
-    fn scope(&self, searched: &[CollectionName]) -> Option<GraphScope> {
-        let tasks = (!self.tasks.is_empty()).then(|| self.tasks.clone());
-        let restriction = self.restriction_text();
-        let is_whole = tasks.is_none() && restriction.is_none() && searched.is_empty();
-        let skip_existing_in = searched.to_vec();
-        (!is_whole).then_some(GraphScope { tasks, restriction, skip_existing_in })
-    }
-
-    /// With [`Self::all_restrictions`].
-    fn build_scope<'a>(
-        &'a self,
-        restriction: &'a Restriction,
-        base: Option<&'a QuantumGraph>,
-    ) -> BuildScope<'a> {
-        BuildScope {
-            tasks: (!self.tasks.is_empty()).then_some(&self.tasks),
-            restriction: (!restriction.is_empty()).then_some(restriction),
-            base,
-        }
-    }
-
-    /// Whether nothing but init steps is asked for.
-    fn is_init(&self, pipeline: &ResolvedPipeline) -> bool {
-        let is_step = |label: &TaskLabel| {
-            pipeline.task(label.as_str()).is_some_and(|task| task.definition.init_of().is_some())
-        };
-        !self.tasks.is_empty() && self.tasks.iter().all(is_step)
-    }
-
-    /// The same with the init steps of its tasks, as if these were active.
-    fn with_init(&self, pipeline: &ResolvedPipeline) -> Self {
-        let mut request = self.clone();
-        if !request.tasks.is_empty() {
-            let steps = pipeline.tasks().iter().filter(|task| task.definition.init_of().is_some());
-            request.tasks.extend(steps.map(|task| task.label.clone()));
-        }
-        request
-    }
-
-    /// Whether parts that were built cover it: then nothing is looked up, and inputs that
-    /// have come since make no difference.
-    ///
-    /// # Errors
-    /// [`WorkspaceError::UnknownTask`].
-    pub(crate) fn is_covered(&self, parts: &[QuantumGraph]) -> Result<bool, WorkspaceError> {
-        let Some(first) = parts.first() else { return Ok(false) };
-        check_tasks(&self.tasks, first.pipeline())?;
-        Ok(self.is_covered_by(parts, first.pipeline()))
-    }
-
-    fn is_covered_by(&self, parts: &[QuantumGraph], pipeline: &ResolvedPipeline) -> bool {
-        let restriction = self.restriction_text();
-        pipeline
-            .tasks()
-            .iter()
-            .map(|task| &task.label)
-            .filter(|label| self.tasks.is_empty() || self.tasks.contains(*label))
-            .all(|label| covers(parts, restriction.as_deref(), label))
-    }
-
-    /// See [`Built::reads_part`].
-    fn reads_part(
-        &self,
-        parts: &[QuantumGraph],
-        pipeline: &ResolvedPipeline,
-    ) -> Vec<(TaskLabel, TaskLabel)> {
-        let restriction = self.restriction_text();
-        let asked = pipeline.tasks().iter().filter(|task| self.tasks.contains(&task.label));
-        let mut found = Vec::new();
-        for task in asked {
-            let reads = |maker: &&ResolvedTask| {
-                let made = |input: &DatasetTypeName| {
-                    maker.outputs.iter().any(|output| output.dataset_type.name == *input)
-                };
-                task.inputs.iter().any(|input| made(&input.dataset_type.name))
-            };
-            let makers = pipeline.tasks().iter().filter(reads).map(|maker| &maker.label);
-            let in_part = makers
-                .filter(|label| !self.tasks.contains(*label))
-                .filter(|label| !covers(parts, restriction.as_deref(), label));
-            found.extend(in_part.map(|label| (task.label.clone(), label.clone())));
-        }
-        found
-    }
-}
-
-/// Whether all quanta of a task are built that a restriction means.
-fn covers(parts: &[QuantumGraph], restriction: Option<&str>, task: &TaskLabel) -> bool {
-    parts.iter().any(|part| match &part.metadata().scope {
-        None => true,
-        Some(scope) => {
-            (scope.restriction.is_none() || scope.restriction.as_deref() == restriction)
-                && scope.tasks.as_ref().is_none_or(|tasks| tasks.contains(task))
-        }
-    })
 }
 
 /// Builds the graph of a workspace, or the part of it that is asked for, and writes it into
@@ -242,6 +115,7 @@ pub fn check_request(
     workspace: &WorkspaceClient,
     request: &BuildRequest,
 ) -> Result<(), WorkspaceError> {
+    workspace.expect_graph()?;
     let run = &workspace.transaction().run;
     skip::expect_other(run, &request.skip_existing_in)?;
     butler.registry().read(|reader| {
@@ -347,122 +221,6 @@ pub(crate) fn enter(workspace: &WorkspaceClient) -> Result<RunnerLock, Workspace
         return Err(WorkspaceError::Closing(run.clone()));
     }
     Ok(lock)
-}
-
-/// What building would add.
-pub(crate) struct Next {
-    /// The number of the part.
-    number: u32,
-    /// How many quanta there were.
-    before: usize,
-    /// The part; `None` if there is nothing new.
-    part: Option<QuantumGraph>,
-    /// The whole graph with it; `None` if the part is the whole.
-    whole: Option<QuantumGraph>,
-    pruned: Vec<Pruned>,
-    skipped: Vec<Skipped>,
-    reads_part: Vec<(TaskLabel, TaskLabel)>,
-    /// The shards that get quanta.
-    new_shards: BTreeSet<Shard>,
-}
-
-impl Next {
-    /// Builds what comes after `base` in memory. Outputs are looked for in `searched`, and
-    /// in what its parts have searched, as far as they are in RUNs that the workspace reads.
-    pub(crate) fn find(
-        butler: &DirectButler,
-        workspace: &WorkspaceClient,
-        request: &BuildRequest,
-        base: Base,
-        (searched, runs): (&[CollectionName], BTreeSet<CollectionName>),
-    ) -> Result<Self, WorkspaceError> {
-        let transaction = workspace.transaction();
-        let root = workspace.root();
-        let Base { number, pipeline, parts } = base;
-        let pipeline = match parts.first().map(|first| Arc::clone(first.pipeline())).or(pipeline) {
-            // As it was when the workspace's graph was begun, whatever became of the file.
-            Some(pipeline) => pipeline,
-            None => Arc::new(resolve(butler, &of_workspace(butler, workspace)?)?),
-        };
-        check_tasks(&request.tasks, &pipeline)?;
-        let skip = Searched::new(&pipeline, searched, &parts, Some(runs));
-        let reads_part = request.reads_part(&parts, &pipeline);
-        let base = if parts.is_empty() { None } else { Some(client::merged(root, parts)?) };
-        expect_active(workspace, &pipeline, base.as_ref(), request)?;
-        // What the transaction noted as read, also if a chain has grown since.
-        let shard = request.shard.as_ref();
-        let source = Inputs::read_for(butler, &pipeline, &transaction.searched, &skip, shard)?;
-        let metadata = metadata(workspace, request.scope(searched));
-        let restriction = request.all_restrictions();
-        let scope = request.build_scope(&restriction, base.as_ref());
-        let part = pantler_graph::build_part(&pipeline, &source, metadata, &scope)
-            .map_err(WorkspaceError::Build)?;
-        let pruned = part.pruned().to_vec();
-        expect_init_inputs(&transaction.run, &pipeline, &pruned)?;
-        let skipped = part.skipped().to_vec();
-        let before = base.as_ref().map_or(0, QuantumGraph::len);
-        let is_skipped = skipped.iter().any(|own| own.quanta > 0) && !searched.is_empty();
-        if part.is_empty() && !is_skipped {
-            // What was made for quanta that there are none of is nothing to do.
-            let is_something =
-                |base: &QuantumGraph| request.is_init(&pipeline) || has_quanta_of_tasks(base);
-            let whole = Some(base.filter(is_something).ok_or_else(|| nothing_to_do(&part))?);
-            let new_shards = BTreeSet::new();
-            let (part, reads_part) = (None, Vec::new());
-            return Ok(Self {
-                number,
-                before,
-                part,
-                whole,
-                pruned,
-                skipped,
-                reads_part,
-                new_shards,
-            });
-        }
-        check_noted(&part, transaction)?;
-        let is_new = |quantum: &QuantumIndex| {
-            base.as_ref().is_none_or(|base| base.find(part.quantum_id(*quantum)).is_none())
-        };
-        let new_shards = part
-            .quanta()
-            .filter(|_| !transaction.shard_by.is_empty())
-            .filter(is_new)
-            .filter_map(|quantum| transaction.shard_of(&part, quantum))
-            .collect();
-        // The part is merged as it will be read.
-        let whole =
-            match base {
-                None => None,
-                Some(base) => Some(QuantumGraph::merge_two(&base, &part).map_err(|source| {
-                    WorkspaceError::GraphParts { root: root.to_owned(), source }
-                })?),
-            };
-        let part = Some(part);
-        Ok(Self { number, before, part, whole, pruned, skipped, reads_part, new_shards })
-    }
-
-    /// Has it written, with its number and the whole graph at hand; `None` if that says that
-    /// another process was faster.
-    pub(crate) fn written(
-        self,
-        write: impl FnOnce(&QuantumGraph, u32, &QuantumGraph) -> Result<bool, WorkspaceError>,
-    ) -> Result<Option<Built>, WorkspaceError> {
-        let Self { number, before, part, whole, pruned, skipped, reads_part, new_shards: _ } = self;
-        let (graph, is_new) = match (part, whole) {
-            (None, None) => return Ok(None),
-            (None, Some(whole)) => (whole, false),
-            (Some(part), whole) => {
-                if !write(&part, number, whole.as_ref().unwrap_or(&part))? {
-                    return Ok(None);
-                }
-                (whole.unwrap_or(part), true)
-            }
-        };
-        let new = graph.len() - before;
-        let (before, reusable) = (!is_new, None);
-        Ok(Some(Built { graph, before, new, pruned, skipped, reads_part, reusable }))
-    }
 }
 
 /// Says why the workspace has a quantum of a task for a data ID, or would have one if the
@@ -650,94 +408,4 @@ pub(crate) fn is_same_work(a: &QuantumGraph, b: &QuantumGraph) -> bool {
         && a.len() == b.len()
         && a.quanta().map(|q| a.quantum_id(q)).eq(b.quanta().map(|q| b.quantum_id(q)))
         && inputs(a) == inputs(b)
-}
-
-/// The inputs of a pipeline as values.
-#[derive(Debug)]
-pub(crate) struct Inputs {
-    pub(crate) universe: Arc<Universe>,
-    pub(crate) datasets: BTreeMap<DatasetTypeName, Vec<InputDataset>>,
-    pub(crate) records: BTreeMap<ElementName, Vec<DimensionRecord>>,
-    pub(crate) outputs: BTreeMap<TaskLabel, Vec<ExistingOutputs>>,
-}
-
-impl Inputs {
-    /// Reads the stored datasets that `inputs` offer, find-first, the outputs that `skip`
-    /// finds, and all dimension records, from one state of the database.
-    pub(crate) fn read(
-        butler: &DirectButler,
-        pipeline: &ResolvedPipeline,
-        inputs: &[CollectionName],
-        skip: &Searched,
-    ) -> Result<Self, WorkspaceError> {
-        Self::read_for(butler, pipeline, inputs, skip, None)
-    }
-
-    /// The same, without datasets of other shards than that one.
-    fn read_for(
-        butler: &DirectButler,
-        pipeline: &ResolvedPipeline,
-        inputs: &[CollectionName],
-        skip: &Searched,
-        shard: Option<&Shard>,
-    ) -> Result<Self, WorkspaceError> {
-        let universe = Arc::clone(butler.universe());
-        let mut datasets: BTreeMap<DatasetTypeName, Vec<InputDataset>> = BTreeMap::new();
-        let (mut records, mut outputs) = (BTreeMap::new(), BTreeMap::new());
-        butler.registry().read(|reader| {
-            for (data_id, types) in by_values(pipeline.overall_inputs(), shard) {
-                let rows = reader.datasets(&DatasetQuery {
-                    dataset_types: Some(types),
-                    runs: Some(inputs.to_vec()),
-                    data_id,
-                    find_first: true,
-                    ..DatasetQuery::default()
-                })?;
-                for dataset in rows.into_iter().filter_map(skip::stored) {
-                    datasets.entry(dataset.dataset_type.clone()).or_default().push(dataset);
-                }
-            }
-            outputs = skip.read(reader, pipeline)?;
-            for element in universe.elements() {
-                records.insert(element.name.clone(), reader.dimension_records(element)?);
-            }
-            Ok::<_, RegistryError>(())
-        })?;
-        Ok(Self { universe, datasets, records, outputs })
-    }
-}
-
-/// The dataset types by the values of a shard that their datasets must have.
-fn by_values(
-    types: &[Arc<DatasetType>],
-    shard: Option<&Shard>,
-) -> BTreeMap<BTreeMap<ElementName, KeyValue>, Vec<DatasetTypeName>> {
-    let mut found: BTreeMap<_, Vec<DatasetTypeName>> = BTreeMap::new();
-    for dataset_type in types {
-        let has = |name: &ElementName| dataset_type.dimensions.required().contains(name);
-        let values = shard.into_iter().flat_map(Shard::values).filter(|(name, _)| has(name));
-        let values = values.map(|(name, value)| (name.clone(), value.clone()));
-        found.entry(values.collect()).or_default().push(dataset_type.name.clone());
-    }
-    found
-}
-
-impl BuildSource for Inputs {
-    type Error = Infallible;
-
-    fn universe(&self) -> &Universe {
-        &self.universe
-    }
-
-    fn datasets(&self, dataset_type: &DatasetTypeName) -> Result<Vec<InputDataset>, Infallible> {
-        Ok(self.datasets.get(dataset_type).cloned().unwrap_or_default())
-    }
-
-    fn dimension_records(&self, element: &ElementName) -> Result<Vec<DimensionRecord>, Infallible> {
-        Ok(self.records.get(element).cloned().unwrap_or_default())
-    }
-
-    fn existing_outputs(&self, task: &ResolvedTask) -> Result<Vec<ExistingOutputs>, Infallible> {
-        Ok(self.outputs.get(&task.label).cloned().unwrap_or_default())
-    }
 }
