@@ -164,7 +164,7 @@ pub(crate) fn commit_shards(
         let done = commit_shard(&butler, run, &shard, options, &dead.dead, &mut notice);
         let done = done.map_err(|error| unfinished_shard(error, run, &shard))?;
         if as_json {
-            documents.push(json::committed_shard(&shard, done));
+            documents.push(json::committed_shard(&shard, &done));
             continue;
         }
         output.say(&match done {

@@ -179,9 +179,9 @@ pub(crate) fn committed(name: &str, closed: Closed) -> Value {
 }
 
 /// A shard in `workspace commit --shard`.
-pub(crate) fn committed_shard(shard: &Shard, committed: ShardCommitted) -> Value {
+pub(crate) fn committed_shard(shard: &Shard, committed: &ShardCommitted) -> Value {
     let (before, skipped, datasets) = match committed {
-        ShardCommitted::Now { datasets } => (false, false, Some(datasets)),
+        ShardCommitted::Now { datasets } => (false, false, Some(*datasets)),
         ShardCommitted::Before => (true, false, None),
         ShardCommitted::Skipped(_) => (false, true, Some(0)),
     };

@@ -1,5 +1,5 @@
-use pantler_butler::transaction::DoorError;
-use pantler_core::transaction::Closing;
+use pantler_butler::transaction::{DoorError, KindError};
+use pantler_core::{CollectionName, transaction::Closing};
 
 use super::*;
 
