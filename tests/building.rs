@@ -104,10 +104,19 @@ fn why_there_is_no_quantum_is_explained() {
     assert_eq!(missing.text(), text);
     let there = explain(&["copy", "item=a"]).expect(0);
     assert!(there.text().starts_with("copy item=a: there is quantum "), "{there:?}");
+    assert!(there.text().contains("\n  not built yet: "), "{there:?}");
     let not_meant = explain(&["copy", "item=a", "--where", "item = 'b'"]).expect(0);
     assert_eq!(not_meant.text(), "copy item=a: not asked for\n");
     assert_eq!(files(&project), [""; 0], "nothing was built");
     build(&project, &["--where", "item = 'b'"]).expect(0);
+    for (item, built) in [("item=a", false), ("item=b", true)] {
+        let text = explain(&["copy", item]).expect(0).text();
+        assert_eq!(text.contains("not built yet"), !built, "{text}");
+        let document = explain(&["copy", item, "--json"]).expect(0).json();
+        let not_built =
+            if built { &[][..] } else { document["finding"]["quanta"].as_array().unwrap() };
+        assert_eq!(document["not_built"].as_array().unwrap(), not_built, "{document}");
+    }
     let upstream = explain(&["total", "--where", "item = 'z'"]).expect(0);
     assert!(upstream.text().starts_with("total {}: there is quantum "), "{upstream:?}");
     let wrong = explain(&["copy", "town=x"]).expect(1);

@@ -23,8 +23,6 @@ pub(crate) const ELSEWHERE: &[(&str, &str)] = &[
     ("exec.takeover.flush", "runners declared dead: runners"),
     ("exec.takeover.write", "runners declared dead: runners"),
     ("exec.takeover.written", "runners declared dead: runners"),
-    ("build.inputs.lock", "where outputs are looked for: skipping"),
-    ("build.inputs.locked", "where outputs are looked for: skipping"),
     ("build.reuse.write", "what may be taken over: reuse"),
     ("build.reuse.written", "what may be taken over: reuse"),
     ("exec.reuse.copied", "what may be taken over: reuse"),

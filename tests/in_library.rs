@@ -12,6 +12,7 @@ use camino::Utf8Path;
 use pantler::{
     butler::request::{NoProgress, StoreOptions, TransferMode},
     core::{DatasetTypeName, ElementName, Universe, transaction::Closing},
+    datastore::Depth,
     direct::{
         CloseOptions, Closed, CreateOptions, DirectButler, Environment, SystemClock, check::check,
         create,
@@ -199,9 +200,12 @@ fn an_external_workspace_becomes_a_repository_or_goes_to_its_parent() {
     pantler_testkit::copy_tree(&root, &copy, &|_| true);
 
     let now = Environment::of_this_process("tester").clock.now();
-    let converted = ExternalWorkspace::convert(&root, false, now).unwrap();
+    let converted = ExternalWorkspace::convert(&root, false, Depth::Presence, now).unwrap();
     assert!(matches!(converted, Converted::Now { inputs: 3, stored: 3, .. }), "{converted:?}");
-    assert_eq!(ExternalWorkspace::convert(&root, false, now).unwrap(), Converted::Before);
+    assert_eq!(
+        ExternalWorkspace::convert(&root, false, Depth::Presence, now).unwrap(),
+        Converted::Before
+    );
     let butler = butler_at(&root);
     assert_eq!(contents(&butler, "toy/out", "double"), some(&["2\n", "4\n", "6\n"]));
     assert_eq!(contents(&butler, "toy/out", "total"), some(&["12\n"]));
@@ -255,7 +259,7 @@ fn shards_are_built_run_and_committed_one_by_one() {
         assert_eq!(workspace::build(&butler, &client, &request).unwrap().new, 1);
         let graph = client.graph_of_shards(&BTreeSet::from([shard(item)])).unwrap();
         assert_eq!(site.run(&client, &graph).total().succeeded, 1);
-        assert_eq!(commit(item).unwrap(), ShardCommitted::Now { datasets: 1 });
+        assert_eq!(commit(item).unwrap(), ShardCommitted::Now { datasets: 2 });
         assert_eq!(commit(item).unwrap(), ShardCommitted::Before);
         assert_eq!(contents(&butler, "toy/out", "double").len(), n + 1);
     }

@@ -235,5 +235,17 @@ fn a_part_of_the_graph_that_is_lost_is_missed() {
     let other = project.duplicate();
     verb(&other, "revert", "w", &[]).expect(0);
     std::fs::write(&part, content).unwrap();
+    // Of the last one only the journal tells.
+    let last = part.with_file_name("graph-3.qg");
+    let content = std::fs::read(&last).unwrap();
+    std::fs::remove_file(&last).unwrap();
+    for args in [&[][..], &["--partial"]] {
+        let refused = verb(&project, "commit", "w", args).expect(4);
+        assert!(refused.stderr.contains("of which the journal tells"), "{}", refused.stderr);
+    }
+    let export = project.path().join("export");
+    let refused = verb(&project, "export", "w", &["--to", export.as_str()]);
+    assert!(refused.stderr.contains("of which the journal tells"), "{}", refused.stderr);
+    std::fs::write(&last, content).unwrap();
     verb(&project, "commit", "w", &[]).expect(0);
 }

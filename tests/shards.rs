@@ -92,7 +92,7 @@ fn shards_are_committed_one_by_one_into_one_run() {
     build_and_run(&project, "item=b");
     assert_eq!(shards(&project), ["a 2/2 open", "b 2/2 open"]);
     let said = verb(&project, "commit", &["--shard", "item=a"]).expect(0).text();
-    assert!(said.contains("shard item=a of workspace toy/trial committed: 3 datasets"), "{said}");
+    assert!(said.contains("shard item=a of workspace toy/trial committed: 4 datasets"), "{said}");
     assert_eq!(shards(&project), ["a 2/2 committed", "b 2/2 open"]);
     assert_eq!((there(&project, "copy"), there(&project, "copy_log")), (1, 1));
     assert_eq!(datasets(&project, &["again", "--collections", "toy"]).len(), 1, "by the chain");

@@ -226,7 +226,7 @@ fn what_is_there_in_part_is_built_whole() {
     };
     let whole = explain(&["copy", "item=a"]).text();
     assert!(whole.starts_with("copy item=a: there is quantum "), "{whole}");
-    assert!(whole.ends_with(&format!("; {first} has its outputs without `more`\n")), "{whole}");
+    assert!(whole.contains(&format!("; {first} has its outputs without `more`\n")), "{whole}");
     let skipped = explain(&["copy", "item=b"]).text();
     assert_eq!(skipped, format!("copy item=b: skipped, its outputs are in {first}\n"));
     let document = explain(&["copy", "item=b", "--json"]).json();

@@ -113,6 +113,10 @@ fn what_changed_after_its_quantum_is_not_committed() {
     std::fs::remove_file(&file).unwrap();
     std::fs::write(&file, text.replace(char::is_numeric, "9")).unwrap();
     refused(&root, &scene.parent.repo(), &[], &["is not what"]);
+    let ran = verb("convert", &root, &["--verify", "full"]);
+    assert_ne!(ran.code(), Some(0), "{}", ran.text());
+    assert!(ran.stderr.contains("1 artifacts of"), "{}", ran.stderr);
+    assert_eq!(verb("status", &root, &["--json"]).expect(0).json()["complete"], true);
     std::fs::remove_file(&file).unwrap();
     refused(&root, &scene.parent.repo(), &[], &["1 artifacts of", "missing or damaged"]);
 }

@@ -196,6 +196,37 @@ fn nothing_is_built_into_a_frozen_shard() {
 }
 
 #[test]
+fn a_shard_that_a_failed_commit_left_frozen_is_thawed_by_reopening() {
+    let project = sharded(&["a", "b"]);
+    verb(&project, "build", &[]).expect(0);
+    verb(&project, "run", &[]).expect(0);
+    verb(&project, "commit", &["--shard", "item=b"]).expect(0);
+    let commit = paused(&project, &COMMIT_A, "part.storage.done:1");
+    assert_eq!(frozen(&project), 2);
+    // One that is at work is left alone.
+    let refused = verb(&project, "reopen", &[]);
+    assert_ne!(refused.code(), Some(0), "{}", refused.text());
+    assert_eq!(frozen(&project), 2);
+    let pid = Pid::from_raw(i32::try_from(commit.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+    drop(Ran::finish(commit));
+    let refused = verb(&project, "reset", &["--task", "copy"]);
+    assert_eq!(frozen(&project), 2, "{}{}", refused.text(), refused.stderr);
+    let refused = verb(&project, "run", &["--shard", "item=a"]).expect(1);
+    assert!(refused.stderr.contains("workspace reopen toy/trial"), "{}", refused.stderr);
+    let said = verb(&project, "reopen", &[]).expect(0).text();
+    assert!(said.contains("is open again"), "{said}");
+    assert_eq!((frozen(&project), shards(&project)[0].as_str()), (1, "a 2/2 open"));
+    let said = verb(&project, "reopen", &[]).expect(0).text();
+    assert!(said.contains("nothing to do"), "{said}");
+    verb(&project, "reset", &["--task", "again"]).expect(0);
+    verb(&project, "run", &["--shard", "item=a"]).expect(0);
+    verb(&project, "commit", &[]).expect(0);
+    assert_eq!((there(&project, "copy"), there(&project, "again")), (2, 2));
+    project.check();
+}
+
+#[test]
 fn what_is_being_built_is_part_of_the_shard_that_is_committed() {
     let project = sharded(&["a"]);
     verb(&project, "build", &["--shard", "item=a", "--task", "copy"]).expect(0);
@@ -249,7 +280,7 @@ fn what_succeeded_in_a_shard_is_committed_if_told_so() {
     let refused = verb(&project, "commit", &["--shard", "item=a"]).expect(3);
     assert!(refused.stderr.contains("1 of 2 quanta succeeded, 1 failed"), "{}", refused.stderr);
     let said = verb(&project, "commit", &["--shard", "item=a", "--partial"]).expect(0).text();
-    assert!(said.contains("shard item=a of workspace toy/trial committed: 2 datasets"), "{said}");
+    assert!(said.contains("shard item=a of workspace toy/trial committed: 3 datasets"), "{said}");
     assert_eq!((there(&project, "copy"), there(&project, "copy_log")), (1, 1));
     assert_eq!(there(&project, "again"), 0);
     assert_eq!(shards(&project), ["a 1/2 committed", "b 0/2 open"]);

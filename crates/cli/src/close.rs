@@ -5,6 +5,7 @@ use pantler_core::{
     CollectionName, TransactionName,
     transaction::{Closing, TransactionRow},
 };
+use pantler_datastore::Depth;
 use pantler_direct::{CloseError, CloseOptions, Closed, DirectButler};
 use pantler_workspace::{
     CloseNotice, Shard, ShardCommitted, WorkspaceClient, WorkspaceError, WorkspaceTransaction,
@@ -53,6 +54,13 @@ enum Closeness {
 }
 
 impl VerifyArgs {
+    pub(crate) fn depth(self) -> Depth {
+        match self.verify {
+            Closeness::Size => Depth::Presence,
+            Closeness::Full => Depth::Full,
+        }
+    }
+
     pub(crate) fn verify(self) -> Verify {
         match self.verify {
             Closeness::Size => Verify::Size,

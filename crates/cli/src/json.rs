@@ -10,7 +10,7 @@ use pantler_direct::{
     vacuum::Vacuumed,
 };
 use pantler_exec::WorkspaceStatus;
-use pantler_graph::{Explanation, Finding};
+use pantler_graph::{Explanation, Finding, LackedInput};
 use pantler_registry::DatasetRow;
 use pantler_workspace::{Built, Shard, ShardCommitted, WorkspaceInfo, kind::Source};
 use serde_json::{Value, json};
@@ -241,17 +241,9 @@ pub(crate) fn explanation(explanation: &Explanation) -> Value {
         Finding::NoRecord { element } => json!({"kind": "no_record", "element": element}),
         Finding::NoCombination => json!({"kind": "no_combination"}),
         Finding::MissingPrerequisites(inputs) => {
-            let inputs = inputs.iter().map(|input| {
-                json!({
-                    "input": input.input,
-                    "dataset_type": input.dataset_type,
-                    "minimum": input.minimum,
-                    "fitting": input.fitting,
-                    "others": input.others,
-                })
-            });
-            json!({"kind": "missing_prerequisites", "inputs": inputs.collect::<Vec<_>>()})
+            json!({"kind": "missing_prerequisites", "inputs": lacked(inputs)})
         }
+        Finding::TooFew(inputs) => json!({"kind": "too_few", "inputs": lacked(inputs)}),
         Finding::Missing(inputs) => {
             let inputs = inputs.iter().map(|input| {
                 json!({
@@ -265,6 +257,19 @@ pub(crate) fn explanation(explanation: &Explanation) -> Value {
         }
     };
     json!({"task": explanation.task, "data_id": data_id, "finding": finding})
+}
+
+fn lacked(inputs: &[LackedInput]) -> Vec<Value> {
+    let lacked = |input: &LackedInput| {
+        json!({
+            "input": input.input,
+            "dataset_type": input.dataset_type,
+            "minimum": input.minimum,
+            "fitting": input.fitting,
+            "others": input.others,
+        })
+    };
+    inputs.iter().map(lacked).collect()
 }
 
 /// `workspace vacuum`.

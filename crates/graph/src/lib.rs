@@ -36,8 +36,8 @@ mod values;
 
 pub use build::{
     BuildError, BuildScope, BuildSource, ExistingOutputs, Explanation, Finding, InputDataset,
-    LackedPrerequisite, MissingInput, MissingPrerequisite, PartialDataId, PruneReason, Pruned,
-    Skipped, build, build_part, explain, needed_outputs, outline_part,
+    LackedInput, MissingInput, MissingPrerequisite, PartialDataId, PruneReason, Pruned, Skipped,
+    build, build_part, explain, needed_outputs, outline_part,
 };
 pub use dataset::{DatasetOrigin, GraphDataset, InputArtifact};
 pub use export::{

@@ -24,6 +24,7 @@ use crate::{
     create::name_of,
     kind::{Source, set_marker},
     layout, ledger,
+    shard::{left_frozen, thaw_left},
 };
 
 /// Told what a closing waits for.
@@ -211,7 +212,8 @@ fn wait_for_its_end(butler: &DirectButler, row: &TransactionRow) {
 /// any more, and takes its marker away. Returns whether there was anything to undo; again:
 /// does nothing.
 ///
-/// Killed after the claim, the marker is there still, and the same call takes it away.
+/// Killed after the claim, the marker is there still, and the same call takes it away. So are the
+/// markers of shards whose commit did not succeed, and did not take them away itself.
 ///
 /// # Errors
 /// [`ButlerError::Held`] or [`WorkspaceError::Lock`] if a closing is at work, and
@@ -228,17 +230,22 @@ pub fn reopen(
         return Err(WorkspaceError::NotAWorkspace { name, kind: row.kind });
     }
     let root = butler.workspace_root(run, row.opening);
-    if row.closing.is_none() && !layout::closing_marker(&root).exists() {
+    let transaction = WorkspaceTransaction::decode(&row.data, &[])
+        .map_err(|source| ButlerError::Decode { name: row.name.clone(), source })?;
+    if row.closing.is_none()
+        && !layout::closing_marker(&root).exists()
+        && left_frozen(&root, &transaction)?.is_empty()
+    {
         return Ok(false);
     }
     // Before the claim: one that works must not be cut off by it.
     if root.is_dir() {
         drop(CloserLock::acquire(&root, &this_process(), false)?);
     }
-    let transaction = WorkspaceTransaction::decode(&row.data, &[])
-        .map_err(|source| ButlerError::Decode { name: row.name.clone(), source })?;
     drop(butler.take_over(&row, transaction, take_over)?);
     let (root, file) = butler.workspace_file(&row)?;
-    WorkspaceClient::new(root, file, butler.root())?.take_marker_away()?;
+    let client = WorkspaceClient::new(root, file, butler.root())?;
+    client.take_marker_away()?;
+    thaw_left(butler, run, client.root())?;
     Ok(true)
 }

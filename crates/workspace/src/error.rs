@@ -2,7 +2,7 @@
 
 use camino::Utf8PathBuf;
 use pantler_core::{
-    CollectionName, RestrictionError, TaskLabel, TransactionName, transaction::Process,
+    CollectionName, QuantumId, RestrictionError, TaskLabel, TransactionName, transaction::Process,
 };
 use pantler_direct::{ButlerError, CloseError, TransactionFileError};
 use pantler_exec::{
@@ -136,6 +136,16 @@ pub enum WorkspaceError {
         path: Utf8PathBuf,
         /// One that was built after it.
         beyond: String,
+    },
+    /// The last part of a graph is lost.
+    #[error(
+        "no part of the quantum graph in {root} has quantum {quantum}, of which the journal tells: a part of it is lost"
+    )]
+    GraphLacks {
+        /// The root.
+        root: Utf8PathBuf,
+        /// The first such quantum.
+        quantum: QuantumId,
     },
     /// In development mode the graph was dropped after it had been read.
     #[error("the pipeline of workspace {0} was replaced while this began")]

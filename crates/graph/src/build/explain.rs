@@ -57,7 +57,9 @@ pub enum Finding {
     /// Inputs have no dataset that fits.
     Missing(Vec<MissingInput>),
     /// Prerequisites have no datasets that fit, or too few: building fails.
-    MissingPrerequisites(Vec<LackedPrerequisite>),
+    MissingPrerequisites(Vec<LackedInput>),
+    /// Inputs have fewer datasets that fit than there must be.
+    TooFew(Vec<LackedInput>),
     /// Each input has datasets that fit, but none that fit together.
     NoCombination,
 }
@@ -75,9 +77,9 @@ pub struct MissingInput {
     pub upstream: Option<Box<Explanation>>,
 }
 
-/// A prerequisite that is not there, or not in sufficient number.
+/// An input that is not there in sufficient number.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LackedPrerequisite {
+pub struct LackedInput {
     /// The connection.
     pub input: String,
     /// Its dataset type.
@@ -219,12 +221,17 @@ impl Explainer<'_> {
         })
     }
 
-    /// The prerequisites that a quantum with these values lacks.
-    fn prerequisites(&self, task: &ResolvedTask, values: &Values) -> Vec<LackedPrerequisite> {
-        let inputs = task.inputs.iter().filter(|input| input.prerequisite);
+    /// The inputs, or the prerequisites, that a quantum with these values lacks.
+    fn lacked(
+        &self,
+        task: &ResolvedTask,
+        values: &Values,
+        prerequisites: bool,
+    ) -> Vec<LackedInput> {
+        let inputs = task.inputs.iter().filter(|input| input.prerequisite == prerequisites);
         let lacked = inputs.filter_map(|input| {
             let fitting = self.fitting(input, values).count();
-            (fitting < input.minimum as usize).then(|| LackedPrerequisite {
+            (fitting < input.minimum as usize).then(|| LackedInput {
                 input: input.name.clone(),
                 dataset_type: input.dataset_type.name.clone(),
                 minimum: input.minimum,
@@ -243,7 +250,11 @@ impl Explainer<'_> {
                 return Finding::NoRecord { element: element.name.clone() };
             }
         }
-        match self.prerequisites(task, values) {
+        let too_few = self.lacked(task, values, false);
+        if !too_few.is_empty() {
+            return Finding::TooFew(too_few);
+        }
+        match self.lacked(task, values, true) {
             missing if missing.is_empty() => Finding::NoCombination,
             missing => Finding::MissingPrerequisites(missing),
         }
@@ -437,6 +448,21 @@ impl Datasets {
     }
 }
 
+/// `flat`: fewer than 2 datasets (1) of type `flat` fit; 3 of other data IDs.
+impl fmt::Display for LackedInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { input, dataset_type, minimum, fitting, others } = self;
+        let (datasets, fit) = match fitting {
+            0 => ("no dataset".to_owned(), "fits"),
+            fitting => (format!("fewer than {minimum} datasets ({fitting})"), "fit"),
+        };
+        write!(
+            f,
+            "`{input}`: {datasets} of type `{dataset_type}` {fit}; {others} of other data IDs"
+        )
+    }
+}
+
 /// One line for each task that has a say, those upstream further in.
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -445,6 +471,15 @@ impl fmt::Display for Explanation {
 }
 
 impl Explanation {
+    /// The quanta that there are, or would be.
+    pub fn quanta(&self) -> &[QuantumId] {
+        match &self.finding {
+            Finding::Quanta(quanta) => quanta,
+            Finding::Incomplete { quantum, .. } => std::slice::from_ref(quantum),
+            _ => &[],
+        }
+    }
+
     fn write(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
         let indent = "  ".repeat(depth);
         write!(f, "{indent}{} {}: ", self.task, self.data_id)?;
@@ -470,15 +505,15 @@ impl Explanation {
             }
             Finding::MissingPrerequisites(inputs) => {
                 f.write_str("building fails, it lacks a prerequisite")?;
-                for LackedPrerequisite { input, dataset_type, minimum, fitting, others } in inputs {
-                    let datasets = match fitting {
-                        0 => "no dataset".to_owned(),
-                        fitting => format!("fewer than {minimum} datasets ({fitting})"),
-                    };
-                    write!(
-                        f,
-                        "\n{indent}  prerequisite `{input}`: {datasets} of type `{dataset_type}` fits; {others} of other data IDs"
-                    )?;
+                for input in inputs {
+                    write!(f, "\n{indent}  prerequisite {input}")?;
+                }
+                Ok(())
+            }
+            Finding::TooFew(inputs) => {
+                f.write_str("no quantum")?;
+                for input in inputs {
+                    write!(f, "\n{indent}  input {input}")?;
                 }
                 Ok(())
             }

@@ -123,7 +123,7 @@ tasks:
     ");
     insta::assert_snapshot!(explain("year", vec!["oslo".into()]), @"
     year city=oslo: building fails, it lacks a prerequisite
-      prerequisite `r`: fewer than 3 datasets (2) of type `rain` fits; 0 of other data IDs
+      prerequisite `r`: fewer than 3 datasets (2) of type `rain` fit; 0 of other data IDs
     ");
     let there = explain("daily", vec!["oslo".into(), 2.into()]);
     assert!(there.starts_with("daily city=oslo month=2: there is quantum "), "{there}");

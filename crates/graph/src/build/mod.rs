@@ -31,7 +31,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use pantler_core::CollectionName;
 
 pub use self::{
-    explain::{Explanation, Finding, LackedPrerequisite, MissingInput, explain},
+    explain::{Explanation, Finding, LackedInput, MissingInput, explain},
     prerequisites::MissingPrerequisite,
     prune::{PartialDataId, PruneReason, Pruned},
     scope::BuildScope,

@@ -7,6 +7,7 @@ use pantler_butler::request::{StoreOptions, StoreProgress, StoreReport, Transfer
 use pantler_core::{
     ArtifactKey, CollectionName, DatasetId, DatasetRef, FileRecord, TransactionName,
 };
+use pantler_datastore::Depth;
 use pantler_direct::{DirectButler, Receive, Received, ReceivedArtifact, Slice};
 use pantler_exec::RunnerLock;
 use pantler_graph::RUN_PROVENANCE;
@@ -88,7 +89,8 @@ impl ExternalWorkspace {
         let stays_closed =
             || parent.transaction(&self.transfer_name()).is_ok_and(|row| row.is_none()).not();
         let work = |sealed: &Sealed| self.transfer(sealed, parent, request, progress);
-        self.sealed(&closing, request.partial, work, stays_closed)
+        // What is copied is compared with its checksum on the way.
+        self.sealed(&closing, request.partial, Depth::Presence, work, stays_closed)
     }
 
     /// The name of the transaction in the parent.

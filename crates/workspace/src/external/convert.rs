@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use camino::Utf8Path;
 use pantler_core::{DatasetRef, Tai};
-use pantler_datastore::key;
+use pantler_datastore::{Depth, key};
 use pantler_direct::standalone::{self, Contents};
 use pantler_exec::RunnerLock;
 
@@ -38,12 +38,18 @@ pub enum Converted {
 
 impl ExternalWorkspace {
     /// Makes a repository of the folder `root`, if it is not one already: its outputs are
-    /// stored, its inputs too if they were transferred, else registered only.
+    /// stored, its inputs too if they were transferred, else registered only. `depth` says how
+    /// closely outputs are looked at before.
     ///
     /// # Errors
     /// [`ExternalError::Unfinished`] if quanta have not succeeded, unless that is fine
     /// (`partial`); it is a workspace then, and after most other errors, too.
-    pub fn convert(root: &Utf8Path, partial: bool, now: Tai) -> Result<Converted, WorkspaceError> {
+    pub fn convert(
+        root: &Utf8Path,
+        partial: bool,
+        depth: Depth,
+        now: Tai,
+    ) -> Result<Converted, WorkspaceError> {
         if standalone::is_repository(root) {
             // What a killed call has left.
             if description_file(root).exists() {
@@ -54,7 +60,8 @@ impl ExternalWorkspace {
             return Ok(Converted::Before);
         }
         let workspace = Self::open(root, None)?;
-        workspace.sealed(&Begun::Convert, partial, |sealed| workspace.make(sealed, now), || false)
+        let make = |sealed: &Sealed| workspace.make(sealed, now);
+        workspace.sealed(&Begun::Convert, partial, depth, make, || false)
     }
 
     fn make(&self, sealed: &Sealed, now: Tai) -> Result<Converted, WorkspaceError> {

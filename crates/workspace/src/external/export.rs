@@ -22,8 +22,9 @@ use super::{
     seal::{of_graph, pack_logs, store_provenance, types_of},
 };
 use crate::{
-    WorkspaceClient, WorkspaceError, WorkspaceTransaction, kind::commit::harvest, layout,
-    provenance,
+    WorkspaceClient, WorkspaceError, WorkspaceTransaction,
+    kind::commit::{expect_known, harvest},
+    layout, provenance,
 };
 
 /// So many artifacts are flushed together.
@@ -224,6 +225,7 @@ fn copy_outputs(
     copies: &mut Copies<'_>,
 ) -> Result<(Vec<DatasetRef>, Vec<FileRecord>), WorkspaceError> {
     let journal = JournalState::read(&layout::journal_dir(client.root()))?;
+    expect_known(client.root(), graph, &journal)?;
     let harvest = harvest(graph, &journal);
     let prefix = key::run_prefix(graph.output_run(), RunId::new(1));
     let write = WriteId::of_opening(client.file().opening, 1);

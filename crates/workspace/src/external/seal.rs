@@ -10,7 +10,7 @@ use camino::Utf8Path;
 use pantler_core::{
     ArtifactKey, Checksum, DatasetRef, DatasetType, FileRecord, StorageClass, WriteId,
 };
-use pantler_datastore::{Datastore, Entry, key};
+use pantler_datastore::{Datastore, Depth, Entry, Verdict, key};
 use pantler_direct::standalone::is_repository;
 use pantler_exec::{JournalState, RunnerLock};
 use pantler_graph::{DatasetIndex, QuantumGraph};
@@ -24,7 +24,7 @@ use crate::{
     activation::has_quanta_of_tasks,
     client::read_graph,
     kind::{
-        commit::{Harvest, harvest, record, unfinished},
+        commit::{Harvest, expect_known, harvest, record, unfinished},
         log_pack::LogPack,
     },
     layout, provenance,
@@ -46,6 +46,7 @@ impl ExternalWorkspace {
         &self,
         closing: &Begun,
         partial: bool,
+        depth: Depth,
         work: impl FnOnce(&Sealed) -> Result<T, WorkspaceError>,
         stays_closed: impl FnOnce() -> bool,
     ) -> Result<T, WorkspaceError> {
@@ -59,7 +60,7 @@ impl ExternalWorkspace {
         // What one that was killed has left stays if its end is not known here.
         let stays = *closing == Begun::Convert
             && marker(&self.root)?.is_some_and(|before| before.begun != Some(Begun::Convert));
-        let result = self.seal(closing, partial).and_then(|sealed| work(&sealed));
+        let result = self.seal(closing, partial, depth).and_then(|sealed| work(&sealed));
         if result.is_err() && !is_repository(&self.root) && !stays && !stays_closed() {
             drop(std::fs::remove_file(layout::closing_marker(&self.root)));
         }
@@ -67,7 +68,7 @@ impl ExternalWorkspace {
         result
     }
 
-    fn seal(&self, closing: &Begun, partial: bool) -> Result<Sealed, WorkspaceError> {
+    fn seal(&self, closing: &Begun, partial: bool, depth: Depth) -> Result<Sealed, WorkspaceError> {
         let run = &self.client.transaction().run;
         if !layout::has_graph(&self.root) {
             return Err(WorkspaceError::NotBuilt(run.clone()));
@@ -76,6 +77,7 @@ impl ExternalWorkspace {
         pantler_seam::step("external.marker.set");
         let graph = read_graph(&self.root)?;
         let journal = JournalState::read(&layout::journal_dir(&self.root))?;
+        expect_known(&self.root, &graph, &journal)?;
         let harvest = harvest(&graph, &journal);
         if !has_quanta_of_tasks(&graph) {
             return Err(ExternalError::NoQuanta(run.clone()).into());
@@ -84,13 +86,13 @@ impl ExternalWorkspace {
             let (name, what) = (run.clone(), unfinished(graph.len(), &harvest));
             return Err(ExternalError::Unfinished { name, what }.into());
         }
-        self.clear_leftovers(&harvest)?;
+        self.clear_leftovers(&harvest, depth)?;
         let (outputs, packs) = self.keep(&graph, &journal, harvest)?;
         Ok(Sealed { graph, outputs, packs })
     }
 
     /// Deletes what no successful quantum wrote, and checks the rest.
-    fn clear_leftovers(&self, harvest: &Harvest) -> Result<(), WorkspaceError> {
+    fn clear_leftovers(&self, harvest: &Harvest, depth: Depth) -> Result<(), WorkspaceError> {
         let (client, storage) = (&self.client, self.client.datastore());
         let prefix = key::run_prefix(&client.file().run, client.file().run_id);
         let mut missing: HashMap<&ArtifactKey, u64> = harvest
@@ -114,7 +116,15 @@ impl ExternalWorkspace {
             }
         }
         let mut keys: Vec<String> = missing.keys().map(ToString::to_string).collect();
+        if depth == Depth::Full {
+            for (_, record) in &harvest.outputs {
+                if let Verdict::Corrupt { .. } = storage.verify_record(record, depth)? {
+                    keys.push(record.location.to_string());
+                }
+            }
+        }
         keys.sort();
+        keys.dedup();
         if let Some(first) = keys.first() {
             let (root, first) = (self.root.clone(), first.clone());
             return Err(ExternalError::Incomplete { root, count: keys.len(), first }.into());

@@ -18,7 +18,7 @@ use super::{
     ManifestSource, Promised, Source, WorkspaceTransaction, graph_source::GraphSource,
     ledger_source::LedgerSource, lock_out_others,
 };
-use crate::layout;
+use crate::{WorkspaceError, development::Development, layout};
 
 type Unreadable = Box<dyn std::error::Error + Send + Sync>;
 
@@ -145,6 +145,23 @@ pub(crate) struct Harvest {
 
 pub(crate) fn harvest(graph: &QuantumGraph, journal: &JournalState) -> Harvest {
     harvest_of(graph, journal, &vec![true; graph.len()])
+}
+
+/// Refuses a graph that lacks quanta of which the journal tells. Only in development mode, where
+/// graphs are dropped, there may be such.
+pub(crate) fn expect_known(
+    root: &Utf8Path,
+    graph: &QuantumGraph,
+    journal: &JournalState,
+) -> Result<(), WorkspaceError> {
+    if Development::read(root)?.is_some() {
+        return Ok(());
+    }
+    let told = journal.quanta().map(|(quantum, _)| quantum);
+    match told.filter(|quantum| graph.find(*quantum).is_none()).min() {
+        None => Ok(()),
+        Some(quantum) => Err(WorkspaceError::GraphLacks { root: root.to_owned(), quantum }),
+    }
 }
 
 /// What the journal says is to be kept of these quanta, by position.

@@ -17,7 +17,7 @@ use pantler_graph::{DatasetIndex, QuantumGraph, ResolvedTask};
 
 use super::{
     WorkspaceTransaction,
-    commit::{Harvest, harvest_of, record, unfinished},
+    commit::{Harvest, expect_known, harvest_of, record, unfinished},
     log_pack::LogPack,
     manifest_source::{ManifestSource, Promised},
 };
@@ -49,6 +49,7 @@ impl GraphSource {
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let graph = client::read_graph(root)?;
         let journal = JournalState::read(&layout::journal_dir(root))?;
+        expect_known(root, &graph, &journal)?;
         let is_open: Vec<bool> =
             graph.quanta().map(|quantum| !transaction.has_committed(&graph, quantum)).collect();
         let harvest = harvest_of(&graph, &journal, &is_open);

@@ -39,7 +39,7 @@ use crate::{
 pub enum ShardCommitted {
     /// It is committed now, with so many datasets.
     Now {
-        /// How many its quanta have made, with their logs; provenance is not counted.
+        /// How many, with logs and provenance.
         datasets: usize,
     },
     /// It was committed before, and nothing was done.
@@ -148,6 +148,31 @@ pub fn committed_shards(
     let mut committed = transaction.committed;
     committed.retain(|shard| !shard.is_of_init_steps());
     Ok(committed)
+}
+
+/// The shards that are frozen and not committed: by a commit that is at work, or was killed, or
+/// lost against another closing.
+pub(crate) fn left_frozen(
+    root: &Utf8Path,
+    transaction: &WorkspaceTransaction,
+) -> Result<Vec<Shard>, WorkspaceError> {
+    let frozen = Frozen::read(root)?;
+    Ok(frozen.into_shards().filter(|shard| !transaction.committed.contains(shard)).collect())
+}
+
+/// Takes the markers of shards away that are frozen and not committed. Whoever calls has
+/// claimed the transaction: no commit that began before can succeed.
+pub(crate) fn thaw_left(
+    butler: &DirectButler,
+    run: &CollectionName,
+    root: &Utf8Path,
+) -> Result<(), WorkspaceError> {
+    let _closers = CloserLock::acquire(root, &this_process(), false)?;
+    let (_, transaction) = open_row(butler, run)?;
+    for shard in left_frozen(root, &transaction)? {
+        frozen::thaw(root, &shard);
+    }
+    Ok(())
 }
 
 fn open_row(
@@ -379,7 +404,7 @@ impl Work<'_> {
         }
         let logs = store_logs(root, &graph, &harvest.logs, context)?;
         let mut stored: Vec<_> = harvest.outputs.into_iter().chain(logs).collect();
-        let count = stored.len();
+        let (made, mut count) = (stored.len(), stored.len());
         if Development::read(root).map_err(|e| unreadable(e.into()))?.is_none() {
             if !with_init && !steps.is_empty() {
                 // What it reads and another shard has entered.
@@ -395,7 +420,8 @@ impl Work<'_> {
             context.ensure_dataset_type(Arc::clone(&dataset.dataset_type));
             context.insert_datasets(vec![dataset]);
             context.insert_records(vec![record]);
-            stored.truncate(count);
+            stored.truncate(made);
+            count += 1;
         }
         enter(transaction, &graph, stored, context);
         let mut after = transaction.clone();

@@ -84,6 +84,10 @@ impl Frozen {
         of_data_id.or(self.shards.first()).cloned()
     }
 
+    pub(crate) fn into_shards(self) -> impl Iterator<Item = Shard> {
+        self.shards.into_iter()
+    }
+
     pub(crate) fn has(&self, shard: &Shard) -> bool {
         self.shards.contains(shard)
     }

@@ -60,11 +60,14 @@ use pantler_core::{Checksum, DataId, DatasetType, ElementName, KeyValue, Univers
 use pantler_graph::{QuantumGraph, QuantumIndex, ResolvedPipeline};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::frozen::Frozen;
 pub use self::{
     commit::{ShardCommitted, commit_shard, committed_shards},
     select::ShardStatus,
     skipped::{SkippedShard, SkippedShards},
+};
+pub(crate) use self::{
+    commit::{left_frozen, thaw_left},
+    frozen::Frozen,
 };
 use crate::{WorkspaceError, WorkspaceTransaction, provenance::dataset_type_of_shards};
 

@@ -95,7 +95,9 @@ enum Format {
 /// There is nothing to say.
 #[derive(Debug, thiserror::Error)]
 enum QueryError {
-    #[error("{0} provenance: it is stored when a workspace is committed")]
+    #[error(
+        "{0} provenance: it is stored when a workspace with a pipeline is committed, but not in development mode"
+    )]
     NoProvenance(String),
     #[error("{0:?} means no quantum and no dataset in the provenance of {1}")]
     Nothing(String, String),

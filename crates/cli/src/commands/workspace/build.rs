@@ -1,4 +1,4 @@
-use pantler_core::{CollectionName, Restriction, TaskLabel, Universe};
+use pantler_core::{CollectionName, QuantumId, Restriction, TaskLabel, Universe};
 use pantler_direct::DirectButler;
 use pantler_graph::Explanation;
 use pantler_workspace::{BuildRequest, Built, WorkspaceClient, WorkspaceError, build, explain};
@@ -23,7 +23,8 @@ use crate::{
     after_help = "Examples:\n  pantler workspace build climate/trial\n  pantler workspace build climate/trial --task daily --where \"city = 'oslo' AND month IN (1..6)\"\n  pantler workspace build climate/trial --explain daily city=oslo month=13\n  pantler workspace build climate/trial --skip-existing-in climate\n\n\
                   JSON: {name, before, new, quanta, tasks, left_out, skipped, reads_part, reusable}; tasks is an array of {task,\n\
                   quanta}, left_out of {task, reason, quanta}, skipped of {task, collection, quanta, incomplete};\n\
-                  reusable is {quanta, unusable} or null; with --explain {task, data_id, finding}"
+                  reusable is {quanta, unusable} or null; with --explain {task, data_id, finding,\n\
+                  not_built}, the quanta that would be built"
 )]
 pub(crate) struct Args {
     /// The workspace; or the folder of an external one
@@ -83,7 +84,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let request = request(args, target.client(), butler.universe())?;
     if let Some(task) = &args.explain {
         let said = explain(&butler, target.client(), &request, task, &texts(&args.values)?)?;
-        return say_explained(context, args, &said);
+        let graph = target.client().graph_if_built()?;
+        let is_missing =
+            |quantum: &QuantumId| graph.as_ref().is_none_or(|graph| graph.find(*quantum).is_none());
+        let not_built = said.quanta().iter().copied().filter(is_missing).collect::<Vec<_>>();
+        return say_explained(context, args, &said, &not_built);
     }
     // Of what cannot be built nothing is activated.
     target.check(&butler, &request).map_err(failed)?;
@@ -164,12 +169,22 @@ fn request(
     })
 }
 
-fn say_explained(context: &Context, args: &Args, explained: &Explanation) -> CommandResult {
+fn say_explained(
+    context: &Context,
+    args: &Args,
+    explained: &Explanation,
+    not_built: &[QuantumId],
+) -> CommandResult {
     let output = context.output();
     if args.json {
-        output.json(&json::explanation(explained))?;
+        let mut document = json::explanation(explained);
+        document["not_built"] = not_built.iter().map(ToString::to_string).collect();
+        output.json(&document)?;
     } else {
         output.say(&explained.to_string());
+        if !not_built.is_empty() {
+            output.say("  not built yet: the same command without --explain builds it");
+        }
     }
     Ok(Status::Done)
 }

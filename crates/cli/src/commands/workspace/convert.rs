@@ -2,6 +2,7 @@ use pantler_direct::{Clock as _, SystemClock};
 use pantler_workspace::external::{Converted, ExternalWorkspace};
 
 use crate::{
+    close::VerifyArgs,
     context::Context,
     error::{CommandResult, Next, Status, quoted},
     table::count,
@@ -23,6 +24,9 @@ pub(crate) struct Args {
     /// Keep what succeeded, and drop the rest
     #[arg(long)]
     partial: bool,
+
+    #[command(flatten)]
+    verify: VerifyArgs,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
@@ -30,7 +34,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let root = target.expect_folder(context, |name| {
         format!("workspace export {} --to DIR", quoted(name.as_str()))
     })?;
-    let converted = ExternalWorkspace::convert(&root, args.partial, SystemClock.now());
+    let converted =
+        ExternalWorkspace::convert(&root, args.partial, args.verify.depth(), SystemClock.now());
     let converted = converted.map_err(|error| target.error(context, error))?;
     let next = Next::command("query datasets").text(Some(&root));
     context.output().say(&match converted {

@@ -20,6 +20,9 @@ pub(super) fn shards(error: &WorkspaceError) -> Sorted {
         WorkspaceError::Frozen { name, shard } => unchanged.then(Next::one_of([
             Next::command(format_args!("workspace status {name}")),
             Next::command(format_args!("workspace commit {name} --shard {}", quoted(&shard.to_string()))),
+            Next::plain(format!(
+                "`pantler workspace reopen {name}`, if its commit failed and none is at work"
+            )),
         ])),
         WorkspaceError::ShardRuns { runner, .. } => unchanged.then(Next::plain(format!(
             "the same command again when it has ended; or, if it is dead, with --assume-dead {runner}"

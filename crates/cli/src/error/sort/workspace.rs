@@ -45,7 +45,7 @@ pub(super) fn workspace(error: &WorkspaceError) -> Sorted {
             Next::command(format_args!("workspace commit {workspace}")),
         ])),
         WorkspaceError::RunExists(_) => unchanged.then(Next::plain(
-            "take another name; with {time} in it, such as NAME/{time}, each run makes its own",
+            "take another name; `pantler run -o NAME/{time}` makes one for each run",
         )),
         WorkspaceError::NameInUse { name, .. }
         | WorkspaceError::NoShards(name)
