@@ -462,7 +462,7 @@ fn an_output_run_that_exists_or_is_locked() {
     ingest: nothing new, 2 files there already
     error: collection toy/result exists already: a workspace makes a new RUN
     now: nothing has changed
-    next: take another name; with {time} in it, such as NAME/{time}, each run makes its own
+    next: take another name; `pantler run -o NAME/{time}` makes one for each run
     "#);
     let pipeline = project.path().join("pipeline.yaml");
     let run = |output: &str| {
@@ -472,13 +472,13 @@ fn an_output_run_that_exists_or_is_locked() {
     exit 1
     error: collection toy/result exists already: a workspace makes a new RUN
     now: nothing has changed
-    next: take another name; with {time} in it, such as NAME/{time}, each run makes its own
+    next: take another name; `pantler run -o NAME/{time}` makes one for each run
     "#);
     insta::assert_snapshot!(run("toy"), @r#"
     exit 1
     error: collection toy exists already: a workspace makes a new RUN
     now: nothing has changed
-    next: take another name; with {time} in it, such as NAME/{time}, each run makes its own
+    next: take another name; `pantler run -o NAME/{time}` makes one for each run
     "#);
     insta::assert_snapshot!(run("toy//result"), @r#"
     exit 2
