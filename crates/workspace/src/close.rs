@@ -232,10 +232,8 @@ pub fn reopen(
     let root = butler.workspace_root(run, row.opening);
     let transaction = WorkspaceTransaction::decode(&row.data, &[])
         .map_err(|source| ButlerError::Decode { name: row.name.clone(), source })?;
-    if row.closing.is_none()
-        && !layout::closing_marker(&root).exists()
-        && left_frozen(&root, &transaction)?.is_empty()
-    {
+    let has_frozen = !left_frozen(&root, &transaction)?.is_empty();
+    if row.closing.is_none() && !layout::closing_marker(&root).exists() && !has_frozen {
         return Ok(false);
     }
     // Before the claim: one that works must not be cut off by it.
@@ -245,7 +243,10 @@ pub fn reopen(
     drop(butler.take_over(&row, transaction, take_over)?);
     let (root, file) = butler.workspace_file(&row)?;
     let client = WorkspaceClient::new(root, file, butler.root())?;
+    // The marker goes last: it tells that this is not done.
+    if has_frozen {
+        thaw_left(butler, run, client.root())?;
+    }
     client.take_marker_away()?;
-    thaw_left(butler, run, client.root())?;
     Ok(true)
 }
