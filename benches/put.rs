@@ -1,8 +1,10 @@
 //! `cargo bench --bench put`: 300 small datasets put one by one, each flushed and
 //! acknowledged before the next, against the bare loop that writes and flushes the same
-//! files and inserts the rows of each in a database transaction of its own. Then what the
-//! protocol costs by itself: the bare loop with the rows that open and close a
-//! transaction around each file, in two database transactions, and nothing else.
+//! files and inserts the rows of each in a database transaction of its own. First in a put
+//! session, which is opened and finished within the time taken; then with a transaction for
+//! each; then what the protocol of the latter costs by itself: the bare loop with the rows
+//! that open and close a transaction around each file, in two database transactions, and
+//! nothing else.
 
 mod bare;
 mod measure;
@@ -21,7 +23,9 @@ const SIZE: usize = 1_000;
 const BOUND: f64 = 2.0;
 
 fn main() -> Result<(), Fault> {
-    alternate(&format!("{PUTS} datasets of {SIZE} bytes put one by one"), BOUND, ours, bare)?;
+    let puts = format!("{PUTS} datasets of {SIZE} bytes put one by one");
+    alternate(&format!("{puts} in a session"), BOUND, session, bare)?;
+    alternate(&format!("{puts}, a transaction for each"), BOUND, ours, bare)?;
     let title =
         "the same, files and rows of the protocol in prepared statements, instead of Pantler";
     alternate(title, BOUND, protocol, bare)
@@ -29,6 +33,23 @@ fn main() -> Result<(), Fault> {
 
 fn contents() -> Vec<Vec<u8>> {
     (0..PUTS).map(|n| survey::content(n, SIZE)).collect()
+}
+
+fn session(_: &Place, folder: &Utf8Path) -> Result<Duration, Fault> {
+    let butler = survey::repository(&folder.join("repo"), VISITS)?;
+    let (image, run) = (survey::image(&butler)?, survey::run()?);
+    let data_ids = survey::data_ids(&image, VISITS)?;
+    let contents = contents();
+    settle(folder)?;
+    let begin = Instant::now();
+    let puts = butler.put_session(&run, None, false)?;
+    for (data_id, content) in data_ids.iter().zip(&contents) {
+        puts.put(content, &image.name, data_id)?;
+    }
+    puts.finish()?;
+    let took = begin.elapsed();
+    verify(&butler)?;
+    Ok(took)
 }
 
 fn ours(_: &Place, folder: &Utf8Path) -> Result<Duration, Fault> {

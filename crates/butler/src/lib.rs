@@ -4,12 +4,13 @@
 //! transaction* (DMTN-249 §3): a persistent manifest in the database, opened in
 //! one database transaction and closed in another, with the storage work between.
 //! This crate holds the framework ([`transaction`]) and the built-in kinds
-//! ([`storing`], [`removal`]) as rules over values: it knows neither SQL nor files. Who applies
+//! ([`storing`], [`puts`], [`removal`]) as rules over values: it knows neither SQL nor files. Who applies
 //! them is `pantler-direct`.
 
 pub mod artifacts;
 mod butler;
 mod limited;
+pub mod puts;
 pub mod removal;
 pub mod request;
 pub mod storing;

@@ -39,8 +39,22 @@ impl Artifacts for Memory {
     fn measure_at(&self, location: &Location) -> Result<Option<Content>, ArtifactError> {
         location.key().map_or(Ok(None), |key| self.measure(key))
     }
-    fn list(&self, _: &str) -> Result<Vec<Found>, ArtifactError> {
-        Ok(Vec::new())
+    fn list(&self, prefix: &str) -> Result<Vec<Found>, ArtifactError> {
+        let found = |(name, content): (&String, &Vec<u8>)| {
+            let (key, unfinished) = match name.strip_suffix(".tmp") {
+                Some(key) => (key, true),
+                None => (&**name, false),
+            };
+            let key = ArtifactKey::new(key).expect("a key");
+            if unfinished {
+                Found::Unfinished { key }
+            } else {
+                Found::Artifact { key, size: content.len() as u64 }
+            }
+        };
+        let entries = self.0.borrow();
+        let below = entries.iter().filter(|(name, _)| name.starts_with(&format!("{prefix}/")));
+        Ok(below.map(found).collect())
     }
     fn store(&self, new: Vec<NewArtifact<'_>>) -> Result<Vec<Content>, ArtifactError> {
         let mut stored = Vec::new();

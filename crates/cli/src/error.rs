@@ -195,21 +195,26 @@ impl CommandError {
         self.status
     }
 
-    /// All that is to be said, on several lines.
-    pub(crate) fn report(&self, repository: Option<&Utf8Path>) -> String {
-        let mut text = format!("error: {}", self.error);
-        let mut said = self.error.to_string();
+    /// What happened and why, in one line.
+    pub(crate) fn reason(&self) -> String {
+        self.causes().join(": ")
+    }
+
+    /// What happened, and why; a wrapper that adds nothing of its own is not repeated.
+    fn causes(&self) -> Vec<String> {
+        let mut said = vec![self.error.to_string()];
         let mut cause = self.error.source();
         while let Some(error) = cause {
-            let says = error.to_string();
-            // A wrapper that adds nothing of its own is not repeated.
-            if says != said {
-                text.push_str("\n  because: ");
-                text.push_str(&says);
-                said = says;
-            }
+            said.push(error.to_string());
             cause = error.source();
         }
+        said.dedup();
+        said
+    }
+
+    /// All that is to be said, on several lines.
+    pub(crate) fn report(&self, repository: Option<&Utf8Path>) -> String {
+        let mut text = format!("error: {}", self.causes().join("\n  because: "));
         if let Some(state) = &self.state {
             text.push_str("\nnow: ");
             text.push_str(state);

@@ -94,6 +94,13 @@ impl ArtifactKey {
         self.around_write_id().is_some()
     }
 
+    /// Whether what `opening` opened wrote it, at whatever attempt.
+    pub fn is_of(&self, opening: OpeningId) -> bool {
+        let Some((_, rest)) = self.0.rsplit_once('~') else { return false };
+        let write = rest.split('.').next().unwrap_or_default();
+        !rest.contains('/') && WriteId::is_one(write) && write.starts_with(&WriteId::start(opening))
+    }
+
     /// What stands before and behind the write id.
     pub fn around_write_id(&self) -> Option<(&str, &str)> {
         let (stem, rest) = self.0.rsplit_once('~')?;
@@ -133,16 +140,26 @@ pub struct WriteId(String);
 impl WriteId {
     /// The `attempt`-th attempt at what `opening` opened.
     pub fn of_opening(opening: OpeningId, attempt: u32) -> Self {
-        // 12 of 16 bytes hold the time and 50 random bits; the RUN segment of the
-        // key tells apart what could still be equal.
-        let hex = opening.as_uuid().simple().to_string();
-        Self(format!("{}-{attempt}", &hex[8..]))
+        Self(format!("{}{attempt}", Self::start(opening)))
+    }
+
+    /// The `number`-th artifact that is written at the `attempt`-th attempt, where `opening`
+    /// does not say beforehand which there will be.
+    pub fn of_put(opening: OpeningId, attempt: u32, number: u64) -> Self {
+        Self(format!("{}{attempt}-{number}", Self::start(opening)))
     }
 
     /// An attempt at a quantum: `runner` tells the processes of one workspace apart.
     pub fn of_quantum(opening: OpeningId, runner: u32, attempt: u32) -> Self {
+        Self(format!("{}r{runner}-{attempt}", Self::start(opening)))
+    }
+
+    /// What all write ids of an opening begin with.
+    fn start(opening: OpeningId) -> String {
+        // 12 of 16 bytes hold the time and 50 random bits; the RUN segment of the
+        // key tells apart what could still be equal.
         let hex = opening.as_uuid().simple().to_string();
-        Self(format!("{}-r{runner}-{attempt}", &hex[8..]))
+        format!("{}-", &hex[8..])
     }
 
     /// Whether `text` is one that was made here: the opening, then attempts and parts.
@@ -199,6 +216,31 @@ mod tests {
         // A file that somebody called so.
         for other in ["d/a~1.csv", "d/a~backup.old.csv", "a~0190aaaa0000700080000000.csv"] {
             assert_eq!(at(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_key_knows_its_opening() {
+        let opening = |n| OpeningId::from_uuid(uuid::Uuid::from_u128(n));
+        let put = WriteId::of_put(opening(7), 1, 12);
+        for (write, is_of_7) in [
+            (WriteId::of_opening(opening(7), 3), true),
+            (WriteId::of_quantum(opening(7), 2, 1), true),
+            (put.clone(), true),
+            (WriteId::of_opening(opening(8), 7), false),
+        ] {
+            let key = ArtifactKey::new(format!("r@1/t/n=1~{write}.fits.gz")).expect("a key");
+            assert!(key.has_write_id());
+            assert_eq!(key.is_of(opening(7)), is_of_7, "{write}");
+        }
+        for (key, is_of_7) in [
+            (format!("r@1/t/n=1~{put}"), true),
+            (format!("r@1/t/n=1~{put}.d/x"), false),
+            (format!("r@1/t/n=1~{put}x.csv"), false),
+            (format!("r@1/t/n={put}.csv"), false),
+        ] {
+            let made = ArtifactKey::new(&*key).expect("a key");
+            assert_eq!(made.is_of(opening(7)), is_of_7, "{key}");
         }
     }
 

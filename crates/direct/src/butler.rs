@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_butler::{
+    puts::PutSession,
     removal::{Removal, RunRemoval},
     storing::{Ingest, Put, Restore, Transfer},
     transaction::Kinds,
@@ -49,6 +50,7 @@ impl DirectButler {
             .with::<Ingest>()
             .with::<Restore>()
             .with::<Transfer>()
+            .with::<PutSession>()
             .with::<Removal>()
             .with::<RunRemoval>();
         Ok(Self { root: root.to_owned(), config, registry, datastore, kinds, environment })

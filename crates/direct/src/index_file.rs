@@ -77,6 +77,15 @@ pub fn read_index(path: &Utf8Path) -> Result<Vec<IndexRow>, IndexFileError> {
     rows.into_iter().map(row).collect()
 }
 
+/// Reads one mapping in JSON, as a list has them; `place` says where it stands.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_index_line(place: &str, line: &str) -> Result<IndexRow, String> {
+    let mapping = serde_json::from_str(line).map_err(|e| e.to_string())?;
+    row(place.to_owned(), fields(mapping)?).map_err(|(_, reason)| reason)
+}
+
 fn text(path: &Utf8Path) -> Result<String, IndexFileError> {
     std::fs::read_to_string(path)
         .map_err(|source| IndexFileError::Io { path: path.to_owned(), source })
@@ -114,21 +123,26 @@ fn list(text: &str) -> Result<Vec<(String, Fields)>, String> {
     let mut found = Vec::with_capacity(rows.len());
     for (i, row) in rows.into_iter().enumerate() {
         let place = format!("row [{i}]");
-        let mut fields = Fields::new();
-        for (name, value) in row {
-            let text = match value {
-                Value::Null => continue,
-                Value::String(text) => text,
-                Value::Number(number) => number.to_string(),
-                Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
-                    return Err(format!("{place}: `{name}` is neither a text nor a number"));
-                }
-            };
-            fields.insert(name, text);
-        }
+        let fields = fields(row).map_err(|reason| format!("{place}: {reason}"))?;
         found.push((place, fields));
     }
     Ok(found)
+}
+
+fn fields(mapping: BTreeMap<String, Value>) -> Result<Fields, String> {
+    let mut fields = Fields::new();
+    for (name, value) in mapping {
+        let text = match value {
+            Value::Null => continue,
+            Value::String(text) => text,
+            Value::Number(number) => number.to_string(),
+            Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+                return Err(format!("`{name}` is neither a text nor a number"));
+            }
+        };
+        fields.insert(name, text);
+    }
+    Ok(fields)
 }
 
 fn row(place: String, mut fields: Fields) -> Result<IndexRow, (String, String)> {

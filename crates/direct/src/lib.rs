@@ -8,6 +8,7 @@
 //! | `open.rs` | opens artifact transactions, joins and takes over open ones |
 //! | `close.rs` | commits, reverts, abandons: claim, storage work, rows |
 //! | `store.rs` | content becomes datasets: put, ingest, restore |
+//! | `puts.rs` | put sessions: datasets one by one, each committed by itself |
 //! | `transfer.rs` | datasets of another repository come here |
 //! | `receive.rs` | what a workspace elsewhere made comes here |
 //! | `standalone.rs` | a folder with artifacts becomes a repository |
@@ -34,6 +35,7 @@ mod expand;
 mod index_file;
 mod open;
 mod part;
+mod puts;
 mod receive;
 mod record_file;
 mod remove;
@@ -52,9 +54,10 @@ pub use create::{CreateError, CreateOptions, create};
 pub use environment::{Clock, Environment, Liveness, SystemClock, this_process};
 pub use error::{ButlerError, CloseError};
 pub use expand::ExpandedDataId;
-pub use index_file::{IndexFileError, IndexRow, read_index};
+pub use index_file::{IndexFileError, IndexRow, read_index, read_index_line};
 pub use open::Begun;
 pub use pantler_butler::{CloseOptions, Closed};
+pub use puts::Puts;
 pub use receive::{Receive, ReceiveError, Received, ReceivedArtifact, Slice};
 pub use record_file::{RecordFileError, read_record_file, read_records_of};
 pub use remove::RemoveError;

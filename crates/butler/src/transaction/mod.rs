@@ -65,6 +65,13 @@ pub trait ArtifactTransaction: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether it writes artifacts that its description does not name. While it is open,
+    /// each below the prefix of its RUN with its opening in the key is its own, if no
+    /// datastore record names it.
+    fn writes_unnamed(&self) -> bool {
+        false
+    }
+
     /// Whether parts of what it is for have been entered, so that datasets of its RUN have
     /// datastore records although it is open.
     fn has_entered(&self) -> bool {
@@ -143,6 +150,9 @@ pub enum KindError {
     /// The work is not finished, and the closing asked for needs it to be.
     #[error("{0}")]
     Unfinished(String),
+    /// What was done cannot be undone in this way, now or later.
+    #[error("{0}")]
+    Final(String),
     /// Files of the transaction cannot be read.
     #[error("{0}")]
     Unreadable(String, #[source] Box<dyn std::error::Error + Send + Sync>),

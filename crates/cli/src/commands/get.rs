@@ -6,7 +6,7 @@ use pantler_core::{
 };
 use pantler_datastore::key;
 use pantler_direct::DirectButler;
-use pantler_registry::{DatasetQuery, DatasetRow, LockKind, RegistryError};
+use pantler_registry::{DatasetQuery, DatasetRow, RegistryError};
 
 use crate::{
     arguments::{Assignment, Collections, texts, values},
@@ -270,12 +270,12 @@ fn of_type(
 
 /// Why a registered dataset has no records.
 fn not_stored(butler: &DirectButler, row: &DatasetRow) -> Result<CommandError, CommandError> {
-    let locks = butler.registry().read(|reader| reader.locks_of_run(&row.dataset.run))?;
-    let manager = locks.into_iter().find(|(_, kind)| *kind != LockKind::Input);
+    let query = DatasetQuery { ids: Some(vec![row.dataset.id]), ..DatasetQuery::default() };
+    let (_, managers) = butler.query_datasets_and_managers(&query)?;
     let dataset = row.dataset.to_string();
-    Ok(match manager {
+    Ok(match managers.into_values().next() {
         None => CommandError::failed(GetError::NotStored(dataset)),
-        Some((transaction, _)) => {
+        Some(transaction) => {
             let next = Next::command(format_args!("transaction show {transaction}"));
             CommandError::failed(GetError::Managed { dataset, transaction }).next(next)
         }

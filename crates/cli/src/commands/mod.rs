@@ -8,6 +8,7 @@ pub(crate) mod graph;
 mod ingest;
 mod init;
 mod put;
+mod put_each;
 mod query;
 mod record;
 mod remove;
@@ -54,6 +55,7 @@ pub(crate) enum Command {
     Init(init::Args),
     Run(run::Args),
     Put(put::Args),
+    PutEach(put_each::Args),
     Get(get::Args),
     Ingest(ingest::Args),
     Restore(restore::Args),
@@ -84,6 +86,7 @@ impl Command {
             Self::Init(args) => init::run(context, args),
             Self::Run(args) => run::run(context, args),
             Self::Put(args) => put::run(context, args),
+            Self::PutEach(args) => put_each::run(context, args),
             Self::Get(args) => get::run(context, args),
             Self::Ingest(args) => ingest::run(context, args),
             Self::Restore(args) => restore::run(context, args),

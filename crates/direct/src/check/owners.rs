@@ -23,6 +23,8 @@ pub(crate) struct Owners {
     pub(crate) openings: BTreeSet<OpeningId>,
     /// Prefixes of RUNs under which everything belongs to one.
     prefixes: HashSet<String>,
+    /// Openings that write what their transactions do not name, see [`written_by`].
+    writers: HashSet<String>,
     /// Keys that openings write, as their first attempt does.
     attempts: HashSet<Box<str>>,
     /// Keys that belong to one as they stand.
@@ -57,7 +59,10 @@ impl Owners {
             return true;
         }
         let key = path.strip_suffix(".tmp").unwrap_or(path);
-        Written::parse(key).is_some_and(|w| self.attempts.contains(&*w.first_attempt()))
+        let written = |w: Written<'_>| {
+            self.writers.contains(w.opening) || self.attempts.contains(&*w.first_attempt())
+        };
+        Written::parse(key).is_some_and(written)
             || ArtifactKey::new(key).is_ok_and(|key| self.keys.contains(&key))
     }
 
@@ -109,6 +114,9 @@ impl Owners {
                 if transaction.is_workspace() && !transaction.has_entered() {
                     let modified = mine().filter(|(_, lock)| lock.modified);
                     self.filled.extend(modified.map(|(run, _)| (run, Arc::clone(&shared))));
+                }
+                if transaction.writes_unnamed() {
+                    self.writers.insert(written_by(opening));
                 }
                 self.take_managed(opening, &shared, transaction.managed());
                 None

@@ -210,6 +210,49 @@ pub enum StoreError {
         #[source]
         source: Box<CloseError>,
     },
+    /// Another process ended the put session.
+    #[error("put session {name} was ended by another process: what is put now is not stored")]
+    SessionEnded {
+        /// The session.
+        name: TransactionName,
+    },
+    /// A put session could not be ended. What was put is stored.
+    #[error("put session {name} could not be ended; what was put is stored")]
+    SessionOpen {
+        /// The session.
+        name: TransactionName,
+        /// Why.
+        #[source]
+        source: Box<CloseError>,
+    },
+    /// A put session does not store again what is registered.
+    #[error(
+        "{run} has {dataset} ({existing}), {}: put session {name} only adds datasets",
+        if *.lost { "and its artifact is lost" } else { "registered but not stored" }
+    )]
+    OnlyAdds {
+        /// The session.
+        name: TransactionName,
+        /// The RUN.
+        run: CollectionName,
+        /// The dataset.
+        dataset: String,
+        /// Its id.
+        existing: DatasetId,
+        /// Whether it should be stored.
+        lost: bool,
+    },
+    /// The database did not say whether a dataset of a put session is registered.
+    #[error("it is not known whether {dataset} was stored in put session {name}")]
+    PutUnknown {
+        /// The session.
+        name: TransactionName,
+        /// The dataset.
+        dataset: String,
+        /// What the database said.
+        #[source]
+        source: RegistryError,
+    },
     /// The repository could not be read, or the transaction not be opened.
     #[error(transparent)]
     Butler(#[from] ButlerError),

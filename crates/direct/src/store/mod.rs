@@ -71,20 +71,29 @@ impl DirectButler {
         data_id: &DataId,
         run: &CollectionName,
     ) -> Result<DatasetRef, StoreError> {
-        // As it was when it was last read, if it was: the opening compares it.
-        if let Some(known) = self.registry().known_dataset_type(dataset_type) {
-            match self.put_one(content, known, data_id, run) {
+        self.with_dataset_type(dataset_type, |known| self.put_one(content, known, data_id, run))
+    }
+
+    /// Calls `put` with a dataset type as it was when it was last read, if it was: what is
+    /// inserted is compared with what is registered. If that differs it is read, and `put`
+    /// called again.
+    pub(crate) fn with_dataset_type<T>(
+        &self,
+        name: &DatasetTypeName,
+        put: impl Fn(Arc<DatasetType>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if let Some(known) = self.registry().known_dataset_type(name) {
+            match put(known) {
                 Err(StoreError::Butler(ButlerError::Registry(
                     RegistryError::UnknownDatasetType { .. } | RegistryError::DatasetType(_),
                 ))) => {}
                 put => return put,
             }
         }
-        let dataset_type = self.registry().read(|reader| {
-            let found = reader.dataset_type(dataset_type)?;
-            found.ok_or_else(|| RegistryError::UnknownDatasetType { name: dataset_type.clone() })
-        })?;
-        self.put_one(content, dataset_type, data_id, run)
+        put(self.registry().read(|reader| {
+            let found = reader.dataset_type(name)?;
+            found.ok_or_else(|| RegistryError::UnknownDatasetType { name: name.clone() })
+        })?)
     }
 
     fn put_one(

@@ -326,7 +326,7 @@ fn read_slice(path: &Utf8Path, offset: u64, size: u64) -> std::io::Result<Conten
 }
 
 /// Size and checksum of bytes in memory.
-pub(super) fn of_bytes(bytes: &[u8]) -> Content {
+pub(crate) fn of_bytes(bytes: &[u8]) -> Content {
     Content { size: bytes.len() as u64, checksum: pantler_core::Checksum::of(bytes) }
 }
 

@@ -1,3 +1,4 @@
+use pantler_butler::{puts::PutSession, transaction::TransactionKind as _};
 use pantler_core::{
     CollectionName, TransactionName,
     transaction::{ClosedRow, Closing, RunLocks, TransactionRow},
@@ -89,6 +90,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
 fn next(row: &TransactionRow, name: &TransactionName) -> Next {
     let verb = match row.closing {
         Some(closing @ (Closing::Revert | Closing::Abandon)) => closing.verb(),
+        // Its puts are committed already.
+        Some(Closing::Commit) | None if row.kind == PutSession::KIND => "commit",
         Some(Closing::Commit) | None => "commit|revert|abandon",
     };
     Next::command(format!("transaction {verb} {name}"))

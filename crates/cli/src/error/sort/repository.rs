@@ -182,6 +182,11 @@ pub(super) fn close(error: &CloseError) -> Sorted {
                     Next::command(format_args!("workspace revert {name}")),
                     Next::command(format_args!("workspace abandon {name}")),
                 ])
+            } else if let KindError::Final(_) = source {
+                Next::one_of(
+                    ["commit", "abandon"]
+                        .map(|verb| Next::command(format_args!("transaction {verb} {name}"))),
+                )
             } else if let KindError::Deleted(_) = source {
                 Next::command(format_args!("transaction abandon {name}"))
             } else {
@@ -251,6 +256,18 @@ pub(super) fn store(error: &StoreError) -> Sorted {
             next: Some(Next::plain("the same command again")),
             ..Sorted::unchanged()
         },
+        StoreError::SessionEnded { .. } => Sorted {
+            state: "what the session said to be stored is stored".to_owned(),
+            next: Some(Next::plain("the same command again")),
+            ..Sorted::unchanged()
+        },
+        StoreError::SessionOpen { name, .. } => Sorted {
+            state: format!("put session {name} is open; what it said to be stored is stored"),
+            ..Sorted::open(name).then(Next::command(format_args!("transaction commit {name}")))
+        },
+        StoreError::OnlyAdds { .. } => Sorted::unchanged()
+            .then(Next::plain("`pantler put` of it, which stores it again, after the session")),
+        StoreError::PutUnknown { name, .. } => Sorted::unknown(Some(name)),
         StoreError::Butler(source) => butler(source),
         StoreError::MissingRecord { element, .. } => Sorted::unchanged()
             .then(Next::command(format_args!("record insert {element} KEY=VALUE…"))),

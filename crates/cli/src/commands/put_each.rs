@@ -1,0 +1,249 @@
+use std::{
+    io::BufRead as _,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    },
+    time::Duration,
+};
+
+use pantler_core::{
+    CollectionName, DataId, DatasetId, DatasetType, DatasetTypeName, TransactionName,
+};
+use pantler_direct::{DirectButler, Puts, StoreError, read_index_line};
+use pantler_exec::StopFlag;
+use pantler_registry::RegistryError;
+use serde_json::json;
+
+use crate::{
+    context::Context,
+    error::{CommandError, CommandResult, Next, Status},
+    interrupt::Interrupts,
+    table::count,
+};
+
+/// Store files as they are named on standard input, each for itself
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Each line is a JSON object with `file`, one member for each dimension, and `type` unless --type is\n\
+                  given. When the UUID of a line is printed, its dataset is stored for good, whatever happens next;\n\
+                  the program that writes the lines may wait for it. The same content again prints the same UUID.\n\
+                  A line that cannot be stored is named on standard error, and the next one is gone on with.\n\n\
+                  Meanwhile one transaction, a put session, is open on the RUN: many may put into it, nobody can\n\
+                  remove from it. The session ends with the input. Killed at any moment, the same command goes on.\n\n\
+                  Example:\n  printf '%s\\n' '{\"file\": \"oslo-01.csv\", \"city\": \"oslo\", \"month\": 1}' |\n    \
+                  pantler put-each --type daily --run climate/raw\n\n\
+                  JSON, one line for each line read: {line, id} or {line, error}"
+)]
+pub(crate) struct Args {
+    /// The RUN, which is made if it is missing
+    #[arg(long, value_name = "RUN")]
+    run: CollectionName,
+
+    /// The dataset type of what does not say its own
+    #[arg(long = "type", value_name = "DATASET_TYPE")]
+    dataset_type: Option<DatasetTypeName>,
+
+    /// The session's name, which no other session may have meanwhile [default: one of its own]
+    #[arg(long, value_name = "NAME")]
+    name: Option<TransactionName>,
+
+    /// End a session of that name that another process holds and is not known to be dead
+    #[arg(long, requires = "name")]
+    take_over: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How often it is looked whether somebody asked to stop, while no line comes.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How many lines are read ahead.
+const AHEAD: usize = 64;
+
+/// What became of the lines.
+#[derive(Default)]
+struct Tally {
+    stored: usize,
+    failed: usize,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
+    let butler = context.open()?;
+    if let Some(name) = &args.dataset_type {
+        registered(&butler, name)?;
+    }
+    let again = Next::command("transaction list").text(context.located());
+    let interrupts = Interrupts::watch_work(
+        "stopping after this file; once more ends at once",
+        format!(
+            "stopped\nnow: a put session may be open; what has its UUID is stored\nnext: {again}"
+        ),
+    )?;
+    let puts = butler.put_session(&args.run, args.name.as_ref(), args.take_over)?;
+    let work = Work { context, args, butler: &butler, puts: &puts };
+    let mut tally = Tally::default();
+    let put = work.put_lines(interrupts.stop(), &mut tally);
+    // Whatever happened to a line, the session is ended.
+    let finished = puts.finish();
+    put?;
+    finished?;
+    let Tally { stored, failed } = tally;
+    if interrupts.stop().is_set() {
+        return Err(CommandError::new(Status::Stopped, "stopped")
+            .state(format!("{} stored; the session is ended", count(stored, "dataset"))));
+    }
+    if failed > 0 {
+        return Err(CommandError::failed(NotStored(count(failed, "line")))
+            .state(format!(
+                "{} stored; what failed is as it was before",
+                count(stored, "other dataset")
+            ))
+            .next(Next::plain("the same lines again, when the reasons are gone")));
+    }
+    Ok(Status::Done)
+}
+
+/// Some lines named what could not be stored.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} could not be stored")]
+struct NotStored(String);
+
+/// A line that names no dataset.
+#[derive(Debug, thiserror::Error)]
+enum LineError {
+    #[error("{0}")]
+    Syntax(String),
+    #[error("it says no `type`, and --type is not given")]
+    NoType,
+    #[error("a part of a file cannot be put: ingest it")]
+    Part,
+}
+
+/// Why a line was not stored.
+enum Failure {
+    /// Others may be.
+    Line(CommandError),
+    /// It is useless to go on, or wrong before somebody has looked.
+    Session(CommandError),
+}
+
+impl From<CommandError> for Failure {
+    fn from(error: CommandError) -> Self {
+        if error.status() == Status::Failed { Self::Line(error) } else { Self::Session(error) }
+    }
+}
+
+struct Work<'a> {
+    context: &'a Context,
+    args: &'a Args,
+    butler: &'a DirectButler,
+    puts: &'a Puts<'a>,
+}
+
+impl Work<'_> {
+    /// Stores line after line, until they end or somebody asks to stop.
+    ///
+    /// # Errors
+    /// What makes it useless to go on with other lines.
+    fn put_lines(&self, stop: &StopFlag, tally: &mut Tally) -> Result<(), CommandError> {
+        let output = self.context.output();
+        let lines = read_ahead()?;
+        for number in 1.. {
+            let Some(line) = next_line(&lines, stop)? else { return Ok(()) };
+            if line.trim().is_empty() {
+                continue;
+            }
+            match self.put_line(&line) {
+                Ok(id) => {
+                    tally.stored += 1;
+                    if self.args.json {
+                        output.line(&json!({"line": number, "id": id}).to_string())?;
+                    } else {
+                        output.line(&id.to_string())?;
+                    }
+                }
+                Err(Failure::Session(error)) => return Err(error),
+                Err(Failure::Line(error)) => {
+                    tally.failed += 1;
+                    let reason = error.reason();
+                    if self.args.json {
+                        output.line(&json!({"line": number, "error": reason}).to_string())?;
+                    } else {
+                        output.note(&format!("failed: line {number}: {reason}"));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put_line(&self, line: &str) -> Result<DatasetId, Failure> {
+        let row = read_index_line("", line)
+            .map_err(|reason| CommandError::failed(LineError::Syntax(reason)))?;
+        if row.slice.is_some() {
+            return Err(CommandError::failed(LineError::Part).into());
+        }
+        let name = row.dataset_type.as_ref().or(self.args.dataset_type.as_ref());
+        let name = name.ok_or_else(|| CommandError::failed(LineError::NoType))?;
+        let dataset_type = match self.butler.registry().known_dataset_type(name) {
+            Some(known) => known,
+            None => registered(self.butler, name)?,
+        };
+        let dimensions = &dataset_type.dimensions;
+        let data_id = DataId::parse(self.butler.universe(), dimensions, &row.values)
+            .map_err(CommandError::failed)?;
+        let content = super::put::read(self.context, &row.file)?;
+        match self.puts.put(&content, name, &data_id) {
+            Ok(dataset) => Ok(dataset.id),
+            Err(error @ StoreError::SessionEnded { .. }) => Err(Failure::Session(error.into())),
+            Err(error) => Err(CommandError::from(error).into()),
+        }
+    }
+}
+
+fn registered(
+    butler: &DirectButler,
+    name: &DatasetTypeName,
+) -> Result<Arc<DatasetType>, CommandError> {
+    let found = butler.registry().read(|reader| reader.dataset_type(name))?;
+    Ok(found.ok_or_else(|| RegistryError::UnknownDatasetType { name: name.clone() })?)
+}
+
+/// Reads lines on a thread of its own, which waits for them as long as it takes.
+fn read_ahead() -> Result<Receiver<std::io::Result<String>>, CommandError> {
+    let (send, lines) = sync_channel(AHEAD);
+    let read = move || {
+        for line in std::io::stdin().lock().lines() {
+            // Nobody takes it: the command has ended.
+            if send.send(line).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("lines".to_owned()).spawn(read).map_err(failed)?;
+    Ok(lines)
+}
+
+/// The next line; `None` if there is none, or if somebody asked to stop.
+fn next_line(
+    lines: &Receiver<std::io::Result<String>>,
+    stop: &StopFlag,
+) -> Result<Option<String>, CommandError> {
+    loop {
+        if stop.is_set() {
+            return Ok(None);
+        }
+        match lines.recv_timeout(LOOK) {
+            Ok(line) => return line.map(Some).map_err(failed),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+        }
+    }
+}
+
+fn failed(source: std::io::Error) -> CommandError {
+    StoreError::Source { path: "standard input".into(), source }.into()
+}
