@@ -1,5 +1,6 @@
 use std::{
-    io::BufRead as _,
+    fs::File,
+    io::{self, BufRead as _, BufReader, Read},
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, sync_channel},
@@ -7,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use camino::{Utf8Path, Utf8PathBuf};
 use pantler_core::{
     CollectionName, DataId, DatasetId, DatasetType, DatasetTypeName, TransactionName,
 };
@@ -22,7 +24,7 @@ use crate::{
     table::count,
 };
 
-/// Store files as they are named on standard input, each for itself
+/// Store files as they are named line by line, each for itself
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Each line is a JSON object with `file`, one member for each dimension, and `type` unless --type is\n\
@@ -36,6 +38,10 @@ use crate::{
                   JSON, one line for each line read: {line, id} or {line, error}"
 )]
 pub(crate) struct Args {
+    /// The lines; `-` is standard input
+    #[arg(value_name = "LINES|-", default_value = "-")]
+    lines: Utf8PathBuf,
+
     /// The RUN, which is made if it is missing
     #[arg(long, value_name = "RUN")]
     run: CollectionName,
@@ -82,10 +88,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
             "stopped\nnow: a put session may be open; what has its UUID is stored\nnext: {again}"
         ),
     )?;
+    let lines = open_lines(context, &args.lines)
+        .map_err(|source| StoreError::Source { path: args.lines.clone(), source })?;
     let puts = butler.put_session(&args.run, args.name.as_ref(), args.take_over)?;
     let work = Work { context, args, butler: &butler, puts: &puts };
     let mut tally = Tally::default();
-    let put = work.put_lines(interrupts.stop(), &mut tally);
+    let put = work.put_lines(&lines, interrupts.stop(), &mut tally);
     // Whatever happened to a line, the session is ended.
     let finished = puts.finish();
     put?;
@@ -148,11 +156,17 @@ impl Work<'_> {
     ///
     /// # Errors
     /// What makes it useless to go on with other lines.
-    fn put_lines(&self, stop: &StopFlag, tally: &mut Tally) -> Result<(), CommandError> {
+    fn put_lines(
+        &self,
+        lines: &Lines,
+        stop: &StopFlag,
+        tally: &mut Tally,
+    ) -> Result<(), CommandError> {
         let output = self.context.output();
-        let lines = read_ahead()?;
         for number in 1.. {
-            let Some(line) = next_line(&lines, stop)? else { return Ok(()) };
+            let line = next_line(lines, stop)
+                .map_err(|source| StoreError::Source { path: self.args.lines.clone(), source })?;
+            let Some(line) = line else { return Ok(()) };
             if line.trim().is_empty() {
                 continue;
             }
@@ -212,38 +226,44 @@ fn registered(
     Ok(found.ok_or_else(|| RegistryError::UnknownDatasetType { name: name.clone() })?)
 }
 
+type Lines = Receiver<io::Result<String>>;
+
+fn open_lines(context: &Context, path: &Utf8Path) -> io::Result<Lines> {
+    if path == "-" {
+        return read_ahead(io::stdin());
+    }
+    let file = File::open(context.absolute(path))?;
+    if file.metadata()?.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    read_ahead(file)
+}
+
 /// Reads lines on a thread of its own, which waits for them as long as it takes.
-fn read_ahead() -> Result<Receiver<std::io::Result<String>>, CommandError> {
+fn read_ahead(from: impl Read + Send + 'static) -> io::Result<Lines> {
     let (send, lines) = sync_channel(AHEAD);
     let read = move || {
-        for line in std::io::stdin().lock().lines() {
+        for line in BufReader::new(from).lines() {
             // Nobody takes it: the command has ended.
             if send.send(line).is_err() {
                 return;
             }
         }
     };
-    std::thread::Builder::new().name("lines".to_owned()).spawn(read).map_err(failed)?;
+    std::thread::Builder::new().name("lines".to_owned()).spawn(read)?;
     Ok(lines)
 }
 
 /// The next line; `None` if there is none, or if somebody asked to stop.
-fn next_line(
-    lines: &Receiver<std::io::Result<String>>,
-    stop: &StopFlag,
-) -> Result<Option<String>, CommandError> {
+fn next_line(lines: &Lines, stop: &StopFlag) -> io::Result<Option<String>> {
     loop {
         if stop.is_set() {
             return Ok(None);
         }
         match lines.recv_timeout(LOOK) {
-            Ok(line) => return line.map(Some).map_err(failed),
+            Ok(line) => return line.map(Some),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(None),
         }
     }
-}
-
-fn failed(source: std::io::Error) -> CommandError {
-    StoreError::Source { path: "standard input".into(), source }.into()
 }
