@@ -31,7 +31,7 @@
 //!
 //! | to | call |
 //! | --- | --- |
-//! | open a repository | [`direct::DirectButler::open`] with `direct::Environment::default()` |
+//! | open a repository | [`direct::DirectButler::open`] with [`direct::Environment::of_this_process`] |
 //! | store one dataset, or many together | [`direct::DirectButler::put`], [`direct::DirectButler::put_many`] |
 //! | store one after the other, each for good when the call returns | [`direct::DirectButler::put_session`], then [`direct::Puts::put`] |
 //! | store files | [`direct::DirectButler::ingest`] |
