@@ -56,9 +56,8 @@ pub(super) fn registry(error: &RegistryError) -> Sorted {
         RegistryError::RecordConflict { element, .. } => {
             unchanged.then(Next::command(format_args!("record list {element}")))
         }
-        RegistryError::MissingDimensionRecord { element, data_id } => unchanged.then(
-            Next::command(format_args!("record insert {element} {}", assignments(data_id))),
-        ),
+        RegistryError::MissingDimensionRecord { element, data_id } => unchanged
+            .then(Next::command(format_args!("record insert {element} {}", assignments(data_id)))),
         RegistryError::TransactionExists { row } => {
             unchanged.then(Next::command(format_args!("transaction show {}", row.name)))
         }
