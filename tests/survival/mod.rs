@@ -181,3 +181,12 @@ fn power_is_lost_at_every_step() {
 fn a_loss_of_power_without_flushes_is_seen() {
     power::without_flushes_something_is_lost(&operation("put", types, PUT));
 }
+
+#[test]
+fn what_a_dead_process_deleted_stays_away_when_power_is_lost() {
+    // Others are in the directory; or there was nothing in it before.
+    let taken = operation("put-each", lined_in_part, PUT_EACH).each_by_itself();
+    power::what_a_dead_process_deleted_stays_away(&taken, "");
+    let first = operation("put-each", lined, PUT_EACH).each_by_itself();
+    power::what_a_dead_process_deleted_stays_away(&first, "datastore.rename:1:io");
+}

@@ -60,25 +60,27 @@ impl PutSession {
             // Without a RUN nothing was ever put.
             return Ok(());
         }
-        let mine = |found: Found| match found {
-            Found::Artifact { key, .. } | Found::Unfinished { key } => {
-                key.is_of(opening).then_some(key)
-            }
-            Found::Foreign { .. } => None,
-        };
-        let written: BTreeSet<ArtifactKey> =
-            context.artifacts().list(prefix)?.into_iter().filter_map(mine).collect();
-        if written.is_empty() {
-            return Ok(());
+        let present: BTreeSet<ArtifactKey> = (context.artifacts().list(prefix)?.into_iter())
+            .filter_map(|found| match found {
+                Found::Artifact { key, .. } | Found::Unfinished { key } => Some(key),
+                Found::Foreign { .. } => None,
+            })
+            .collect();
+        let written: Vec<_> = present.iter().filter(|key| key.is_of(opening)).cloned().collect();
+        if !written.is_empty() {
+            let records = context.confirm()?;
+            let named: HashSet<&ArtifactKey> =
+                records.iter().filter_map(|record| record.location.key()).collect();
+            let (kept, doomed): (Vec<_>, Vec<_>) =
+                written.into_iter().partition(|key| named.contains(key));
+            context.artifacts().discard_unfinished(&kept)?;
+            context.artifacts().unstore(&doomed)?;
         }
-        let records = context.confirm()?;
-        let named: HashSet<&ArtifactKey> =
-            records.iter().filter_map(|record| record.location.key()).collect();
-        let (kept, doomed): (Vec<_>, Vec<_>) =
-            written.into_iter().partition(|key| named.contains(key));
-        context.artifacts().discard_unfinished(&kept)?;
-        context.artifacts().unstore(&doomed)?;
-        Ok(context.artifacts().prune(prefix)?)
+        context.artifacts().prune(prefix)?;
+        // A put that deleted its artifact again may have been killed before it flushed that,
+        // and nothing says any more which it was.
+        let present: Vec<_> = present.into_iter().collect();
+        Ok(context.artifacts().flush_removals(prefix, &present)?)
     }
 }
 
