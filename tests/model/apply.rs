@@ -32,6 +32,7 @@ use super::{
     operation::{CITIES, Cell, Fault, Harm, Mode, Op, Step, Storing},
     rules::{Here, Plan, Wanted},
     seen::Seen,
+    sessions,
     state::{Extent, Item, Model, Part, State, Stored},
     world::{self, Said, World},
 };
@@ -50,14 +51,14 @@ pub(super) struct Twin<'a> {
 pub(super) type Tally = Mutex<BTreeMap<String, u64>>;
 
 /// What was asked for, so that the answer can be compared.
-struct Asked {
-    said: Said,
-    plan: Plan,
-    report: Option<(StoreReport, Vec<Cell>)>,
+pub(super) struct Asked {
+    pub(super) said: Said,
+    pub(super) plan: Plan,
+    pub(super) report: Option<(StoreReport, Vec<Cell>)>,
 }
 
 impl Asked {
-    fn new(said: Said, plan: Plan) -> Self {
+    pub(super) fn new(said: Said, plan: Plan) -> Self {
         Self { said, plan, report: None }
     }
 }
@@ -288,6 +289,16 @@ impl<'a> Twin<'a> {
             | Op::Chain { .. }
             | Op::RemoveChain { .. } => return self.collect(op),
             Op::Begin { run, cities, name } => return self.begin(here, *run, cities, *name),
+            Op::Session { run, items, name, take_over, finish } => {
+                let session = sessions::Session {
+                    run: *run,
+                    items,
+                    name: *name,
+                    take_over: *take_over,
+                    finish: *finish,
+                };
+                session.ask(&self.world, &self.model, here.process)
+            }
             // Not too often of nothing.
             Op::Close { which, .. } if self.model.open.is_empty() && which % 4 != 0 => return None,
             Op::Close { which, closing, take_over } => {

@@ -13,6 +13,7 @@ mod operation;
 mod regressions;
 mod rules;
 mod seen;
+mod sessions;
 mod state;
 mod world;
 
@@ -157,7 +158,7 @@ fn cases(first: u64, count: u64, wrong: bool, tally: &Tally) -> Option<Failure> 
 }
 
 /// What a run of the usual length must have met, or else it shows little.
-const MET: [&str; 26] = [
+const MET: [&str; 30] = [
     "put: done",
     "put: failed",
     "put: left open",
@@ -179,6 +180,10 @@ const MET: [&str; 26] = [
     "tag: done",
     "chain: done",
     "begin: done",
+    "session: done",
+    "session: failed",
+    "session: left open",
+    "session: died",
     "commit: done",
     "commit: failed",
     "commit: died",

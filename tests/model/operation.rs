@@ -87,6 +87,14 @@ pub(super) enum Op {
         cities: Vec<u8>,
         name: u8,
     },
+    /// A put session, with the (city, content) of each put; it is ended, or left open.
+    Session {
+        run: u8,
+        items: Vec<(u8, u8)>,
+        name: Option<u8>,
+        take_over: bool,
+        finish: bool,
+    },
     /// One of the open transactions, or a name if there is none.
     Close {
         which: u8,
@@ -237,6 +245,11 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0..GROUPS).prop_map(|chain| Op::RemoveChain { chain }),
         2 => (0..RUNS, prop::collection::vec(0..CITIES, 1..3), 0..NAMES)
             .prop_map(|(run, cities, name)| Op::Begin { run, cities, name }),
+        4 => (0..RUNS, items(), name(), any::<bool>(), prop::bool::weighted(0.7)).prop_map(
+            |(run, items, name, take_over, finish)| {
+                Op::Session { run, items, name, take_over, finish }
+            }
+        ),
         8 => (any::<u8>(), closing(), any::<bool>())
             .prop_map(|(which, closing, take_over)| Op::Close { which, closing, take_over }),
         2 => prop::bool::weighted(0.3).prop_map(|elsewhere| Op::Reopen { elsewhere }),

@@ -122,7 +122,10 @@ impl Model {
             let mut seen = BTreeSet::new();
             !parts().all(|part| seen.insert(part.cell))
         };
-        if twice {
+        let unstoring = wanted.name.as_ref().map(|name| format!("{name}/unstore"));
+        let unfinished = (unstoring.as_ref())
+            .filter(|name| self.open.get(*name).is_some_and(|open| open.kind == "remove"));
+        if twice && unfinished.is_none() {
             return Plan::refused();
         }
         if let Some((name, open)) =
@@ -130,10 +133,7 @@ impl Model {
         {
             return self.go_on(here, wanted, name, open);
         }
-        let unstoring = wanted.name.as_ref().map(|name| format!("{name}/unstore"));
-        if let Some(name) = &unstoring
-            && self.open.get(name).is_some_and(|open| open.kind == "remove")
-        {
+        if let Some(name) = unfinished {
             // What a killed call left of taking lost artifacts away is finished first.
             let first = self.close(here, name, Closing::Commit, wanted.take_over);
             let Some(after) = first.done.first() else { return Plan::refused() };
@@ -306,8 +306,6 @@ impl Model {
         }
         match &dataset.state {
             State::Managed(_) => None,
-            // What modifies the RUN may be about to change it.
-            State::Registered if self.locks(part.cell.0).modified => None,
             State::Registered => Some(Standing::Registered),
             State::Stored(stored) if stored.content != part.content => None,
             State::Stored(stored) if stored.is_whole() => Some(Standing::Same),
@@ -378,7 +376,7 @@ impl Model {
         model
     }
 
-    fn may_begin(&mut self, name: &str, may: &[Option<Closing>]) {
+    pub(super) fn may_begin(&mut self, name: &str, may: &[Option<Closing>]) {
         if let Some(open) = self.open.get_mut(name) {
             open.may = may.to_vec();
         }
@@ -533,7 +531,8 @@ impl Model {
         let Some(open) = self.open.get(name) else { return Plan::refused() };
         let door = matches!(open.began, Some(Closing::Revert | Closing::Abandon))
             && closing == Closing::Commit;
-        if door || here.is_held(&open.holder) && !take_over {
+        let stays = open.kind == super::sessions::KIND && closing == Closing::Revert;
+        if door || stays || here.is_held(&open.holder) && !take_over {
             return Plan::refused();
         }
         // Once a revert began, the row goes on saying so.

@@ -125,7 +125,14 @@ impl Disk {
             }
             ["syncdir", at] => {
                 let inside = |name: &Utf8Path| name.parent() == Some(Utf8Path::new(at));
-                self.stable.retain(|name, _| !inside(name));
+                // A directory that is gone for good holds nothing that could come back.
+                let there: BTreeSet<Node> = self.now.values().copied().collect();
+                let gone: Vec<Utf8PathBuf> = (self.stable.iter())
+                    .filter(|(name, node)| inside(name) && !there.contains(node))
+                    .map(|(name, _)| name.clone())
+                    .collect();
+                let below_gone = |name: &Utf8Path| gone.iter().any(|gone| name.starts_with(gone));
+                self.stable.retain(|name, _| !inside(name) && !below_gone(name));
                 let entries = self.now.iter().filter(|(name, _)| inside(name));
                 self.stable.extend(entries.map(|(name, node)| (name.clone(), *node)));
             }
@@ -357,6 +364,23 @@ mod tests {
         scratch.note("sync", &["d/a"]);
         scratch.note("syncdir", &["d"]);
         assert_eq!(scratch.lose(0), left(&[("old", "old")]));
+    }
+
+    #[test]
+    fn what_was_in_a_directory_whose_removal_was_flushed_stays_away() {
+        let mut scratch = Scratch::new();
+        for place in ["before/d", "now/d"] {
+            fs::create_dir(scratch.at(place)).unwrap();
+            fs::write(scratch.at(place).join("a"), b"a").unwrap();
+        }
+        scratch.unlink("d/a");
+        fs::remove_dir(scratch.at("now/d")).unwrap();
+        scratch.note("rmdir", &["d"]);
+        let unflushed = scratch.trace.len();
+        scratch.note("syncdir", &[""]);
+        assert_eq!(scratch.lose(0), left(&[("old", "old")]));
+        scratch.trace.truncate(unflushed);
+        assert_eq!(scratch.lose(0), left(&[("d", "directory"), ("old", "old")]));
     }
 
     #[test]

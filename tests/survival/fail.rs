@@ -70,6 +70,7 @@ fn fail(trial: &Trial<'_>, fault: &str, seed: u64) -> i32 {
     let at = format!("{at}\n{}\n", ran.stderr);
     let code = ran.code().unwrap_or_else(|| panic!("{at}: {:?}", ran.status));
     trial.check(&copy, &at);
+    trial.assert_acknowledged(&copy, &ran, &at);
     match code {
         code if code == trial.code => {
             if !(operation.is(Special::Notes) && ran.stderr.contains("which is stored")) {
@@ -77,6 +78,7 @@ fn fail(trial: &Trial<'_>, fault: &str, seed: u64) -> i32 {
             }
         }
         1 if !operation.is(Special::InParts) => trial.assert_unchanged(&copy, &at),
+        1 if operation.is(Special::EachByItself) => trial.assert_nothing_opened(&copy, &at),
         1 => {}
         // Quanta failed.
         3 => assert!(operation.chain.is_some() || operation.workspace.is_some(), "{at}: {code}"),

@@ -25,6 +25,7 @@ pub(crate) fn kill_everywhere(operation: &Operation) -> BTreeSet<String> {
         // Groups of flushes depend on time: a count may not be reached again.
         let ended = ran.code() == Some(trial.code);
         assert!(was_killed(&ran) || ended, "{at}: {:?} {}", ran.status, ran.stderr);
+        trial.assert_acknowledged(&copy, &ran, &at);
         trial.settle(&copy, &at);
     });
     println!(

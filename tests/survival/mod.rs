@@ -30,8 +30,9 @@ use std::collections::BTreeSet;
 
 use operation::{Operation, operation};
 use stages::{
-    RUN, bare, damaged, fresh, in_place, indexed, ingested, killed, littered, nothing, prepared,
-    ran, rotten, running, shared, stored, tagged, two, types, unstored, vanished,
+    RUN, bare, damaged, fresh, in_place, indexed, ingested, killed, lined, lined_in_part, littered,
+    nothing, prepared, ran, rotten, running, shared, stored, tagged, two, types, unstored,
+    vanished,
 };
 use workspaces::{
     BUILD_SKIPPING, CREATE, broken, built, closing, complete, created, created_after_old,
@@ -44,6 +45,8 @@ use crate::crash;
 const PUT: &str = "put {project}/data/a.txt number item=a --run lab";
 const INGEST: &str = "ingest --type number --run lab data/{item}.txt";
 const TRANSFER: &str = "transfer {project}/source --type number --collections lab";
+const PUT_EACH: &str = "put-each {project}/lines.json --type number --run lab";
+const IN_A_PUT: &str = "puts.artifact.written:2";
 const COMMIT: &str = "transaction commit {open}";
 const REVERT: &str = "transaction revert {open}";
 const ABANDON: &str = "transaction abandon {open}";
@@ -70,6 +73,9 @@ fn operations() -> Vec<Operation> {
         operation("ingest: keep going", types, "ingest --type number --run lab --keep-going data/{item}.txt").in_parts(),
         operation("ingest after a kill", killed(types, INGEST, "datastore.rename:2"), INGEST),
         operation("restore", unstored, "restore {a} {project}/data/a.txt"),
+        operation("put-each", lined, PUT_EACH).each_by_itself(),
+        operation("put-each of what is there in part", lined_in_part, PUT_EACH).each_by_itself(),
+        operation("put-each after a kill", killed(lined, PUT_EACH, IN_A_PUT), PUT_EACH).each_by_itself(),
         operation("remove", stored, "remove {a}").takes(),
         operation("remove one of several in a file", shared, "remove {a}").takes(),
         operation("remove: purge", stored, "remove {a} --purge").takes(),
@@ -94,6 +100,8 @@ fn operations() -> Vec<Operation> {
         operation("commit: transfer", killed(two, TRANSFER, "close.storage.done:1"), COMMIT),
         operation("revert: transfer", killed(two, TRANSFER, "datastore.rename:2"), REVERT),
         operation("abandon: transfer", killed(two, TRANSFER, "datastore.rename:2"), ABANDON),
+        operation("commit: put session", killed(lined, PUT_EACH, IN_A_PUT), COMMIT).one_way(),
+        operation("abandon: put session", killed(lined, PUT_EACH, IN_A_PUT), ABANDON).one_way(),
         operation("collection tag", tagged, "collection tag best {a}"),
         operation("run", fresh, RUN).in_parts().makes("toy"),
         operation("run: ingest", prepared, RUN).until("close.rows.committed").makes("toy"),
@@ -172,4 +180,13 @@ fn power_is_lost_at_every_step() {
 #[test]
 fn a_loss_of_power_without_flushes_is_seen() {
     power::without_flushes_something_is_lost(&operation("put", types, PUT));
+}
+
+#[test]
+fn what_a_dead_process_deleted_stays_away_when_power_is_lost() {
+    // Others are in the directory; or there was nothing in it before.
+    let taken = operation("put-each", lined_in_part, PUT_EACH).each_by_itself();
+    power::what_a_dead_process_deleted_stays_away(&taken, "");
+    let first = operation("put-each", lined, PUT_EACH).each_by_itself();
+    power::what_a_dead_process_deleted_stays_away(&first, "datastore.rename:1:io");
 }

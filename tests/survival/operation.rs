@@ -127,6 +127,8 @@ pub(crate) enum Special {
     Notes,
     /// It, or what the stage had done, cannot be reverted.
     OneWay,
+    /// Exit status 1 of it leaves nothing open.
+    EachByItself,
     /// It is about artifacts that are lost: until it is done, they are.
     Mends,
 }
@@ -219,6 +221,12 @@ impl Operation {
     /// See [`Special::OneWay`].
     pub(crate) fn one_way(self) -> Self {
         self.special(Special::OneWay)
+    }
+
+    /// It does many things, each committed by itself, in one transaction that cannot be
+    /// reverted: status 1 says that some are not done, and leaves nothing open.
+    pub(crate) fn each_by_itself(self) -> Self {
+        self.one_way().may_leave_a_part().special(Special::EachByItself)
     }
 
     /// See [`Operation::chain`].

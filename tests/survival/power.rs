@@ -1,7 +1,9 @@
 //! T6: power lost at every step.
 
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 
+use camino::Utf8Path;
+use pantler_testkit::Ran;
 use rayon::prelude::*;
 
 use super::{
@@ -50,7 +52,7 @@ pub(crate) fn lose_power_everywhere(operation: &Operation) {
                 "{}: power lost ({extent:?}, PANTLER_SEED={seed}) at {step}:{count}",
                 operation.name
             );
-            let (lost, trace) =
+            let (lost, ran, trace) =
                 lose(&trial, &copy, &format!("{step}:{count}"), &|trace| match extent {
                     Extent::All => 0,
                     Extent::Data => trace,
@@ -58,6 +60,7 @@ pub(crate) fn lose_power_everywhere(operation: &Operation) {
                 });
             let at = format!("{at}: {lost:?}\n{}\n", trace.join("\n"));
             trial.check(&copy, &at);
+            trial.assert_acknowledged(&copy, &ran, &at);
             if has_repository(&copy.project) && !open(&copy.project).is_empty() {
                 // In place of all copies that a kill is followed by.
                 let abandoned = copy.duplicate();
@@ -88,20 +91,24 @@ fn lose(
     copy: &Copy,
     crash: &str,
     cut: &dyn Fn(usize) -> usize,
-) -> (Loss, Vec<String>) {
-    let trace = traced(trial, copy, crash);
+) -> (Loss, Ran, Vec<String>) {
+    let (ran, trace) = traced(trial, copy, crash);
     let (path, before) = (copy.project.path(), trial.stage.project.path());
-    (lose_power(&path, &before, &trace, cut(trace.len())), trace)
+    (lose_power(&path, &before, &trace, cut(trace.len())), ran, trace)
 }
 
 /// Kills at a step, and returns the trace of what was done to files.
-fn traced(trial: &Trial<'_>, copy: &Copy, crash: &str) -> Vec<String> {
+fn traced(trial: &Trial<'_>, copy: &Copy, crash: &str) -> (Ran, Vec<String>) {
     let trace = beside(&copy.project, "trace");
     let variables = [("PANTLER_CRASH", crash), ("PANTLER_TRACE", trace.as_str())];
     let ran = copy.run(trial.operation.command, &variables);
     let ended = ran.code() == Some(trial.code);
     assert!(was_killed(&ran) || ended, "{crash}: {:?} {}", ran.status, ran.stderr);
-    let text = std::fs::read_to_string(&trace).unwrap_or_default();
+    (ran, lines(&trace))
+}
+
+fn lines(trace: &Utf8Path) -> Vec<String> {
+    let text = std::fs::read_to_string(trace).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
 }
 
@@ -110,16 +117,53 @@ pub(crate) fn without_flushes_something_is_lost(operation: &Operation) {
     const AT: &str = "close.rows.committed:1";
     let trial = Trial::of(operation);
     let flushed = trial.stage.copy();
-    let (_, trace) = lose(&trial, &flushed, AT, &|_| 0);
+    let (_, _, trace) = lose(&trial, &flushed, AT, &|_| 0);
     assert!(trace.iter().any(|line| line.starts_with("sync")), "{trace:?}");
     assert_eq!(findings(&flushed.project), [""; 0]);
 
     for (cut, code) in [(0, "artifact-missing"), (usize::MAX, "artifact-size")] {
         let copy = trial.stage.copy();
-        let mut trace = traced(&trial, &copy, AT);
+        let (_, mut trace) = traced(&trial, &copy, AT);
         trace.retain(|line| !line.starts_with("sync"));
         lose_power(&copy.project.path(), &trial.stage.project.path(), &trace, cut);
         let found = findings(&copy.project);
         assert!(found.iter().any(|finding| finding.starts_with(code)), "{found:?}");
     }
+}
+
+/// A put deletes its artifact again, and its process is killed before it flushed that: when
+/// the session has been closed, no loss of power brings the artifact back.
+pub(crate) fn what_a_dead_process_deleted_stays_away(operation: &Operation, fault: &str) {
+    const DELETING: [(&str, &str); 1] = [("PANTLER_CRASH", "datastore.delete:1")];
+    for closing in ["commit", "abandon"] {
+        let stage = (operation.stage)();
+        let copy = stage.copy();
+        let ran =
+            copy.run(operation.command, &[&DELETING[..], &[("PANTLER_FAULT", fault)]].concat());
+        assert!(was_killed(&ran), "{}", ran.stderr);
+        let [name] = &open(&copy.project)[..] else { panic!("the session is not open") };
+        let close = format!("transaction {closing} {name}");
+        let before = copy.duplicate();
+        let closed = copy.duplicate();
+        assert_eq!(closed.run(&close, &[]).code(), Some(0));
+        // One step further.
+        let (left, kept) = (artifacts(&copy), artifacts(&closed));
+        let [deleted] = &left.difference(&kept).collect::<Vec<_>>()[..] else {
+            panic!("{left:?}, and closed {kept:?}")
+        };
+        let path = copy.project.repo().join(deleted);
+        std::fs::remove_file(&path).unwrap();
+        let trace = beside(&copy.project, "trace");
+        std::fs::write(&trace, format!("unlink\t{path}\n")).unwrap();
+        let ran = copy.run(&close, &[("PANTLER_TRACE", trace.as_str())]);
+        assert_eq!(ran.code(), Some(0), "{}", ran.stderr);
+        lose_power(&copy.project.path(), &before.project.path(), &lines(&trace), 0);
+        assert_eq!(findings(&copy.project), [""; 0], "{closing}: {:?}", lines(&trace));
+    }
+}
+
+/// The files in the storage.
+fn artifacts(copy: &Copy) -> BTreeSet<String> {
+    let files = copy.project.picture().files.into_keys();
+    files.filter(|path| path.starts_with("artifacts/")).collect()
 }

@@ -41,6 +41,8 @@ impl<'o> Trial<'o> {
         let ran = calm.run(operation.command, &[]);
         let code = ran.code().unwrap();
         assert!(matches!(code, 0 | 6), "{}: {}{}", operation.name, ran.text(), ran.stderr);
+        let named = ran.text().lines().count();
+        assert!(named == 3 || !operation.is(Special::EachByItself), "it names {}", ran.text());
         let before = State::of(&stage.project);
         let mut trial = Self {
             operation,
@@ -222,6 +224,27 @@ impl<'o> Trial<'o> {
         self.assert_expected(copy, at);
         let found = findings(&copy.project);
         assert_eq!(found, self.expected_findings, "{at}: check finds something");
+    }
+
+    /// What does each by itself has told the truth: whatever it named is stored.
+    pub(crate) fn assert_acknowledged(&self, copy: &Copy, ran: &Ran, at: &str) {
+        if !self.operation.is(Special::EachByItself) {
+            return;
+        }
+        let state = State::of(&copy.project);
+        for id in ran.text().lines() {
+            let end = format!(": {id}");
+            let name = state.ids.iter().find_map(|known| known.strip_suffix(&end));
+            let held = name.and_then(|name| state.datasets.get(name));
+            assert!(matches!(held, Some(Holding::Content(_))), "{at}: {id} is named: {held:?}");
+        }
+    }
+
+    /// Nothing is open that was not before.
+    pub(crate) fn assert_nothing_opened(&self, copy: &Copy, at: &str) {
+        for name in open(&copy.project) {
+            assert!(self.before.open.contains(&name), "{at}: {name} is left open");
+        }
     }
 
     /// It came to what was expected.

@@ -162,6 +162,24 @@ fn artifact_below(project: &Project, dataset_type: &str) -> camino::Utf8PathBuf 
     rows[0]["path"].as_str().unwrap().into()
 }
 
+/// Lines that name the files `a` and `b`, and `universe.yaml` as `c`.
+fn with_lines(project: Project) -> Project {
+    let line = |file: &str, item: &str| format!("{{\"file\": \"{file}\", \"item\": \"{item}\"}}\n");
+    let lines = [line("data/a.txt", "a"), line("data/b.txt", "b"), line("universe.yaml", "c")];
+    project.write("lines.json", lines.concat());
+    project
+}
+
+/// Lines that name three files, and nothing in the RUN `lab`.
+pub(crate) fn lined() -> Stage {
+    Stage::of(with_lines(with_types(files())))
+}
+
+/// The same lines, of which the RUN `lab` holds one.
+pub(crate) fn lined_in_part() -> Stage {
+    Stage::of(after(with_lines(with_types(files())), &STORE[1..]))
+}
+
 /// A file that lies in the storage and belongs to nobody.
 pub(crate) fn in_place() -> Stage {
     let project = with_types(files());

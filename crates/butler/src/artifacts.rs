@@ -134,6 +134,13 @@ pub trait Artifacts {
     /// [`ArtifactError`] with the first that could not be deleted.
     fn discard_unfinished(&self, keys: &[ArtifactKey]) -> Result<(), ArtifactError>;
 
+    /// Makes sure that power loss brings nothing back that anybody has deleted from the
+    /// directories of these artifacts, or right below the prefix of a RUN.
+    ///
+    /// # Errors
+    /// [`ArtifactError`] if that cannot be said.
+    fn flush_removals(&self, prefix: &str, beside: &[ArtifactKey]) -> Result<(), ArtifactError>;
+
     /// Removes empty directories below a prefix, where the storage has directories.
     ///
     /// # Errors

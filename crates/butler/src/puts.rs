@@ -60,20 +60,22 @@ impl PutSession {
             // Without a RUN nothing was ever put.
             return Ok(());
         }
-        let mine = |found: Found| match found {
-            Found::Artifact { key, .. } | Found::Unfinished { key } => {
-                key.is_of(opening).then_some(key)
-            }
-            Found::Foreign { .. } => None,
-        };
-        let written: BTreeSet<ArtifactKey> =
-            context.artifacts().list(prefix)?.into_iter().filter_map(mine).collect();
-        if written.is_empty() {
-            return Ok(());
+        let present: BTreeSet<ArtifactKey> = (context.artifacts().list(prefix)?.into_iter())
+            .filter_map(|found| match found {
+                Found::Artifact { key, .. } | Found::Unfinished { key } => Some(key),
+                Found::Foreign { .. } => None,
+            })
+            .collect();
+        let written: Vec<_> = present.iter().filter(|key| key.is_of(opening)).cloned().collect();
+        if !written.is_empty() {
+            let doomed = context.confirm_unnamed(written)?;
+            context.artifacts().unstore(&doomed)?;
         }
-        let doomed = context.confirm_unnamed(written.into_iter().collect())?;
-        context.artifacts().unstore(&doomed)?;
-        Ok(context.artifacts().prune(prefix)?)
+        context.artifacts().prune(prefix)?;
+        // A put that deleted its artifact again may have been killed before it flushed that,
+        // and nothing says any more which it was.
+        let present: Vec<_> = present.into_iter().collect();
+        Ok(context.artifacts().flush_removals(prefix, &present)?)
     }
 }
 

@@ -96,6 +96,9 @@ impl Artifacts for Memory {
         }
         Ok(())
     }
+    fn flush_removals(&self, _: &str, _: &[ArtifactKey]) -> Result<(), ArtifactError> {
+        Ok(())
+    }
     fn prune(&self, _: &str) -> Result<(), ArtifactError> {
         Ok(())
     }

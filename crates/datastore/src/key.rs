@@ -77,6 +77,11 @@ impl RunPrefix {
         self.id
     }
 
+    /// A key right below it that no artifact ever has.
+    pub fn unused_key(&self) -> ArtifactKey {
+        checked(format!("{self}/unused"))
+    }
+
     /// Whether `key` is under this prefix.
     pub fn contains(&self, key: &ArtifactKey) -> bool {
         key.as_str().strip_prefix(self.as_str()).is_some_and(|rest| rest.starts_with('/'))

@@ -20,6 +20,13 @@ fn content(written: Written) -> Content {
     Content { size: written.size, checksum: written.checksum }
 }
 
+impl DatastoreView<'_> {
+    fn flush_deletions(&self, keys: &[ArtifactKey]) -> Result<(), ArtifactError> {
+        let flush = || self.0.storage().flusher()?.flush_removals(keys);
+        flush().map_err(failed("flushing deletions"))
+    }
+}
+
 impl Artifacts for DatastoreView<'_> {
     fn size(&self, key: &ArtifactKey) -> Result<Option<u64>, ArtifactError> {
         self.0.storage().size(key).map_err(failed(format!("looking at {key}")))
@@ -92,8 +99,13 @@ impl Artifacts for DatastoreView<'_> {
             return Ok(());
         }
         // A power loss must not bring them back when nobody owns them any more.
-        let flush = || self.0.storage().flusher()?.flush_removals(&discarded);
-        flush().map_err(failed("flushing deletions"))
+        self.flush_deletions(&discarded)
+    }
+
+    fn flush_removals(&self, prefix: &str, beside: &[ArtifactKey]) -> Result<(), ArtifactError> {
+        let run = RunPrefix::parse(prefix)
+            .map_err(|e| ArtifactError::new(format!("flushing {prefix}"), e))?;
+        self.flush_deletions(&[beside, &[run.unused_key()]].concat())
     }
 
     fn prune(&self, prefix: &str) -> Result<(), ArtifactError> {

@@ -96,8 +96,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let put = work.put_lines(&lines, interrupts.stop(), &mut tally);
     // Whatever happened to a line, the session is ended.
     let finished = puts.finish();
-    put?;
+    if let (Err(error), Err(_)) = (&put, &finished) {
+        // That the session is open is said last, with the way on.
+        context.output().note(&format!("failed: {}", error.reason()));
+    }
     finished?;
+    put?;
     let Tally { stored, failed } = tally;
     if interrupts.stop().is_set() {
         return Err(CommandError::new(Status::Stopped, "stopped")
