@@ -167,14 +167,19 @@ fn stored(item: &str, content: &str) -> (String, Option<String>) {
     (item.to_owned(), Some(content.to_owned()))
 }
 
-/// A text with `<uuid>` for each UUID, and without places, times and processes.
+/// A text without what differs from run to run.
 fn tidy(depot: &Depot, text: &str) -> String {
     let uuid =
         |word: &str| word.len() == 36 && word.chars().all(|c| c == '-' || c.is_ascii_hexdigit());
+    // The opening in an artifact's key.
+    let key = |word: &str| match word.split_once('~').and_then(|(a, b)| Some((a, b.get(24..)?))) {
+        Some((before, after)) => format!("{before}~<opening>{after}"),
+        None => word.to_owned(),
+    };
     let word = |word: &str| {
         let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
         let name = bare.strip_prefix("put-session/").unwrap_or(bare);
-        if uuid(name) { word.replace(name, "<uuid>") } else { word.to_owned() }
+        if uuid(name) { word.replace(name, "<uuid>") } else { key(word) }
     };
     let line = |line: &str| line.split(' ').map(word).collect::<Vec<_>>().join(" ");
     let text = text.replace(depot.beside("").as_str(), "<depot>/");

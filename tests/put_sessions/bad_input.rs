@@ -249,7 +249,7 @@ fn a_full_disk_is_said_of_each_line_and_gone_on_from() {
     let ran = session.end();
     insta::assert_snapshot!(said(&depot, &ran), @r#"
     exit 1
-    failed: line 2: the put failed and was undone: cannot write artifact live@1/number/item=i0001~578d7692b370a00d41c6cee2-1-2.txt: cannot write <depot>/repo/artifacts/live@1/number/item=i0001~578d7692b370a00d41c6cee2-1-2.txt.tmp: the storage is full: a planned fault (full)
+    failed: line 2: the put failed and was undone: cannot write artifact live@1/number/item=i0001~<opening>-1-2.txt: cannot write <depot>/repo/artifacts/live@1/number/item=i0001~<opening>-1-2.txt.tmp: the storage is full: a planned fault (full)
     error: 1 line could not be stored
     now: 2 other datasets stored; what failed is as it was before
     next: the same lines again, when the reasons are gone
@@ -275,8 +275,8 @@ fn a_session_that_cannot_be_ended_is_named() {
       because: transaction s stays open: it could not be committed
       because: the artifact storage failed
       because: deleting artifacts
-      because: cannot delete artifact live@1/number/item=i0001~580c7129bcc27cba182b1a70-1-2.txt (1 of 1 could not be deleted)
-      because: cannot delete <depot>/repo/artifacts/live@1/number/item=i0001~580c7129bcc27cba182b1a70-1-2.txt: permission denied
+      because: cannot delete artifact live@1/number/item=i0001~<opening>-1-2.txt (1 of 1 could not be deleted)
+      because: cannot delete <depot>/repo/artifacts/live@1/number/item=i0001~<opening>-1-2.txt: permission denied
       because: a planned fault (denied)
     now: put session s is open; what it said to be stored is stored
     next: pantler transaction commit s --repo <depot>/repo
@@ -337,6 +337,7 @@ fn an_answer_that_cannot_be_written_ends_the_session() {
     exit 1
     error: cannot write to standard output
       because: No space left on device (os error 28)
+    now: 1 dataset stored; the session is ended
     "#);
     assert_eq!(depot.contents(RUN), [stored(&item(0), "x")]);
 }

@@ -232,6 +232,48 @@ fn what_is_registered_only_is_stored_again_by_a_put_and_not_by_a_session() {
 }
 
 #[test]
+fn what_another_transaction_is_storing_is_named_and_then_there() {
+    let depot = Depot::new(2);
+    let put = Order::put(RUN, &[(&item(0), "of the put")]).named("p");
+    let putting = depot.paused(&put, "datastore.rename:1");
+    let mut session = Session::start(&depot, &["--json"]);
+    for content in ["of the put", "of the session"] {
+        session.ask(&depot, &item(0), content);
+        let told = session.answer();
+        assert!(told.contains("transaction p is open on it"), "{told}");
+    }
+    assert_eq!(depot.artifacts().len(), 1, "only the unfinished one");
+    let report = putting.go_on().unwrap();
+    session.ask(&depot, &item(0), "of the put");
+    let answer: Value = serde_json::from_str(&session.answer()).unwrap();
+    assert_eq!((&answer["id"], &answer["line"]), (&report["ids"][0], &3.into()));
+    session.end().expect(1);
+    assert_eq!(depot.contents(RUN), [stored(&item(0), "of the put")]);
+}
+
+#[test]
+fn what_others_store_while_it_writes_the_same_data_id_stays() {
+    for content in ["the same", "another"] {
+        let depot = Depot::new(2);
+        let pause = [("PANTLER_PAUSE", "puts.artifact.written:1")];
+        let mut session = Session::armed(&depot, &["--json"], &pause);
+        session.ask(&depot, &item(0), "the same");
+        session.wait_for_pause();
+        let id = depot.put(RUN, &item(0), content).to_string();
+        let same = content == "the same";
+        let ran = session.go_on().expect(i32::from(!same));
+        if same {
+            assert_eq!(ran.json()["id"], id);
+        } else {
+            let told = ran.json()["error"].as_str().unwrap().to_owned();
+            assert!(told.contains(&id) && told.contains("a dataset never changes"), "{told}");
+        }
+        assert_eq!(depot.contents(RUN), [stored(&item(0), content)]);
+        assert_eq!(depot.artifacts().len(), 1);
+    }
+}
+
+#[test]
 fn a_name_is_one_session_s_at_a_time() {
     let depot = Depot::new(4);
     let mut first = Session::named(&depot, "camera");

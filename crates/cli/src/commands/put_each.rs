@@ -189,11 +189,15 @@ impl Work<'_> {
             match self.put_line(&line) {
                 Ok(id) => {
                     tally.stored += 1;
-                    if self.args.json {
-                        output.line(&json!({"line": number, "id": id}).to_string())?;
+                    let answer = if self.args.json {
+                        json!({"line": number, "id": id}).to_string()
                     } else {
-                        output.line(&id.to_string())?;
-                    }
+                        id.to_string()
+                    };
+                    output.line(&answer).map_err(|error| {
+                        let stored = count(tally.stored, "dataset");
+                        error.state(format!("{stored} stored; the session is ended"))
+                    })?;
                 }
                 Err(Failure::Session(error)) => return Err(error),
                 Err(Failure::Line(error)) => {
