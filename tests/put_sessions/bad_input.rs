@@ -173,6 +173,9 @@ fn lines_that_are_none() {
     now: nothing has changed
     "#);
     before.assert_same(&depot.picture(), "not even the RUN is made");
+    // A file that can be opened and not read.
+    let ran = put_each_with(&depot, &["/proc/self/mem", "--run", RUN]);
+    insta::assert_snapshot!(said(&depot, &ran), @"");
 }
 
 #[test]

@@ -77,6 +77,13 @@ struct Tally {
     failed: usize,
 }
 
+impl Tally {
+    /// What has become of the repository when the session has ended.
+    fn state(&self) -> String {
+        format!("{} stored; the session is ended", count(self.stored, "dataset"))
+    }
+}
+
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let butler = context.open()?;
     if let Some(name) = &args.dataset_type {
@@ -98,22 +105,15 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let put = work.put_lines(&lines, interrupts.stop(), &mut tally);
     // Whatever happened to a line, the session is ended.
     let finished = puts.finish();
-    let Tally { stored, failed } = tally;
-    match (put, finished) {
-        (Ok(()), Ok(())) => {}
-        (Ok(()), Err(error)) => return Err(error.into()),
-        (Err(error), finished) => {
-            if let Err(open) = finished {
-                context.output().note(&format!("failed: {}", error.reason()));
-                return Err(open.into());
-            }
-            let done = format!("{} stored", count(stored, "dataset"));
-            return Err(if stored > 0 { error.after(&[&done]) } else { error });
-        }
+    if let (Err(error), Err(_)) = (&put, &finished) {
+        // That the session is open is said last, with the way on.
+        context.output().note(&format!("failed: {}", error.reason()));
     }
+    finished?;
+    put?;
+    let Tally { stored, failed } = tally;
     if interrupts.stop().is_set() {
-        return Err(CommandError::new(Status::Stopped, "stopped")
-            .state(format!("{} stored; the session is ended", count(stored, "dataset"))));
+        return Err(CommandError::new(Status::Stopped, "stopped").state(tally.state()));
     }
     if failed > 0 {
         return Err(CommandError::failed(NotStored(count(failed, "line")))
@@ -180,8 +180,9 @@ impl Work<'_> {
     ) -> Result<(), CommandError> {
         let output = self.context.output();
         for number in 1.. {
-            let line =
-                next_line(lines, stop).map_err(|e| unreadable(self.context, self.args, e))?;
+            let line = next_line(lines, stop).map_err(|source| {
+                unreadable(self.context, self.args, source).state(tally.state())
+            })?;
             let Some(line) = line else { return Ok(()) };
             if line.trim_ascii().is_empty() {
                 continue;
@@ -194,10 +195,7 @@ impl Work<'_> {
                     } else {
                         id.to_string()
                     };
-                    output.line(&answer).map_err(|error| {
-                        let stored = count(tally.stored, "dataset");
-                        error.state(format!("{stored} stored; the session is ended"))
-                    })?;
+                    output.line(&answer).map_err(|error| error.state(tally.state()))?;
                 }
                 Err(Failure::Session(error)) => return Err(error),
                 Err(Failure::Line(error)) => {
