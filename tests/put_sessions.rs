@@ -111,7 +111,7 @@ impl Session {
 
     /// Waits until it has killed itself.
     #[track_caller]
-    fn is_killed(self) {
+    fn wait_for_kill(self) {
         let ran = self.end();
         assert_eq!(ran.code(), None, "{}{}", ran.text(), ran.stderr);
     }

@@ -175,7 +175,12 @@ fn lines_that_are_none() {
     before.assert_same(&depot.picture(), "not even the RUN is made");
     // A file that can be opened and not read.
     let ran = put_each_with(&depot, &["/proc/self/mem", "--run", RUN]);
-    insta::assert_snapshot!(said(&depot, &ran), @"");
+    insta::assert_snapshot!(said(&depot, &ran), @r#"
+    exit 1
+    error: cannot read /proc/self/mem
+      because: Input/output error (os error 5)
+    now: 0 datasets stored; the session is ended
+    "#);
 }
 
 #[test]

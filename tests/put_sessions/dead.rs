@@ -11,7 +11,7 @@ fn killed_at(step: &str) -> Depot {
     let mut session = Session::named_and_armed(&depot, "s", &[("PANTLER_CRASH", step)]);
     session.put(&depot, &item(0), "answered");
     session.ask(&depot, &item(1), "never answered");
-    session.is_killed();
+    session.wait_for_kill();
     depot
 }
 
@@ -84,7 +84,7 @@ fn a_session_killed_as_it_opens_or_ends_is_ended_by_the_next_one() {
             session.input.as_mut().unwrap(),
             line(&depot, &item(0), "x").as_bytes(),
         ));
-        session.is_killed();
+        session.wait_for_kill();
         assert_eq!(depot.open_names().len(), open, "{step}");
         tidied_in_vain(&depot);
         put_each(&depot, &line(&depot, &item(0), "x"), &[]).expect(0);
@@ -171,7 +171,7 @@ fn a_dead_session_that_somebody_else_ends_meanwhile_is_left_to_them() {
             session.put(&depot, &item(n), "answered");
             session.ask(&depot, &item(2 + n), "never answered");
         }
-        both.into_iter().for_each(Session::is_killed);
+        both.into_iter().for_each(Session::wait_for_kill);
         assert_eq!(depot.open_names(), ["a", "b"], "{what}");
         // It has seen both, and is about to claim the first.
         let pause = [("PANTLER_PAUSE", "registry.begin:1")];
@@ -208,7 +208,7 @@ fn many_that_begin_at_once_end_all_dead_ones_between_them() {
     for (n, session) in dead.iter_mut().enumerate() {
         session.ask(&depot, &item(n), "never answered");
     }
-    dead.into_iter().for_each(Session::is_killed);
+    dead.into_iter().for_each(Session::wait_for_kill);
     assert_eq!((depot.open_names().len(), depot.artifacts().len()), (5, 5));
     let mut begun: Vec<_> = (0..6).map(|_| Session::start(&depot, &[])).collect();
     for (n, session) in begun.iter_mut().enumerate() {

@@ -144,7 +144,7 @@ fn with_dead_session() -> Depot {
     let mut session = Session::named_and_armed(&depot, "s", &crash);
     session.put(&depot, &item(0), "answered");
     session.ask(&depot, &item(1), "never answered");
-    session.is_killed();
+    session.wait_for_kill();
     assert_eq!(depot.artifacts().len(), 2);
     depot
 }
