@@ -37,6 +37,7 @@ mod pipelines;
 mod players;
 mod prerequisites;
 mod provenance;
+mod put_sessions;
 mod races;
 mod read_only;
 mod reading;

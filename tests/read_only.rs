@@ -66,7 +66,7 @@ impl Drop for Locked {
 
 /// Runs the program so that modes of files count for it: for root they do not, unless it goes
 /// without the capabilities that pass over them.
-fn bound(args: &[&str]) -> Ran {
+pub(crate) fn bound(args: &[&str]) -> Ran {
     let plain = program().command(args);
     if !rustix::process::geteuid().is_root() {
         return Ran::of(plain);

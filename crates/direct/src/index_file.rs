@@ -82,7 +82,11 @@ pub fn read_index(path: &Utf8Path) -> Result<Vec<IndexRow>, IndexFileError> {
 /// # Errors
 /// What is wrong with it.
 pub fn read_index_line(place: &str, line: &str) -> Result<IndexRow, String> {
-    let mapping = serde_json::from_str(line).map_err(|e| e.to_string())?;
+    let mapping = serde_json::from_str(line).map_err(|e| {
+        // It is always the first line of what was given.
+        let reason = e.to_string().replace(" at line 1 column ", " at column ");
+        format!("it is not a JSON object: {reason}")
+    })?;
     row(place.to_owned(), fields(mapping)?).map_err(|(_, reason)| reason)
 }
 

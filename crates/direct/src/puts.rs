@@ -106,8 +106,14 @@ impl DirectButler {
         for row in sessions {
             if self.environment().liveness(&row.process) == Liveness::Dead {
                 match self.end_session(&row, false) {
-                    // Somebody else ends it, or can: it is in nobody's way.
-                    Err(CloseError::Superseded(_) | CloseError::Decode { .. }) => {}
+                    // Somebody else ends it, perhaps in another way, or can: it is in
+                    // nobody's way.
+                    Err(
+                        CloseError::Superseded(_)
+                        | CloseError::Held { .. }
+                        | CloseError::Door { .. }
+                        | CloseError::Decode { .. },
+                    ) => {}
                     ended => ended.map_err(|error| session_open(&row.name, error))?,
                 }
             }
@@ -207,6 +213,10 @@ impl Puts<'_> {
             Ok(written) => written,
             Err(error) => {
                 self.take_back(key);
+                // Who ended the session may have deleted it while it was being written.
+                if self.butler.is_overtaken(self.open.row(), attempt) {
+                    return Err(self.ended());
+                }
                 return Err(StoreError::Undone { what: WHAT, source: error.into() });
             }
         };
@@ -239,11 +249,13 @@ impl Puts<'_> {
         };
         self.take_back(key);
         Err(match error {
-            RegistryError::Superseded { .. } => {
-                StoreError::SessionEnded { name: self.name().clone() }
-            }
+            RegistryError::Superseded { .. } => self.ended(),
             error => error.into(),
         })
+    }
+
+    fn ended(&self) -> StoreError {
+        StoreError::SessionEnded { name: self.name().clone() }
     }
 
     fn write(&self, key: &ArtifactKey, content: &[u8]) -> Result<Written, DatastoreError> {

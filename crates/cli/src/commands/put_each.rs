@@ -9,10 +9,11 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
+use pantler_butler::{puts::PutSession, transaction::TransactionKind as _};
 use pantler_core::{
     CollectionName, DataId, DatasetId, DatasetType, DatasetTypeName, TransactionName,
 };
-use pantler_direct::{DirectButler, Puts, StoreError, read_index_line};
+use pantler_direct::{ButlerError, DirectButler, Puts, StoreError, read_index_line};
 use pantler_exec::StopFlag;
 use pantler_registry::RegistryError;
 use serde_json::json;
@@ -76,6 +77,13 @@ struct Tally {
     failed: usize,
 }
 
+impl Tally {
+    /// What has become of the repository when the session has ended.
+    fn state(&self) -> String {
+        format!("{} stored; the session is ended", count(self.stored, "dataset"))
+    }
+}
+
 pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let butler = context.open()?;
     if let Some(name) = &args.dataset_type {
@@ -88,9 +96,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
             "stopped\nnow: a put session may be open; what has its UUID is stored\nnext: {again}"
         ),
     )?;
-    let lines = open_lines(context, &args.lines)
-        .map_err(|source| StoreError::Source { path: args.lines.clone(), source })?;
-    let puts = butler.put_session(&args.run, args.name.as_ref(), args.take_over)?;
+    let lines = open_lines(context, &args.lines).map_err(|e| unreadable(context, args, e))?;
+    let puts = butler
+        .put_session(&args.run, args.name.as_ref(), args.take_over)
+        .map_err(|error| not_opened(error, &args.run))?;
     let work = Work { context, args, butler: &butler, puts: &puts };
     let mut tally = Tally::default();
     let put = work.put_lines(&lines, interrupts.stop(), &mut tally);
@@ -104,8 +113,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     put?;
     let Tally { stored, failed } = tally;
     if interrupts.stop().is_set() {
-        return Err(CommandError::new(Status::Stopped, "stopped")
-            .state(format!("{} stored; the session is ended", count(stored, "dataset"))));
+        return Err(CommandError::new(Status::Stopped, "stopped").state(tally.state()));
     }
     if failed > 0 {
         return Err(CommandError::failed(NotStored(count(failed, "line")))
@@ -126,12 +134,16 @@ struct NotStored(String);
 /// A line that names no dataset.
 #[derive(Debug, thiserror::Error)]
 enum LineError {
+    #[error("it is not UTF-8")]
+    NotText,
     #[error("{0}")]
     Syntax(String),
     #[error("it says no `type`, and --type is not given")]
     NoType,
     #[error("a part of a file cannot be put: ingest it")]
     Part,
+    #[error("`file` is `-`: only `pantler put` reads content from standard input")]
+    StandardInput,
 }
 
 /// Why a line was not stored.
@@ -168,20 +180,22 @@ impl Work<'_> {
     ) -> Result<(), CommandError> {
         let output = self.context.output();
         for number in 1.. {
-            let line = next_line(lines, stop)
-                .map_err(|source| StoreError::Source { path: self.args.lines.clone(), source })?;
+            let line = next_line(lines, stop).map_err(|source| {
+                unreadable(self.context, self.args, source).state(tally.state())
+            })?;
             let Some(line) = line else { return Ok(()) };
-            if line.trim().is_empty() {
+            if line.trim_ascii().is_empty() {
                 continue;
             }
             match self.put_line(&line) {
                 Ok(id) => {
                     tally.stored += 1;
-                    if self.args.json {
-                        output.line(&json!({"line": number, "id": id}).to_string())?;
+                    let answer = if self.args.json {
+                        json!({"line": number, "id": id}).to_string()
                     } else {
-                        output.line(&id.to_string())?;
-                    }
+                        id.to_string()
+                    };
+                    output.line(&answer).map_err(|error| error.state(tally.state()))?;
                 }
                 Err(Failure::Session(error)) => return Err(error),
                 Err(Failure::Line(error)) => {
@@ -198,11 +212,16 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn put_line(&self, line: &str) -> Result<DatasetId, Failure> {
+    fn put_line(&self, line: &[u8]) -> Result<DatasetId, Failure> {
+        let line =
+            std::str::from_utf8(line).map_err(|_| CommandError::failed(LineError::NotText))?;
         let row = read_index_line("", line)
             .map_err(|reason| CommandError::failed(LineError::Syntax(reason)))?;
         if row.slice.is_some() {
             return Err(CommandError::failed(LineError::Part).into());
+        }
+        if row.file == "-" {
+            return Err(CommandError::failed(LineError::StandardInput).into());
         }
         let name = row.dataset_type.as_ref().or(self.args.dataset_type.as_ref());
         let name = name.ok_or_else(|| CommandError::failed(LineError::NoType))?;
@@ -222,6 +241,35 @@ impl Work<'_> {
     }
 }
 
+/// The lines cannot be read.
+fn unreadable(context: &Context, args: &Args, source: io::Error) -> CommandError {
+    let path = match args.lines.as_str() {
+        "-" => "standard input".into(),
+        _ => context.absolute(&args.lines),
+    };
+    StoreError::Source { path, source }.into()
+}
+
+/// No session is open; if another one has its name, that can be ended.
+fn not_opened(error: StoreError, run: &CollectionName) -> CommandError {
+    let StoreError::Butler(ButlerError::Registry(RegistryError::TransactionExists { row })) =
+        &error
+    else {
+        return error.into();
+    };
+    let on_this_run = row.kind == PutSession::KIND
+        && PutSession::decode(&row.data, &[]).is_ok_and(|session| session.run() == run);
+    if !on_this_run {
+        return error.into();
+    }
+    let shown = Next::command(format_args!("transaction show {}", row.name));
+    CommandError::from(error).next(Next::one_of([
+        shown,
+        Next::plain("the same command with another --name"),
+        Next::plain("the same command with --take-over, if that process is gone"),
+    ]))
+}
+
 fn registered(
     butler: &DirectButler,
     name: &DatasetTypeName,
@@ -230,7 +278,7 @@ fn registered(
     Ok(found.ok_or_else(|| RegistryError::UnknownDatasetType { name: name.clone() })?)
 }
 
-type Lines = Receiver<io::Result<String>>;
+type Lines = Receiver<io::Result<Vec<u8>>>;
 
 fn open_lines(context: &Context, path: &Utf8Path) -> io::Result<Lines> {
     if path == "-" {
@@ -247,7 +295,7 @@ fn open_lines(context: &Context, path: &Utf8Path) -> io::Result<Lines> {
 fn read_ahead(from: impl Read + Send + 'static) -> io::Result<Lines> {
     let (send, lines) = sync_channel(AHEAD);
     let read = move || {
-        for line in BufReader::new(from).lines() {
+        for line in BufReader::new(from).split(b'\n') {
             // Nobody takes it: the command has ended.
             if send.send(line).is_err() {
                 return;
@@ -259,7 +307,7 @@ fn read_ahead(from: impl Read + Send + 'static) -> io::Result<Lines> {
 }
 
 /// The next line; `None` if there is none, or if somebody asked to stop.
-fn next_line(lines: &Lines, stop: &StopFlag) -> io::Result<Option<String>> {
+fn next_line(lines: &Lines, stop: &StopFlag) -> io::Result<Option<Vec<u8>>> {
     loop {
         if stop.is_set() {
             return Ok(None);
