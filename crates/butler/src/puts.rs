@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 
 use pantler_core::{
     ArtifactKey, CollectionName,
-    transaction::{Closing, RunLocks},
+    transaction::{Closing, RunLocks, TransactionRow},
 };
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,11 @@ impl PutSession {
     /// Puts into `run`, which is made if it is missing.
     pub fn new(run: CollectionName) -> Self {
         Self { run, settled: true }
+    }
+
+    /// The session of a row; `None` if it is another kind, or cannot be decoded.
+    pub fn of_row(row: &TransactionRow) -> Option<Self> {
+        if row.kind == Self::KIND { Self::decode(&row.data, &[]).ok() } else { None }
     }
 
     /// The RUN.

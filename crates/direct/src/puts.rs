@@ -361,8 +361,7 @@ fn sessions_on(
 }
 
 fn is_session_on(row: &TransactionRow, run: &CollectionName) -> bool {
-    row.kind == PutSession::KIND
-        && PutSession::decode(&row.data, &[]).is_ok_and(|session| session.run() == run)
+    PutSession::of_row(row).is_some_and(|session| session.run() == run)
 }
 
 fn session_open(name: &TransactionName, source: CloseError) -> StoreError {

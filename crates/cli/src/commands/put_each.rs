@@ -9,7 +9,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use pantler_butler::{puts::PutSession, transaction::TransactionKind as _};
+use pantler_butler::puts::PutSession;
 use pantler_core::{
     CollectionName, DataId, DatasetId, DatasetType, DatasetTypeName, TransactionName,
 };
@@ -257,9 +257,7 @@ fn not_opened(error: StoreError, run: &CollectionName) -> CommandError {
     else {
         return error.into();
     };
-    let on_this_run = row.kind == PutSession::KIND
-        && PutSession::decode(&row.data, &[]).is_ok_and(|session| session.run() == run);
-    if !on_this_run {
+    if PutSession::of_row(row).is_none_or(|session| session.run() != run) {
         return error.into();
     }
     let shown = Next::command(format_args!("transaction show {}", row.name));
