@@ -293,6 +293,39 @@ fn a_session_that_cannot_be_ended_is_named() {
     assert_eq!(depot.artifacts().len(), 1);
 }
 
+#[test]
+fn a_put_of_which_the_database_says_nothing_is_put_again() {
+    for (answer, left) in [("connection", 1), ("lost", 2)] {
+        let depot = Depot::new(2);
+        let fault = format!("registry.commit:3:{answer}");
+        let mut session = Session::armed(&depot, &["--json"], &[("PANTLER_FAULT", &fault)]);
+        let lines = [0, 1].map(|n| line(&depot, &item(n), "x")).concat();
+        session.tell(&lines);
+        let ran = session.end();
+        let answers: Vec<Value> =
+            ran.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(answers[0]["id"].is_string(), "{answers:?}");
+        assert_eq!(answers[1]["id"].is_string(), answer == "lost", "{answers:?}");
+        if answer == "connection" {
+            insta::assert_snapshot!(said(&depot, &ran), @r#"
+            exit 5
+            error: it is not known whether number item=i0001 was stored in put session put-session/<uuid>
+              because: committing to the database <depot>/repo/registry.sqlite3 failed half-way; whether its rows are there is unknown
+              because: a planned fault (connection)
+              because: Error code 10: disk I/O error
+            now: it is stored whole, or nothing of it is left when its session has ended
+            next: the same command again, which finds it or stores it
+            "#);
+        } else {
+            assert_eq!(ran.code(), Some(0));
+        }
+        assert_eq!((depot.rows(RUN).len(), depot.artifacts().len()), (left, left));
+        let again = put_each(&depot, &lines, &[]).expect(0).text();
+        assert!(again.starts_with(answers[0]["id"].as_str().unwrap()), "{again}");
+        assert_eq!((depot.rows(RUN).len(), depot.artifacts().len()), (2, 2));
+    }
+}
+
 /// Asks to stop while it waits for a line.
 #[test]
 fn a_request_to_stop_ends_the_session() {

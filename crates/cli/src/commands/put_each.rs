@@ -29,9 +29,10 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Each line is a JSON object with `file`, one member for each dimension, and `type` unless --type is\n\
-                  given. When the UUID of a line is printed, its dataset is stored for good, whatever happens next;\n\
-                  the program that writes the lines may wait for it. The same content again prints the same UUID.\n\
-                  A line that cannot be stored is named on standard error, and the next one is gone on with.\n\n\
+                  given. Files are looked for from the current directory. When the UUID of a line is printed, its\n\
+                  dataset is stored for good, whatever happens next; the program that writes the lines may wait for\n\
+                  it. The same content again prints the same UUID. A line that cannot be stored is named on standard\n\
+                  error, and the next one is gone on with.\n\n\
                   Meanwhile one transaction, a put session, is open on the RUN: many may put into it, nobody can\n\
                   remove from it. The session ends with the input. Killed at any moment, the same command goes on.\n\n\
                   Example:\n  printf '%s\\n' '{\"file\": \"oslo-01.csv\", \"city\": \"oslo\", \"month\": 1}' |\n    \
@@ -197,13 +198,19 @@ impl Work<'_> {
                     };
                     output.line(&answer).map_err(|error| error.state(tally.state()))?;
                 }
-                Err(Failure::Session(error)) => return Err(error),
-                Err(Failure::Line(error)) => {
-                    tally.failed += 1;
+                Err(failure) => {
+                    let (Failure::Line(error) | Failure::Session(error)) = &failure;
                     let reason = error.reason();
                     if self.args.json {
-                        output.line(&json!({"line": number, "error": reason}).to_string())?;
-                    } else {
+                        output
+                            .line(&json!({"line": number, "error": reason}).to_string())
+                            .map_err(|error| error.state(tally.state()))?;
+                    }
+                    match failure {
+                        Failure::Session(error) => return Err(error),
+                        Failure::Line(_) => tally.failed += 1,
+                    }
+                    if !self.args.json {
                         output.note(&format!("failed: line {number}: {reason}"));
                     }
                 }

@@ -273,7 +273,12 @@ pub(super) fn store(error: &StoreError) -> Sorted {
         },
         StoreError::OnlyAdds { .. } => Sorted::unchanged()
             .then(Next::plain("`pantler put` of it, which stores it again, after the session")),
-        StoreError::PutUnknown { name, .. } => Sorted::unknown(Some(name)),
+        StoreError::PutUnknown { .. } => Sorted {
+            state: "it is stored whole, or nothing of it is left when its session has ended"
+                .to_owned(),
+            next: Some(Next::plain("the same command again, which finds it or stores it")),
+            ..Sorted::unknown(None)
+        },
         StoreError::Butler(source) => butler(source),
         StoreError::MissingRecord { element, data_id, .. } => Sorted::unchanged()
             .then(Next::command(format_args!("record insert {element} {data_id} FIELD=VALUE…"))),
