@@ -27,6 +27,16 @@
 //! | [`butler`] | the rules of change: artifact transactions and their kinds |
 //! | [`core`] | values: universe, data IDs, dataset types, refs, collections, keys. No I/O |
 //!
+//! # Datasets in a program of one's own
+//!
+//! | to | call |
+//! | --- | --- |
+//! | open a repository | [`direct::DirectButler::open`] with [`direct::Environment::of_this_process`] |
+//! | store one dataset, or many together | [`direct::DirectButler::put`], [`direct::DirectButler::put_many`] |
+//! | store one after the other, each for good when the call returns | [`direct::DirectButler::put_session`], then [`direct::Puts::put`] |
+//! | store files | [`direct::DirectButler::ingest`] |
+//! | find and read | [`direct::DirectButler::query_datasets`], [`direct::DirectButler::get`] |
+//!
 //! # Workspaces in a program of one's own
 //!
 //! What the verbs of `pantler workspace` do, and by what; `tests/in_library.rs` does all of it.

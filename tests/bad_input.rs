@@ -420,7 +420,7 @@ fn a_missing_record_is_named() {
     made the repository <project>/repo
     error: <project>/data/a.txt needs the record item item=a, which has required metadata: insert it first, or name a record file in the project
     now: the repository is made; nothing else has changed
-    next: pantler record insert item KEY=VALUE… --repo <project>/repo
+    next: pantler record insert item item=a FIELD=VALUE… --repo <project>/repo
     "#);
 }
 

@@ -684,7 +684,7 @@ fn bad_records() {
     exit 1
     error: there is no band record for band=r; insert it first
     now: nothing has changed
-    next: pantler record insert band KEY=VALUE… --repo <project>/repo
+    next: pantler record insert band band=r --repo <project>/repo
     "#);
     insta::assert_snapshot!(said(&["filter", "filter=g1", "band=g", "width=151"]), @r#"
     exit 1
@@ -719,7 +719,7 @@ fn bad_record_files() {
     exit 1
     error: there is no band record for band=r; insert it first
     now: nothing has changed
-    next: pantler record insert band KEY=VALUE… --repo <project>/repo
+    next: pantler record insert band band=r --repo <project>/repo
     "#);
     insta::assert_snapshot!(file("f.json", "{\"filter\": \"r1\"}"), @r#"
     exit 1

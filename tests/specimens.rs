@@ -322,6 +322,25 @@ fn open_removals_know_where_survivors_go() {
     open.check();
 }
 
+#[test]
+fn an_open_put_session_can_be_ended_and_gone_on_with() {
+    let open = repository(&specimen("open-put-session-v1"));
+    open.check();
+    assert_eq!(stored_and_not(&open, "put"), (1, 0));
+    let artifacts = |project: &Project| {
+        let files = project.picture().files;
+        files.keys().filter(|path| path.contains("/put@")).count()
+    };
+    assert_eq!(artifacts(&open), 2);
+    open.pantler(&["transaction", "revert", "camera", "--take-over"]).expect(4);
+    for verb in ["commit", "abandon"] {
+        let ended = open.duplicate();
+        ended.pantler(&["transaction", verb, "camera", "--take-over"]).expect(0);
+        assert_eq!((stored_and_not(&ended, "put"), artifacts(&ended)), ((1, 0), 1), "{verb}");
+        ended.check();
+    }
+}
+
 /// How many datasets of a RUN are stored, and how many are not.
 fn stored_and_not(project: &Project, run: &str) -> (usize, usize) {
     let rows = project.pantler(&["query", "datasets", "--json"]).json();

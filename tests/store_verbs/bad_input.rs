@@ -61,7 +61,7 @@ fn datasets_that_cannot_be_put() {
     exit 1
     error: there is no city record for city=bergen; insert it first
     now: nothing has changed
-    next: pantler record insert city KEY=VALUE… --repo <project>/repo
+    next: pantler record insert city city=bergen --repo <project>/repo
     "#);
     insta::assert_snapshot!(put(&["one.csv", "daily", "city=oslo", "month=1"]), @r#"
     exit 2
@@ -154,7 +154,7 @@ fn files_that_cannot_be_ingested() {
     exit 1
     error: <project>/data/oslo/01.csv needs the record site site=01, which has required metadata: insert it first, or name a record file in the project
     now: nothing has changed
-    next: pantler record insert site KEY=VALUE… --repo <project>/repo
+    next: pantler record insert site site=01 FIELD=VALUE… --repo <project>/repo
     "#);
     // Names of transactions.
     let long = "x".repeat(161);

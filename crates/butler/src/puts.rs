@@ -13,7 +13,7 @@
 //! nothing enters under an opening after a claim, and no key is written twice. Why it is a
 //! kind of its own: `docs/decisions/0022-put-sessions.md`.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use pantler_core::{
     ArtifactKey, CollectionName,
@@ -68,12 +68,7 @@ impl PutSession {
             .collect();
         let written: Vec<_> = present.iter().filter(|key| key.is_of(opening)).cloned().collect();
         if !written.is_empty() {
-            let records = context.confirm()?;
-            let named: HashSet<&ArtifactKey> =
-                records.iter().filter_map(|record| record.location.key()).collect();
-            let (kept, doomed): (Vec<_>, Vec<_>) =
-                written.into_iter().partition(|key| named.contains(key));
-            context.artifacts().discard_unfinished(&kept)?;
+            let doomed = context.confirm_unnamed(written)?;
             context.artifacts().unstore(&doomed)?;
         }
         context.artifacts().prune(prefix)?;

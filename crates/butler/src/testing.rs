@@ -112,6 +112,10 @@ impl Claim for Mine {
     fn confirm(&self) -> Result<Vec<pantler_core::FileRecord>, KindError> {
         Ok(Vec::new())
     }
+
+    fn confirm_unnamed(&self, keys: Vec<ArtifactKey>) -> Result<Vec<ArtifactKey>, KindError> {
+        Ok(keys)
+    }
 }
 
 pub(crate) fn opening() -> OpeningId {

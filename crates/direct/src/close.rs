@@ -16,7 +16,7 @@ use pantler_butler::transaction::{
     RevertContext, decide,
 };
 use pantler_core::{
-    CollectionName, FileRecord, OpeningId, RunId, TransactionName,
+    ArtifactKey, CollectionName, FileRecord, OpeningId, RunId, TransactionName,
     changes::{Change, Changes},
     transaction::{Closing, RunLocks, TransactionRow},
 };
@@ -432,6 +432,23 @@ impl Claim for Holding<'_> {
         });
         let rows = held.map_err(|e| KindError::Database(e.into()))?.ok_or(KindError::Superseded)?;
         Ok(rows.into_iter().flat_map(|row| row.records).collect())
+    }
+
+    fn confirm_unnamed(&self, keys: Vec<ArtifactKey>) -> Result<Vec<ArtifactKey>, KindError> {
+        let unnamed = self.butler.registry().read(|reader| {
+            let row = reader.opening(self.opening)?;
+            if row.is_none_or(|row| row.attempt != self.attempt) {
+                return Ok(None);
+            }
+            let mut unnamed = Vec::new();
+            for key in keys {
+                if reader.datasets_at(&key.clone().into())?.is_empty() {
+                    unnamed.push(key);
+                }
+            }
+            Ok::<_, RegistryError>(Some(unnamed))
+        });
+        unnamed.map_err(|e| KindError::Database(e.into()))?.ok_or(KindError::Superseded)
     }
 }
 

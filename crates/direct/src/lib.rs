@@ -7,7 +7,7 @@
 //! | `butler.rs` | opens a repository |
 //! | `open.rs` | opens artifact transactions, joins and takes over open ones |
 //! | `close.rs` | commits, reverts, abandons: claim, storage work, rows |
-//! | `store.rs` | content becomes datasets: put, ingest, restore |
+//! | `store/` | content becomes datasets: put, ingest, restore |
 //! | `puts.rs` | put sessions: datasets one by one, each committed by itself |
 //! | `transfer.rs` | datasets of another repository come here |
 //! | `receive.rs` | what a workspace elsewhere made comes here |

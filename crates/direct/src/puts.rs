@@ -51,7 +51,8 @@ pub struct Puts<'b> {
     butler: &'b DirectButler,
     open: Open<PutSession>,
     prefix: RunPrefix,
-    puts: AtomicU64,
+    /// How many artifacts were begun: numbers for their keys.
+    begun: AtomicU64,
     /// How many artifacts may be there that no record names: of puts that go on, and of
     /// those of which it could not be made sure, one that panicked among them.
     unsettled: AtomicUsize,
@@ -85,8 +86,8 @@ impl DirectButler {
             return Err(RegistryError::UnknownCollection { name: run.clone() }.into());
         };
         let prefix = key::run_prefix(run, id);
-        let (puts, unsettled) = (AtomicU64::new(0), AtomicUsize::new(0));
-        Ok(Puts { butler: self, open, prefix, puts, unsettled })
+        let (begun, unsettled) = (AtomicU64::new(0), AtomicUsize::new(0));
+        Ok(Puts { butler: self, open, prefix, begun, unsettled })
     }
 
     fn open_session(
@@ -196,7 +197,7 @@ impl Puts<'_> {
     /// Artifact, then rows; after a failure neither is there.
     fn put_new(&self, content: &[u8], dataset: &DatasetRef) -> Result<(), StoreError> {
         let (opening, attempt) = (self.open.opening(), self.open.attempt());
-        let number = self.puts.fetch_add(1, Ordering::Relaxed) + 1;
+        let number = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
         let write = WriteId::of_put(opening, attempt, number);
         let DatasetType { name, storage_class, .. } = &*dataset.dataset_type;
         let extension = storage_class.extension();
@@ -231,6 +232,7 @@ impl Puts<'_> {
             // session changes the database first.
             Err(NotEntered::Unknown(source)) => {
                 let (name, dataset) = (self.name().clone(), DirectButler::label(dataset));
+                let source = Box::new(source);
                 return Err(StoreError::PutUnknown { name, dataset, source });
             }
             Err(NotEntered::Refused(error)) => error,

@@ -1,6 +1,6 @@
 //! How sessions are closed, over an artifact storage in memory.
 
-use pantler_core::{Checksum, DatasetId, FileRecord, OpeningId, StorageClass, WriteId};
+use pantler_core::{FileRecord, OpeningId, WriteId};
 use uuid::Uuid;
 
 use super::*;
@@ -14,17 +14,12 @@ struct Named(Vec<ArtifactKey>);
 
 impl Claim for Named {
     fn confirm(&self) -> Result<Vec<FileRecord>, KindError> {
-        let record = |key: &ArtifactKey| FileRecord {
-            dataset: DatasetId::from_uuid(Uuid::from_u128(1)),
-            component: "".into(),
-            location: key.clone().into(),
-            offset: None,
-            formatter: StorageClass::Csv.formatter().into(),
-            storage_class: StorageClass::Csv,
-            size: 1,
-            checksum: Checksum::of(b"x"),
-        };
-        Ok(self.0.iter().map(record).collect())
+        Err(KindError::Invalid("a RUN may hold millions".to_owned()))
+    }
+
+    fn confirm_unnamed(&self, mut keys: Vec<ArtifactKey>) -> Result<Vec<ArtifactKey>, KindError> {
+        keys.retain(|key| !self.0.contains(key));
+        Ok(keys)
     }
 }
 
@@ -34,6 +29,10 @@ struct Lost;
 impl Claim for Lost {
     fn confirm(&self) -> Result<Vec<FileRecord>, KindError> {
         Err(KindError::Superseded)
+    }
+
+    fn confirm_unnamed(&self, _: Vec<ArtifactKey>) -> Result<Vec<ArtifactKey>, KindError> {
+        self.confirm().map(|_| Vec::new())
     }
 }
 
@@ -55,9 +54,7 @@ fn what_no_record_names_is_deleted_and_nothing_else() {
     let other = put(OpeningId::from_uuid(Uuid::from_u128(5)), 3);
     let (stored, unnamed, unfinished) = (put(opening(), 1), put(opening(), 2), put(opening(), 4));
     let memory = Memory::with(&[&stored, &unnamed, &other]);
-    for key in [&stored, &unfinished] {
-        memory.0.borrow_mut().insert(format!("{key}.tmp"), vec![]);
-    }
+    memory.0.borrow_mut().insert(format!("{unfinished}.tmp"), vec![]);
     let claim = Named(vec![stored.clone(), other.clone()]);
     let mut expected = vec![stored.to_string(), other.to_string()];
     expected.sort();

@@ -149,7 +149,7 @@ impl Removal {
         if doomed.iter().any(|key| !key.has_write_id()) {
             // The place of a file that was ingested in place can be used again, when another
             // closer has finished this removal.
-            context.confirm()?;
+            context.confirm_unnamed(Vec::new())?;
         }
         context.artifacts().unstore(&doomed)?;
         pantler_seam::step("removal.deleted");

@@ -11,8 +11,8 @@ use std::{
 
 use camino::Utf8Path;
 use pantler_core::{
-    CollectionName, CollectionType, DatasetId, DatasetRef, DatasetType, DimensionRecord,
-    FileRecord, Location, OpeningId, WriteId,
+    ArtifactKey, CollectionName, CollectionType, DatasetId, DatasetRef, DatasetType,
+    DimensionRecord, FileRecord, Location, OpeningId, WriteId,
     changes::{Change, Changes},
 };
 
@@ -104,6 +104,13 @@ pub trait Claim {
     /// # Errors
     /// [`KindError::Superseded`] if another process has claimed or closed since.
     fn confirm(&self) -> Result<Vec<FileRecord>, KindError>;
+
+    /// Confirms the same, and returns those of `keys` that no datastore record names at that
+    /// moment: for few keys in a RUN that may hold millions.
+    ///
+    /// # Errors
+    /// [`KindError::Superseded`] if another process has claimed or closed since.
+    fn confirm_unnamed(&self, keys: Vec<ArtifactKey>) -> Result<Vec<ArtifactKey>, KindError>;
 }
 
 /// What [`abandon`](super::ArtifactTransaction::abandon) may do: look at and delete
@@ -142,6 +149,14 @@ impl<'a> CloseContext<'a> {
     /// [`KindError::Superseded`] if another process has claimed or closed since.
     pub fn confirm(&self) -> Result<Vec<FileRecord>, KindError> {
         self.claim.confirm()
+    }
+
+    /// Confirms the claim, see [`Claim::confirm_unnamed`].
+    ///
+    /// # Errors
+    /// [`KindError::Superseded`] if another process has claimed or closed since.
+    pub fn confirm_unnamed(&self, keys: Vec<ArtifactKey>) -> Result<Vec<ArtifactKey>, KindError> {
+        self.claim.confirm_unnamed(keys)
     }
 
     /// Keeps a lock until the rows of the closing are in, or have failed.

@@ -251,7 +251,7 @@ pub enum StoreError {
         dataset: String,
         /// What the database said.
         #[source]
-        source: RegistryError,
+        source: Box<RegistryError>,
     },
     /// The repository could not be read, or the transaction not be opened.
     #[error(transparent)]

@@ -11,38 +11,34 @@
 //! A put leaves step 1 out until the opening finds a data ID taken: most are new.
 
 mod error;
+mod ingest;
 mod opening;
 pub(crate) mod planned;
 mod plans;
+mod put;
 mod records;
+mod restore;
 mod sources;
 pub(crate) mod standing;
 mod unstoring;
 mod write;
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeSet, HashMap};
 
 use pantler_butler::{
-    request::{
-        IdScheme, IngestRequest, NewDataset, NoProgress, PutItem, PutRequest, RestoreContent,
-        RestoreItem, StoreOptions, StoreProgress, StoreReport,
-    },
-    storing::{IngestRole, PutRole, RestoreRole, Role, Storing, StoringChain},
+    request::{StoreOptions, StoreProgress, StoreReport},
+    storing::{Role, Storing, StoringChain},
     transaction::Open,
 };
 use pantler_core::{
-    CollectionName, DataId, DatasetId, DatasetRef, DatasetType, DatasetTypeName, TransactionName,
+    DatasetId, TransactionName,
     changes::Change,
     transaction::{Closing, TransactionRow},
 };
 use pantler_registry::{DatasetQuery, RegistryError, Writer};
-use rayon::prelude::*;
 
 pub(crate) use self::opening::own_name;
-use self::planned::{FileMode, Planned, PlannedContent, PlannedDataset};
+use self::planned::{FileMode, Planned, PlannedContent};
 pub use self::{error::StoreError, records::record_from_key};
 use crate::{ButlerError, CloseOptions, Closed, DirectButler};
 
@@ -59,231 +55,6 @@ pub(crate) struct Work<'a> {
 }
 
 impl DirectButler {
-    /// Stores content as a new dataset of a RUN, which is made if it is missing. The same
-    /// content again does nothing and returns the dataset that is there.
-    ///
-    /// # Errors
-    /// [`StoreError`]; unless it says otherwise, the repository is as before.
-    pub fn put(
-        &self,
-        content: &[u8],
-        dataset_type: &DatasetTypeName,
-        data_id: &DataId,
-        run: &CollectionName,
-    ) -> Result<DatasetRef, StoreError> {
-        self.with_dataset_type(dataset_type, |known| self.put_one(content, known, data_id, run))
-    }
-
-    /// Calls `put` with a dataset type as it was when it was last read, if it was: what is
-    /// inserted is compared with what is registered. If that differs it is read, and `put`
-    /// called again.
-    pub(crate) fn with_dataset_type<T>(
-        &self,
-        name: &DatasetTypeName,
-        put: impl Fn(Arc<DatasetType>) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        if let Some(known) = self.registry().known_dataset_type(name) {
-            match put(known) {
-                Err(StoreError::Butler(ButlerError::Registry(
-                    RegistryError::UnknownDatasetType { .. } | RegistryError::DatasetType(_),
-                ))) => {}
-                put => return put,
-            }
-        }
-        put(self.registry().read(|reader| {
-            let found = reader.dataset_type(name)?;
-            found.ok_or_else(|| RegistryError::UnknownDatasetType { name: name.clone() })
-        })?)
-    }
-
-    fn put_one(
-        &self,
-        content: &[u8],
-        dataset_type: Arc<DatasetType>,
-        data_id: &DataId,
-        run: &CollectionName,
-    ) -> Result<DatasetRef, StoreError> {
-        let dataset = NewDataset::new(dataset_type, data_id.clone());
-        let request = PutRequest {
-            name: None,
-            run: run.clone(),
-            items: vec![PutItem { dataset: dataset.clone(), content: content.into() }],
-            options: StoreOptions::default(),
-        };
-        let report = self.put_many(&request, &NoProgress)?;
-        let Some(&id) = report.ids.first() else {
-            return Err(RegistryError::UnknownCollection { name: run.clone() }.into());
-        };
-        let NewDataset { dataset_type, data_id, .. } = dataset;
-        Ok(DatasetRef { id, dataset_type, data_id, run: run.clone() })
-    }
-
-    /// Stores content as datasets of a RUN: all of it or nothing, unless it is to keep going.
-    ///
-    /// # Errors
-    /// [`StoreError`]; unless it says otherwise, the repository is as before.
-    pub fn put_many(
-        &self,
-        request: &PutRequest<'_>,
-        progress: &dyn StoreProgress,
-    ) -> Result<StoreReport, StoreError> {
-        let work = Work {
-            what: "the put",
-            name: request.name.as_ref(),
-            options: request.options,
-            progress,
-        };
-        let planned = || self.planned_put(request);
-        if let Some(row) = self.open_row(work.name)? {
-            return self.go_on::<PutRole>(&work, &row, planned());
-        }
-        self.finish_unstoring(&work)?;
-        // Optimistic: the opening itself says so if a data ID is taken.
-        let mut all = planned();
-        let ids = all.iter().flat_map(|p| p.datasets.iter().map(PlannedDataset::id)).collect();
-        match opening::open::<PutRole>(self, work.name, &mut all) {
-            Ok(open) => {
-                let report = StoreReport { ids, ..StoreReport::default() };
-                self.write_and_commit(&work, open, all, report)
-            }
-            Err(StoreError::Butler(ButlerError::Registry(RegistryError::Conflict { .. }))) => {
-                drop(all);
-                match self.store::<PutRole>(&work, planned()) {
-                    // Another process stored it between the look at it and the opening.
-                    Err(StoreError::Butler(ButlerError::Registry(RegistryError::Stored {
-                        ..
-                    }))) => self.store::<PutRole>(&work, planned()),
-                    stored => stored,
-                }
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn planned_put<'r>(&self, request: &'r PutRequest<'_>) -> Vec<Planned<'r>> {
-        // Whoever closes it can then tell whether what is there is what was put.
-        let contents: Vec<_> = match &request.items[..] {
-            // A pool of threads is no use for one.
-            [item] => vec![planned::of_bytes(&item.content)],
-            items => items.par_iter().map(|item| planned::of_bytes(&item.content)).collect(),
-        };
-        let planned = |(item, content): (&'r PutItem<'_>, _)| Planned {
-            datasets: vec![PlannedDataset::new(
-                self,
-                &item.dataset,
-                &request.run,
-                IdScheme::Unique,
-            )],
-            content: PlannedContent::Bytes(&item.content),
-            expected: Some(content),
-        };
-        request.items.iter().zip(contents).map(planned).collect()
-    }
-
-    /// Ingests files into a RUN.
-    ///
-    /// # Errors
-    /// [`StoreError`]; unless it says otherwise, the repository is as before.
-    pub fn ingest(
-        &self,
-        request: &IngestRequest,
-        progress: &dyn StoreProgress,
-    ) -> Result<StoreReport, StoreError> {
-        let (planned, unreadable) = self.planned_ingest(request)?;
-        if request.register {
-            records::register(self, &request.files)?;
-        }
-        let name = Some(&request.name);
-        let work = Work { what: "the ingest", name, options: request.options, progress };
-        let mut report = match self.open_row(name)? {
-            Some(row) => self.go_on::<IngestRole>(&work, &row, planned)?,
-            None => self.store::<IngestRole>(&work, planned)?,
-        };
-        report.failed.extend(unreadable);
-        Ok(report)
-    }
-
-    /// The files as artifacts, and, if it is to keep going, those that cannot be read.
-    #[expect(clippy::type_complexity, reason = "a pair of lists")]
-    fn planned_ingest(
-        &self,
-        request: &IngestRequest,
-    ) -> Result<(Vec<Planned<'static>>, Vec<(String, String)>), StoreError> {
-        // On all cores; what is wrong is reported in the order of the files all the same.
-        let planned: Vec<_> = request
-            .files
-            .par_iter()
-            .map(|file| planned::of_file(self, file, &request.run, request.mode, request.ids))
-            .collect();
-        let mut readable = Vec::with_capacity(planned.len());
-        let mut failed = Vec::new();
-        for (planned, file) in planned.into_iter().zip(&request.files) {
-            match planned {
-                Ok(planned) => readable.push(planned),
-                Err(error) if request.options.keep_going => {
-                    failed.push((file.source.to_string(), write::chain(&error)));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok((readable, failed))
-    }
-
-    /// Stores content for datasets that are registered and not stored, at new keys. What is
-    /// stored with that content already is left.
-    ///
-    /// # Errors
-    /// [`StoreError`]; unless it says otherwise, the repository is as before.
-    pub fn restore(
-        &self,
-        name: Option<&TransactionName>,
-        items: &[RestoreItem<'_>],
-        options: StoreOptions,
-        progress: &dyn StoreProgress,
-    ) -> Result<StoreReport, StoreError> {
-        let work = Work { what: "the restore", name, options, progress };
-        let planned = self.planned_restore(items)?;
-        if let Some(row) = self.open_row(name)? {
-            return self.go_on::<RestoreRole>(&work, &row, planned);
-        }
-        self.store::<RestoreRole>(&work, planned)
-    }
-
-    fn planned_restore<'r>(
-        &self,
-        items: &'r [RestoreItem<'_>],
-    ) -> Result<Vec<Planned<'r>>, StoreError> {
-        let ids: Vec<DatasetId> = items.iter().map(|item| item.dataset).collect();
-        let mut seen = BTreeSet::new();
-        if let Some(twice) = ids.iter().find(|id| !seen.insert(**id)) {
-            return Err(StoreError::Twice {
-                dataset: twice.to_string(),
-                first: "one item".to_owned(),
-                second: "another".to_owned(),
-            });
-        }
-        let rows = self.rows_of(&ids)?;
-        let mut restored = Vec::with_capacity(items.len());
-        for (item, row) in items.iter().zip(rows) {
-            let content = match &item.content {
-                RestoreContent::Bytes(bytes) => PlannedContent::Bytes(bytes),
-                RestoreContent::File(path) => {
-                    let failed = |source| StoreError::Source { path: path.clone(), source };
-                    let path = path.canonicalize_utf8().map_err(failed)?;
-                    let source = planned::look_at(&path).map_err(failed)?;
-                    PlannedContent::File(source, FileMode::Copy)
-                }
-            };
-            let expected = match &content {
-                PlannedContent::Bytes(bytes) => Some(planned::of_bytes(bytes)),
-                _ => None,
-            };
-            let dataset = PlannedDataset::existing(row.dataset, true);
-            restored.push(Planned { datasets: vec![dataset], content, expected });
-        }
-        Ok(restored)
-    }
-
     /// The rows of datasets, in the order of the ids.
     ///
     /// # Errors

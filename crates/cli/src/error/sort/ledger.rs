@@ -3,7 +3,7 @@
 use pantler_registry::RegistryError;
 use pantler_workspace::ledger::LedgerError;
 
-use super::{Next, Sorted, Status};
+use super::{Next, Sorted, Status, repository};
 
 pub(super) fn ledger(error: &LedgerError) -> Sorted {
     let unchanged = Sorted::unchanged();
@@ -27,12 +27,14 @@ pub(super) fn ledger(error: &LedgerError) -> Sorted {
             )))
         }
         LedgerError::MissingRecord { run, source } => {
-            let element = match &**source {
-                RegistryError::MissingDimensionRecord { element, .. } => element.to_string(),
-                _ => "ELEMENT".to_owned(),
+            let record = match &**source {
+                RegistryError::MissingDimensionRecord { element, data_id } => {
+                    format!("{element} {}", repository::assignments(data_id))
+                }
+                _ => "ELEMENT KEY=VALUE…".to_owned(),
             };
             open(Next::plain(format!(
-                "`pantler record insert {element}`, then `pantler workspace commit {run}`"
+                "`pantler record insert {record}`, then `pantler workspace commit {run}`"
             )))
         }
         LedgerError::Taken { dataset_type, .. } => unchanged.then(Next::plain(format!(

@@ -1,6 +1,7 @@
 //! Errors of the repository and its verbs.
 
 use pantler_butler::transaction::KindError;
+use pantler_core::DataId;
 use pantler_datastore::{Corruption, DatastoreError, StorageError};
 use pantler_direct::{
     ButlerError, CloseError, CreateError, IndexFileError, RecordFileError, RemoveError, StoreError,
@@ -55,14 +56,19 @@ pub(super) fn registry(error: &RegistryError) -> Sorted {
         RegistryError::RecordConflict { element, .. } => {
             unchanged.then(Next::command(format_args!("record list {element}")))
         }
-        RegistryError::MissingDimensionRecord { element, .. } => {
-            unchanged.then(Next::command(format_args!("record insert {element} KEY=VALUE…")))
-        }
+        RegistryError::MissingDimensionRecord { element, data_id } => unchanged
+            .then(Next::command(format_args!("record insert {element} {}", assignments(data_id)))),
         RegistryError::TransactionExists { row } => {
             unchanged.then(Next::command(format_args!("transaction show {}", row.name)))
         }
         _ => unchanged,
     }
+}
+
+/// A data ID as the arguments of a command.
+pub(super) fn assignments(data_id: &DataId) -> String {
+    let assigned = data_id.iter().map(|(name, value)| quoted(&format!("{name}={value}")));
+    assigned.collect::<Vec<_>>().join(" ")
 }
 
 pub(super) fn datastore(error: &DatastoreError) -> Sorted {
@@ -269,8 +275,8 @@ pub(super) fn store(error: &StoreError) -> Sorted {
             .then(Next::plain("`pantler put` of it, which stores it again, after the session")),
         StoreError::PutUnknown { name, .. } => Sorted::unknown(Some(name)),
         StoreError::Butler(source) => butler(source),
-        StoreError::MissingRecord { element, .. } => Sorted::unchanged()
-            .then(Next::command(format_args!("record insert {element} KEY=VALUE…"))),
+        StoreError::MissingRecord { element, data_id, .. } => Sorted::unchanged()
+            .then(Next::command(format_args!("record insert {element} {data_id} FIELD=VALUE…"))),
         StoreError::Source { .. }
         | StoreError::NoDataset { .. }
         | StoreError::NotInPlace { .. }
