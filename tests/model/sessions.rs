@@ -76,7 +76,12 @@ impl Session<'_> {
             model
         };
         let closed: Vec<Model> = open.iter().map(close).collect();
-        let finished = if self.finish { puts.finish() } else { Ok(drop(puts)) };
+        let finished = if self.finish {
+            puts.finish()
+        } else {
+            drop(puts);
+            Ok(())
+        };
         let plan = match finished {
             Err(error) => {
                 let mut open = open;

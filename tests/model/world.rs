@@ -349,9 +349,10 @@ impl Said {
         match error {
             StoreError::LeftOpen { source, .. } if source.stays_open() => Self::LeftOpen(text),
             StoreError::NotClosed { source, .. } if is_refusal(source) => Self::Failed(text),
-            StoreError::LeftOpen { .. } | StoreError::NotClosed { .. } => Self::Unclear(text),
             StoreError::SessionOpen { source, .. } if source.stays_open() => Self::LeftOpen(text),
-            StoreError::SessionOpen { .. } => Self::Unclear(text),
+            StoreError::LeftOpen { .. }
+            | StoreError::NotClosed { .. }
+            | StoreError::SessionOpen { .. } => Self::Unclear(text),
             StoreError::Butler(error) => Self::of_butler(error),
             _ => Self::Failed(text),
         }
