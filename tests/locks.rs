@@ -227,7 +227,7 @@ fn cannot_be_decoded(kind: &str, damage: &str, code: &str, says: &str) {
 
 #[test]
 fn a_transaction_of_unknown_kind_stays_open() {
-    let says = "unknown kind of transaction \"teleport\": this program knows ingest, put, remove";
+    let says = "unknown kind of transaction \"teleport\": this program knows ingest, put, put-session, remove";
     for kind in ["put", "remove"] {
         cannot_be_decoded(kind, "kind = 'teleport'", "transaction-unknown-kind", says);
     }

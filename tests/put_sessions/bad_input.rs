@@ -75,29 +75,89 @@ fn what_is_wrong_with_a_line_is_said_and_the_next_is_gone_on_with() {
     insta::assert_snapshot!(said(&depot, &ran), @r#"
     exit 1
     failed: line 1: it is not a JSON object: expected ident at column 2
-    failed: line 2: it is not a JSON object: invalid type: sequence, expected a map at column 0
+    failed: line 2: it is not a JSON object: invalid type: sequence, expected an object at column 0
     failed: line 3: it is not UTF-8
     failed: line 4: `file` is missing
     failed: line 5: there is no dataset type `nothing`
+      next: pantler query dataset-types --repo <depot>/repo
     failed: line 6: invalid dataset type name "No": it must start with a lower-case letter (a-z)
     failed: line 7: the data ID needs a value for dimension `item` (it has {item})
     failed: line 9: the data ID has no dimension `month` (it has {item})
     failed: line 10: `item` is neither a text nor a number
     failed: line 11: there is no item record for item=i0007; insert it first
+      next: pantler record insert item item=i0007 --repo <depot>/repo
     failed: line 12: cannot read <depot>/none: No such file or directory (os error 2)
     failed: line 13: cannot read <depot>/folder: it is not a regular file
     failed: line 14: a part of a file cannot be put: ingest it
     failed: line 15: `offset` needs `size` beside it
     failed: line 16: `file` is `-`: only `pantler put` reads content from standard input
     error: 15 lines could not be stored
-    now: 2 other datasets stored; what failed is as it was before
+    now: 2 other datasets are stored; what failed is as it was before
     next: the same lines again, when the reasons are gone
     "#);
-    assert_eq!(ran.text().lines().count(), 2);
+    // An answer for each line but the empty one.
+    let (refused, stored_lines): (Vec<String>, Vec<String>) =
+        ran.text().lines().map(str::to_owned).partition(|answer| answer == "-");
+    assert_eq!((refused.len(), stored_lines.len()), (15, 2));
     let mut contents = depot.contents(RUN);
     contents.sort();
     assert_eq!(contents, [stored(&item(0), "1"), stored(&item(1), "1")]);
     assert_eq!(depot.artifacts().len(), 2);
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_done_and_changes_nothing() {
+    let depot = Depot::new(4);
+    depot.put(RUN, &item(0), "there");
+    let unstored = depot.put(RUN, &item(1), "unstored").to_string();
+    depot.pantler(&["remove", &unstored]).expect(0);
+    let picture = depot.picture();
+    let lines = [
+        line(&depot, &item(0), "there"),
+        line(&depot, &item(0), "other"),
+        line(&depot, &item(1), "unstored"),
+        line(&depot, &item(2), "new"),
+        line(&depot, "i0007", "without a record"),
+    ];
+    let lines = depot.file("lines", &lines.concat());
+    let all = ["--run", RUN, "--type", "number"];
+    let ran = put_each_with(&depot, &[&[lines.as_str(), "--dry-run"], &all[..]].concat());
+    insta::assert_snapshot!(ran.text(), @r#"
+    number item=i0000 is in live already, with this content
+    -
+    -
+    would store number item=i0002 in live
+    -
+    "#);
+    insta::assert_snapshot!(said(&depot, &ran), @r#"
+    exit 1
+    failed: line 2: content of 5 bytes differs from what live has as number item=i0000 (<uuid>): a dataset never changes
+      next: pantler get <uuid> --repo <depot>/repo
+      or: another RUN or data ID for the new content
+    failed: line 3: live has number item=i0001 and it is not stored: a put session only adds datasets
+      next: `pantler put` of it, which stores it again
+    failed: line 5: there is no item record for item=i0007; insert it first
+      next: pantler record insert item item=i0007 --repo <depot>/repo
+    error: 3 lines could not be stored
+    now: nothing has changed
+    next: the same lines again, when the reasons are gone
+    "#);
+    picture.assert_same(&depot.picture(), "after a dry run");
+    // Done, each is told how to go on.
+    let ran = put_each_with(&depot, &[&[lines.as_str()], &all[..]].concat());
+    insta::assert_snapshot!(said(&depot, &ran), @r#"
+    exit 1
+    failed: line 2: content of 5 bytes differs from what live has as number item=i0000 (<uuid>): a dataset never changes
+      next: pantler get <uuid> --repo <depot>/repo
+      or: another RUN or data ID for the new content
+    failed: line 3: live has number item=i0001 (<uuid>), registered but not stored: put session put-session/<uuid> only adds datasets
+      next: `pantler put` of it, which stores it again, after the session
+    failed: line 5: there is no item record for item=i0007; insert it first
+      next: pantler record insert item item=i0007 --repo <depot>/repo
+    error: 3 lines could not be stored
+    now: 2 other datasets are stored; what failed is as it was before
+    next: the same lines again, when the reasons are gone
+    "#);
 }
 
 #[test]
@@ -117,10 +177,12 @@ fn in_json_there_is_a_line_for_each_line() {
         assert_eq!(id.is_string(), matches!(answer["line"].as_u64(), Some(8 | 18)), "{answer}");
     }
     assert_eq!(answers[2]["error"], "it is not UTF-8");
+    assert_eq!((&answers[2]["next"], &answers[2]["stored"]), (&Value::Null, &json!(false)));
+    assert!(answers[4]["next"].as_str().unwrap().starts_with("pantler query dataset-types"));
     insta::assert_snapshot!(said(&depot, &ran), @r#"
     exit 1
     error: 15 lines could not be stored
-    now: 2 other datasets stored; what failed is as it was before
+    now: 2 other datasets are stored; what failed is as it was before
     next: the same lines again, when the reasons are gone
     "#);
 }
@@ -142,7 +204,7 @@ fn without_a_type_each_line_has_to_say_its_own() {
     exit 1
     failed: line 1: it says no `type`, and --type is not given
     error: 1 line could not be stored
-    now: 1 other dataset stored; what failed is as it was before
+    now: 1 other dataset is stored; what failed is as it was before
     next: the same lines again, when the reasons are gone
     "#);
     assert_eq!(depot.contents(RUN), [stored(&item(1), "1")]);
@@ -179,7 +241,7 @@ fn lines_that_are_none() {
     exit 1
     error: cannot read /proc/self/mem
       because: Input/output error (os error 5)
-    now: 0 datasets stored; the session is ended
+    now: nothing is stored; the session is ended
     "#);
 }
 
@@ -253,13 +315,15 @@ fn a_full_disk_is_said_of_each_line_and_gone_on_from() {
     let mut session = Session::armed(&depot, &[], &full);
     session.put(&depot, &item(0), "before");
     session.ask(&depot, &item(1), "in between");
+    assert_eq!(session.answer(), "-");
     session.put(&depot, &item(2), "after");
     let ran = session.end();
     insta::assert_snapshot!(said(&depot, &ran), @r#"
     exit 1
     failed: line 2: the put failed and was undone: cannot write artifact live@1/number/item=i0001~<opening>-1-2.txt: cannot write <depot>/repo/artifacts/live@1/number/item=i0001~<opening>-1-2.txt.tmp: the storage is full: a planned fault (full)
+      next: make room; then the same command again
     error: 1 line could not be stored
-    now: 2 other datasets stored; what failed is as it was before
+    now: 2 other datasets are stored; what failed is as it was before
     next: the same lines again, when the reasons are gone
     "#);
     assert_eq!(depot.artifacts().len(), 2);
@@ -279,6 +343,7 @@ fn a_session_that_cannot_be_ended_is_named() {
     insta::assert_snapshot!(said(&depot, &ran), @r#"
     exit 4
     failed: line 2: no room to write to the database <depot>/repo/registry.sqlite3: the disk is full or the database has reached its largest size
+      next: make room; then the same command again
     error: put session s could not be ended; what was put is stored
       because: transaction s stays open: it could not be committed
       because: the artifact storage failed
@@ -306,6 +371,7 @@ fn a_put_of_which_the_database_says_nothing_is_put_again() {
             ran.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert!(answers[0]["id"].is_string(), "{answers:?}");
         assert_eq!(answers[1]["id"].is_string(), answer == "lost", "{answers:?}");
+        assert!(answers[1].get("stored").is_none_or(Value::is_null), "{answers:?}");
         if answer == "connection" {
             insta::assert_snapshot!(said(&depot, &ran), @r#"
             exit 5
@@ -343,7 +409,7 @@ fn a_request_to_stop_ends_the_session() {
             insta::assert_snapshot!(said(&depot, &ran), @r#"
             exit 130
             error: stopped
-            now: 1 dataset stored; the session is ended
+            now: 1 dataset is stored; the session is ended
             "#);
         }
         assert_eq!(depot.contents(RUN), [stored(&item(0), "stored")]);
@@ -378,7 +444,7 @@ fn an_answer_that_cannot_be_written_ends_the_session() {
     exit 1
     error: cannot write to standard output
       because: No space left on device (os error 28)
-    now: 1 dataset stored; the session is ended
+    now: 1 dataset is stored; the session is ended
     "#);
     assert_eq!(depot.contents(RUN), [stored(&item(0), "x")]);
 }

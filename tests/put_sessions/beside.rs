@@ -318,6 +318,10 @@ fn a_name_that_another_transaction_has_is_refused() {
     let told = crate::program().run(&elsewhere).expect(1).stderr;
     assert!(told.contains("transaction `camera` is open already, by "), "{told}");
     other.put(&depot, &item(1), "y");
-    other.end().expect(0);
+    other.kill();
     assert!(depot.rows("other").is_empty());
+    // One that is dead may be, without being asked for.
+    crate::program().run(&[&elsewhere[..5], &elsewhere[6..]].concat()).expect(0);
+    assert!(depot.open_names().is_empty());
+    assert_eq!(depot.contents(RUN).len(), 2);
 }

@@ -186,6 +186,28 @@ fn a_write_that_fails_leaves_nothing_and_the_session_goes_on() {
 }
 
 #[test]
+fn what_is_there_needs_no_room_and_is_not_written_again() {
+    let depot = Depot::new(3);
+    let (butler, storage) = doubles(&depot);
+    let puts = butler.put_session(&collection(RUN), None, false).unwrap();
+    let first = put(&butler, &puts, 0, "first").unwrap();
+    let second = put(&butler, &puts, 1, "second").unwrap();
+    let staged = || storage.calls(Operation::Stage);
+    storage.fail_at(Operation::Stage, staged() + 1, ErrorKind::StorageFull);
+    assert_eq!(put(&butler, &puts, 0, "first").unwrap().id, first.id);
+    // From now on it looks first, until something is new.
+    let before = staged();
+    assert_eq!(put(&butler, &puts, 1, "second").unwrap().id, second.id);
+    assert_eq!(staged(), before);
+    let other = put(&butler, &puts, 1, "other").unwrap_err();
+    assert!(matches!(other, StoreError::Differs { .. }), "{}", told(&other));
+    put(&butler, &puts, 2, "third").unwrap();
+    assert_eq!(staged(), before + 1);
+    puts.finish().unwrap();
+    assert_eq!(depot.artifacts().len(), 3);
+}
+
+#[test]
 fn a_lost_answer_of_the_database_is_found_out() {
     let depot = Depot::new(3);
     let (butler, _) = doubles(&depot);

@@ -53,7 +53,7 @@ fn a_writer_that_wakes_up_in_an_ended_session_stores_nothing_and_says_so() {
         // The data ID is free for others.
         put_each(&depot, &line(&depot, &item(1), "of another"), &[]).expect(0);
         let ran = session.go_on();
-        assert_eq!((ran.code(), ran.text().as_str()), (Some(1), ""), "{what}: {}", ran.stderr);
+        assert_eq!((ran.code(), ran.text().as_str()), (Some(1), "-\n"), "{what}: {}", ran.stderr);
         let said = "put session s was ended by another process";
         assert!(ran.stderr.contains(said), "{what}: {}", ran.stderr);
         let contents = [stored(&item(0), "answered"), stored(&item(1), "of another")];

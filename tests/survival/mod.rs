@@ -28,11 +28,11 @@ mod workspaces;
 
 use std::collections::BTreeSet;
 
-use operation::{Operation, operation};
+use operation::{Operation, Stage, operation};
 use stages::{
     RUN, bare, damaged, fresh, in_place, indexed, ingested, killed, lined, lined_in_part, littered,
-    nothing, prepared, ran, rotten, running, shared, stored, tagged, two, types, unstored,
-    vanished,
+    nothing, prepared, ran, ran_twice, rotten, running, shared, stored, tagged, two, types,
+    unstored, vanished,
 };
 use workspaces::{
     BUILD_SKIPPING, CREATE, broken, built, closing, complete, created, created_after_old,
@@ -185,8 +185,19 @@ fn a_loss_of_power_without_flushes_is_seen() {
 #[test]
 fn what_a_dead_process_deleted_stays_away_when_power_is_lost() {
     // Others are in the directory; or there was nothing in it before.
-    let taken = operation("put-each", lined_in_part, PUT_EACH).each_by_itself();
-    power::what_a_dead_process_deleted_stays_away(&taken, "");
-    let first = operation("put-each", lined, PUT_EACH).each_by_itself();
-    power::what_a_dead_process_deleted_stays_away(&first, "datastore.rename:1:io");
+    let put_each = |stage: fn() -> Stage| operation("put-each", stage, PUT_EACH);
+    for closing in ["commit", "abandon"] {
+        power::what_a_dead_process_deleted_stays_away(&put_each(lined_in_part), "", closing);
+        let fault = "datastore.rename:1:io";
+        power::what_a_dead_process_deleted_stays_away(&put_each(lined), fault, closing);
+    }
+    let workspace = |stage: fn() -> Stage, command| operation("workspace", stage, command);
+    for (stage, command, closing) in [
+        (running as fn() -> Stage, "workspace revert {open}", "revert"),
+        (ran, "workspace abandon {open}", "abandon"),
+        (ran_twice, "workspace commit {open}", "commit"),
+    ] {
+        let operation = workspace(stage, command);
+        power::what_a_dead_process_deleted_stays_away(&operation, "", closing);
+    }
 }

@@ -131,34 +131,37 @@ pub(crate) fn without_flushes_something_is_lost(operation: &Operation) {
     }
 }
 
-/// A put deletes its artifact again, and its process is killed before it flushed that: when
-/// the session has been closed, no loss of power brings the artifact back.
-pub(crate) fn what_a_dead_process_deleted_stays_away(operation: &Operation, fault: &str) {
-    const DELETING: [(&str, &str); 1] = [("PANTLER_CRASH", "datastore.delete:1")];
-    for closing in ["commit", "abandon"] {
-        let stage = (operation.stage)();
-        let copy = stage.copy();
-        let ran =
-            copy.run(operation.command, &[&DELETING[..], &[("PANTLER_FAULT", fault)]].concat());
-        assert!(was_killed(&ran), "{}", ran.stderr);
-        let [name] = &open(&copy.project)[..] else { panic!("the session is not open") };
-        let close = format!("transaction {closing} {name}");
-        let before = copy.duplicate();
-        let closed = copy.duplicate();
-        assert_eq!(closed.run(&close, &[]).code(), Some(0));
+/// A process is killed when it has deleted an artifact, and has not flushed that: when what
+/// it was at has been closed, no loss of power brings the artifact back.
+pub(crate) fn what_a_dead_process_deleted_stays_away(
+    operation: &Operation,
+    fault: &str,
+    closing: &str,
+) {
+    let stage = (operation.stage)();
+    let begun = stage.copy();
+    let deleting = [("PANTLER_CRASH", "datastore.delete:1"), ("PANTLER_FAULT", fault)];
+    let ran = begun.run(operation.command, &deleting);
+    assert!(was_killed(&ran), "{}", ran.stderr);
+    let [name] = &open(&begun.project)[..] else { panic!("it is not open") };
+    let close = format!("transaction {closing} {name}");
+    let closed = begun.duplicate();
+    assert_eq!(closed.run(&close, &[]).code(), Some(0));
+    let (left, kept) = (artifacts(&begun), artifacts(&closed));
+    let deleted: Vec<&String> = left.difference(&kept).collect();
+    assert!(!deleted.is_empty(), "{left:?}, and closed {kept:?}");
+    for deleted in deleted {
         // One step further.
-        let (left, kept) = (artifacts(&copy), artifacts(&closed));
-        let [deleted] = &left.difference(&kept).collect::<Vec<_>>()[..] else {
-            panic!("{left:?}, and closed {kept:?}")
-        };
+        let copy = begun.duplicate();
         let path = copy.project.repo().join(deleted);
         std::fs::remove_file(&path).unwrap();
         let trace = beside(&copy.project, "trace");
         std::fs::write(&trace, format!("unlink\t{path}\n")).unwrap();
         let ran = copy.run(&close, &[("PANTLER_TRACE", trace.as_str())]);
         assert_eq!(ran.code(), Some(0), "{}", ran.stderr);
-        lose_power(&copy.project.path(), &before.project.path(), &lines(&trace), 0);
-        assert_eq!(findings(&copy.project), [""; 0], "{closing}: {:?}", lines(&trace));
+        lose_power(&copy.project.path(), &begun.project.path(), &lines(&trace), 0);
+        let at = format!("{} {closing}, {deleted}: {:?}", operation.command, lines(&trace));
+        assert_eq!(findings(&copy.project), [""; 0], "{at}");
     }
 }
 

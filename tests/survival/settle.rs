@@ -232,7 +232,8 @@ impl<'o> Trial<'o> {
             return;
         }
         let state = State::of(&copy.project);
-        for id in ran.text().lines() {
+        // Others say that something is not stored (`-`), or may be (`?`).
+        for id in ran.text().lines().filter(|answer| answer.len() > 1) {
             let end = format!(": {id}");
             let name = state.ids.iter().find_map(|known| known.strip_suffix(&end));
             let held = name.and_then(|name| state.datasets.get(name));

@@ -281,6 +281,16 @@ pub(crate) fn ran() -> Stage {
     Stage { ground: before.ground, ground_state: before.ground_state, ..Stage::of(copy.project) }
 }
 
+/// The same, with an output of a quantum that was killed before it finished, and then ran
+/// again.
+pub(crate) fn ran_twice() -> Stage {
+    let before = killed(ingested, RUN, "exec.outputs.moved:1")();
+    let copy = before.copy();
+    let done = copy.run("run {project} -j1 --no-commit", &[]);
+    assert_eq!(done.code(), Some(0), "{}", done.stderr);
+    Stage { ground: before.ground, ground_state: before.ground_state, ..Stage::of(copy.project) }
+}
+
 impl Stage {
     /// The project itself, to go on with.
     pub(crate) fn into_copy(self) -> Copy {

@@ -200,6 +200,11 @@ impl CommandError {
         self.causes().join(": ")
     }
 
+    /// How to go on, for a command on `repository`, if that is known.
+    pub(crate) fn next_text(&self, repository: Option<&Utf8Path>) -> Option<String> {
+        self.next.as_ref().map(|next| next.text(repository))
+    }
+
     /// What happened, and why; a wrapper that adds nothing of its own is not repeated.
     fn causes(&self) -> Vec<String> {
         let mut said = vec![self.error.to_string()];

@@ -1,6 +1,6 @@
 //! The datastore as the contexts of a closing see it.
 
-use std::io::Read as _;
+use std::{collections::HashSet, io::Read as _};
 
 use pantler_butler::artifacts::{ArtifactError, Artifacts, Content, Found, NewArtifact};
 use pantler_core::{ArtifactKey, Location};
@@ -105,7 +105,14 @@ impl Artifacts for DatastoreView<'_> {
     fn flush_removals(&self, prefix: &str, beside: &[ArtifactKey]) -> Result<(), ArtifactError> {
         let run = RunPrefix::parse(prefix)
             .map_err(|e| ArtifactError::new(format!("flushing {prefix}"), e))?;
-        self.flush_deletions(&[beside, &[run.unused_key()]].concat())
+        let mut directories = HashSet::new();
+        let mut one_of_each = vec![run.unused_key()];
+        for key in beside {
+            if directories.insert(key.as_str().rsplit_once('/').map(|(directory, _)| directory)) {
+                one_of_each.push(key.clone());
+            }
+        }
+        self.flush_deletions(&one_of_each)
     }
 
     fn prune(&self, prefix: &str) -> Result<(), ArtifactError> {

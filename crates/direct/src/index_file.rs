@@ -4,10 +4,17 @@
 //! The columns are `file`, one for each dimension, and where needed `type`, `offset` and
 //! `size`. A dimension of one of these names cannot be given so.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pantler_core::DatasetTypeName;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
 use serde_json::Value;
 
 /// A dataset in a file, as an index has it.
@@ -82,7 +89,7 @@ pub fn read_index(path: &Utf8Path) -> Result<Vec<IndexRow>, IndexFileError> {
 /// # Errors
 /// What is wrong with it.
 pub fn read_index_line(place: &str, line: &str) -> Result<IndexRow, String> {
-    let mapping = serde_json::from_str(line).map_err(|e| {
+    let mapping: Mapping = serde_json::from_str(line).map_err(|e| {
         // It is always the first line of what was given.
         let reason = e.to_string().replace(" at line 1 column ", " at column ");
         format!("it is not a JSON object: {reason}")
@@ -122,8 +129,7 @@ fn table(text: &str) -> Result<Vec<(String, Fields)>, String> {
 
 /// The mappings of a list; `null` says nothing.
 fn list(text: &str) -> Result<Vec<(String, Fields)>, String> {
-    let rows: Vec<BTreeMap<String, Value>> =
-        serde_json::from_str(text).map_err(|e| e.to_string())?;
+    let rows: Vec<Mapping> = serde_json::from_str(text).map_err(|e| e.to_string())?;
     let mut found = Vec::with_capacity(rows.len());
     for (i, row) in rows.into_iter().enumerate() {
         let place = format!("row [{i}]");
@@ -133,9 +139,39 @@ fn list(text: &str) -> Result<Vec<(String, Fields)>, String> {
     Ok(found)
 }
 
-fn fields(mapping: BTreeMap<String, Value>) -> Result<Fields, String> {
+/// A JSON object with its members as they stand there: one that is there twice is an error,
+/// which a map would hide.
+struct Mapping(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Mapping {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Mapping;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Mapping, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = access.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Mapping(members))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+fn fields(Mapping(members): Mapping) -> Result<Fields, String> {
     let mut fields = Fields::new();
-    for (name, value) in mapping {
+    let mut seen = BTreeSet::new();
+    for (name, value) in members {
+        if !seen.insert(name.clone()) {
+            return Err(format!("`{name}` is there twice"));
+        }
         let text = match value {
             Value::Null => continue,
             Value::String(text) => text,
@@ -233,6 +269,11 @@ mod tests {
             "FILE: row [0]: `file` is neither a text nor a number"
         );
         assert!(fault("json", "{}").starts_with("FILE: invalid type: map"));
+        assert!(fault("json", "[3]").contains("expected an object"));
+        assert_eq!(
+            fault("json", r#"[{"file": "a", "city": "oslo", "city": "bergen"}]"#),
+            "FILE: row [0]: `city` is there twice"
+        );
         assert_eq!(fault("txt", ""), "FILE: the name must end with .csv or .json");
     }
 }

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// How often a put is begun again because what stood in its way is gone when it looks.
+/// How often a put looks at what stood in its way, and is begun again if that is gone.
 const TRIES: u32 = 3;
 
 const WHAT: &str = "the put";
@@ -56,12 +56,15 @@ pub struct Puts<'b> {
     /// How many artifacts may be there that no record names: of puts that go on, and of
     /// those of which it could not be made sure, one that panicked among them.
     unsettled: AtomicUsize,
+    /// Whether the last put found its dataset there: then the next one looks first.
+    repeats: AtomicBool,
 }
 
 impl DirectButler {
     /// Opens a session that puts datasets into `run`, which is made if it is missing.
-    /// Sessions on it that dead processes have left are ended first. A name keeps others
-    /// from opening a session of the same name; with `take_over` theirs is ended.
+    /// Sessions on it that dead processes have left are ended first, and one of the same name
+    /// wherever it is. A name keeps others from opening a session of that name while this
+    /// process lives; with `take_over` theirs is ended.
     ///
     /// # Errors
     /// [`StoreError`]: nothing is open then, unless it says otherwise.
@@ -75,7 +78,7 @@ impl DirectButler {
         let opened = match self.open_session(run, name) {
             Err(StoreError::Butler(ButlerError::Registry(RegistryError::TransactionExists {
                 row,
-            }))) if take_over && is_session_on(&row, run) => {
+            }))) if self.may_end(&row, run, take_over) => {
                 self.end_session(&row, true).map_err(|error| session_open(&row.name, error))?;
                 self.open_session(run, name)
             }
@@ -86,8 +89,14 @@ impl DirectButler {
             return Err(RegistryError::UnknownCollection { name: run.clone() }.into());
         };
         let prefix = key::run_prefix(run, id);
-        let (begun, unsettled) = (AtomicU64::new(0), AtomicUsize::new(0));
-        Ok(Puts { butler: self, open, prefix, begun, unsettled })
+        Ok(Puts {
+            butler: self,
+            open,
+            prefix,
+            begun: AtomicU64::new(0),
+            unsettled: AtomicUsize::new(0),
+            repeats: AtomicBool::new(false),
+        })
     }
 
     fn open_session(
@@ -104,7 +113,7 @@ impl DirectButler {
     fn end_sessions_of_the_dead(&self, run: &CollectionName) -> Result<(), StoreError> {
         let sessions = self.registry().read(|reader| sessions_on(reader, run))?;
         for row in sessions {
-            if self.environment().liveness(&row.process) == Liveness::Dead {
+            if self.is_dead(&row) {
                 match self.end_session(&row, false) {
                     // Somebody else ends it, perhaps in another way, or can: it is in
                     // nobody's way.
@@ -119,6 +128,17 @@ impl DirectButler {
             }
         }
         Ok(())
+    }
+
+    /// Whether the session that has the name may be ended: that of a dead process on whatever
+    /// RUN it is, another's on this RUN alone.
+    fn may_end(&self, row: &TransactionRow, run: &CollectionName, take_over: bool) -> bool {
+        PutSession::of_row(row)
+            .is_some_and(|session| self.is_dead(row) || take_over && session.run() == run)
+    }
+
+    fn is_dead(&self, row: &TransactionRow) -> bool {
+        self.environment().liveness(&row.process) == Liveness::Dead
     }
 
     fn end_session(&self, row: &TransactionRow, take_over: bool) -> Result<(), CloseError> {
@@ -178,26 +198,34 @@ impl Puts<'_> {
         let (data_id, run) = (data_id.clone(), self.run().clone());
         let id = self.butler.environment().new_dataset();
         let mut dataset = DatasetRef { id, dataset_type, data_id, run };
-        let mut tries = 0;
-        loop {
-            match self.put_new(content, &dataset) {
-                Ok(()) => return Ok(dataset),
-                Err(StoreError::Butler(ButlerError::Registry(conflict)))
-                    if matches!(conflict, RegistryError::Conflict { .. }) =>
-                {
-                    tries += 1;
-                    match self.existing(content, &dataset)? {
-                        Some(id) => {
-                            dataset.id = id;
-                            return Ok(dataset);
-                        }
-                        None if tries < TRIES => {}
-                        None => return Err(conflict.into()),
-                    }
+        // Not written in vain when lines come again that were stored.
+        if self.repeats.load(Ordering::Relaxed) {
+            if let Some(id) = self.existing(content, &dataset)? {
+                dataset.id = id;
+                return Ok(dataset);
+            }
+            self.repeats.store(false, Ordering::Relaxed);
+        }
+        for _ in 0..TRIES {
+            let Err(error) = self.put_new(content, &dataset) else { return Ok(dataset) };
+            let existing = match &error {
+                StoreError::Butler(ButlerError::Registry(RegistryError::Conflict { .. })) => {
+                    self.existing(content, &dataset)?
                 }
-                Err(error) => return Err(error),
+                // There may be no room to find out in the other way.
+                StoreError::Undone { .. } => match self.existing(content, &dataset) {
+                    Ok(Some(id)) => Some(id),
+                    _ => return Err(error),
+                },
+                _ => return Err(error),
+            };
+            if let Some(id) = existing {
+                self.repeats.store(true, Ordering::Relaxed);
+                dataset.id = id;
+                return Ok(dataset);
             }
         }
+        self.put_new(content, &dataset).map(|()| dataset)
     }
 
     /// Artifact, then rows; after a failure neither is there.
@@ -358,10 +386,6 @@ fn sessions_on(
         }
     }
     Ok(sessions)
-}
-
-fn is_session_on(row: &TransactionRow, run: &CollectionName) -> bool {
-    PutSession::of_row(row).is_some_and(|session| session.run() == run)
 }
 
 fn session_open(name: &TransactionName, source: CloseError) -> StoreError {

@@ -23,7 +23,7 @@ pub enum RegistryError {
     },
     /// A database on a file system where SQLite's write-ahead log does not work.
     #[error(
-        "{path} is on a network file system ({kind}), where an SQLite database is not safe: put the repository on a local disk"
+        "{path} is on a network file system ({kind}), where an SQLite database is not safe: put the repository on a local disk; a repository that several machines share needs a PostgreSQL database, which this version does not have yet"
     )]
     NetworkFileSystem {
         /// The file.

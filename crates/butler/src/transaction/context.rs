@@ -106,7 +106,7 @@ pub trait Claim {
     fn confirm(&self) -> Result<Vec<FileRecord>, KindError>;
 
     /// Confirms the same, and returns those of `keys` that no datastore record names at that
-    /// moment: for few keys in a RUN that may hold millions.
+    /// moment: for the keys of one transaction in a RUN that may hold more.
     ///
     /// # Errors
     /// [`KindError::Superseded`] if another process has claimed or closed since.

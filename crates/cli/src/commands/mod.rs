@@ -34,7 +34,7 @@ use crate::{context::Context, error::CommandResult};
     version,
     arg_required_else_help = true,
     after_help = "Example:\n  pantler run climate\n  pantler query datasets --collections climate --find-first --repo climate/repo\n\n\
-                  Exit status: 0 done; 1 failed, nothing changed (or, with --keep-going, not all stored); 2 wrong usage; 3 quanta failed, workspace open;\n\
+                  Exit status: 0 done; 1 failed, nothing changed (or, with --keep-going or put-each, not all stored); 2 wrong usage; 3 quanta failed, workspace open;\n\
                   4 a transaction was left open; 5 outcome unknown; 6 check found something; 130 stopped."
 )]
 pub(crate) struct Cli {

@@ -20,6 +20,9 @@ use super::{
 };
 use crate::{WorkspaceError, development::Development, layout};
 
+/// The attempt that the first closing claims; the opening is the one before.
+const FIRST_CLAIM: u32 = 2;
+
 type Unreadable = Box<dyn std::error::Error + Send + Sync>;
 
 /// Commits, or takes the marker away again so that the workspace can be run on.
@@ -293,6 +296,14 @@ fn clear_prefix(
         return Err(KindError::Incomplete(keys));
     }
     context.artifacts().unstore(&leftovers)?;
+    if context.facts().attempt > FIRST_CLAIM {
+        // Another closer may have deleted something, and been killed before it flushed that.
+        let prefix = context.facts().run_prefix;
+        let promised = source.promised().map(|promised| promised.key);
+        let kept: Vec<_> = promised.chain(recorded).cloned().collect();
+        context.artifacts().prune(prefix)?;
+        context.artifacts().flush_removals(prefix, &kept)?;
+    }
     pantler_seam::step("commit.leftovers.deleted");
     Ok(())
 }

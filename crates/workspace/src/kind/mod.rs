@@ -161,8 +161,9 @@ impl WorkspaceTransaction {
     /// until the rows are in.
     fn drop_everything(&self, context: &mut CloseContext<'_>) -> Result<(), KindError> {
         let recorded = keys_of(&lock_out_others(context)?);
+        let prefix = context.facts().run_prefix;
         let mut keys: Vec<ArtifactKey> = Vec::new();
-        for found in context.artifacts().list(context.facts().run_prefix)? {
+        for found in context.artifacts().list(prefix)? {
             match found {
                 Found::Artifact { key, .. } if recorded.contains(&key) => {}
                 Found::Artifact { key, .. } | Found::Unfinished { key } => keys.push(key),
@@ -170,7 +171,10 @@ impl WorkspaceTransaction {
             }
         }
         context.artifacts().unstore(&keys)?;
-        context.artifacts().prune(context.facts().run_prefix)?;
+        context.artifacts().prune(prefix)?;
+        // What a closer deleted that was killed before it flushed that is not listed.
+        let recorded: Vec<_> = recorded.into_iter().collect();
+        context.artifacts().flush_removals(prefix, &recorded)?;
         context.discard_run_if_unused(self.run.clone());
         Ok(())
     }

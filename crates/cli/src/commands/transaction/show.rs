@@ -1,4 +1,4 @@
-use pantler_butler::puts::PutSession;
+use pantler_butler::{puts::PutSession, transaction::TransactionKind as _};
 use pantler_core::{
     CollectionName, TransactionName,
     transaction::{ClosedRow, Closing, RunLocks, TransactionRow},
@@ -91,7 +91,7 @@ fn next(row: &TransactionRow, name: &TransactionName) -> Next {
     let verb = match row.closing {
         Some(closing @ (Closing::Revert | Closing::Abandon)) => closing.verb(),
         // Its puts are committed already.
-        Some(Closing::Commit) | None if PutSession::of_row(row).is_some() => "commit",
+        Some(Closing::Commit) | None if row.kind == PutSession::KIND => "commit",
         Some(Closing::Commit) | None => "commit|revert|abandon",
     };
     Next::command(format!("transaction {verb} {name}"))
