@@ -118,7 +118,10 @@ impl Session<'_> {
             .collect();
         let name = self.key();
         let taken = model.open.get(name).filter(|_| !ending.contains(&name));
-        let ends = taken.is_some_and(|open| self.take_over && is_session(open));
+        // That of a dead process on whatever RUN it is.
+        let ends = taken.is_some_and(|open| {
+            open.kind == KIND && is_dead(&open.holder) || self.take_over && is_session(open)
+        });
         if ends {
             ending.push(name);
         }

@@ -117,8 +117,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> CommandResult {
     let work = Work { context, args, butler: &butler };
     let mut tally = Tally::default();
     if args.dry_run {
-        work.plan_lines(&lines, &mut tally)?;
-        return tally.result().map_err(|error| error.state("nothing has changed"));
+        let planned = work.plan_lines(&lines, &mut tally).and_then(|()| tally.result());
+        return planned.map_err(|error| error.state("nothing has changed"));
     }
     let again = Next::command("transaction list").text(context.located());
     let interrupts = Interrupts::watch_work(
