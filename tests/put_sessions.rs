@@ -37,8 +37,13 @@ impl Session {
 
     /// Starts one that may kill, pause or fail itself.
     fn armed(depot: &Depot, args: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::started(depot, &[&["--run", RUN], args].concat(), environment)
+    }
+
+    /// Starts one on whatever RUN the arguments say.
+    fn started(depot: &Depot, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let repo = depot.repo();
-        let all = ["put-each", "--run", RUN, "--type", "number", "--repo", repo.as_str()];
+        let all = ["put-each", "--type", "number", "--repo", repo.as_str()];
         let mut command = program().command(&[&all, args].concat());
         command.envs(environment.iter().copied());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -297,6 +297,26 @@ fn a_name_is_one_session_s_at_a_time() {
 }
 
 #[test]
+fn who_ends_a_dead_session_of_its_name_late_does_not_end_the_next_one() {
+    let depot = Depot::new(3);
+    let mut dead = Session::named(&depot, "camera");
+    dead.put(&depot, &item(0), "of the dead");
+    dead.kill();
+    // It has found the name taken, and is about to claim the dead one's transaction.
+    let pause = [("PANTLER_PAUSE", "registry.begin:2")];
+    let late = ["--name", "camera", "--run", "elsewhere"];
+    let mut late = Session::started(&depot, &late, &pause);
+    late.wait_for_pause();
+    let mut next = Session::armed(&depot, &["--name", "camera"], &[]);
+    next.put(&depot, &item(1), "of the next");
+    let told = late.go_on().expect(1).stderr;
+    assert!(told.contains("transaction `camera` is open already, by "), "{told}");
+    next.put(&depot, &item(2), "of the next");
+    next.end().expect(0);
+    assert_eq!(depot.contents(RUN).len(), 3);
+}
+
+#[test]
 fn a_name_that_another_transaction_has_is_refused() {
     let depot = Depot::new(4);
     depot.killed(&Order::put(RUN, &[(&item(0), "put")]).named("camera"), "open.row.committed:1");

@@ -25,7 +25,7 @@ use pantler_registry::{LockKind, Reader, RegistryError};
 
 use crate::{
     ButlerError, CloseError, CloseOptions, DirectButler, StoreError,
-    close::ROW_TRIES,
+    close::{Holder, ROW_TRIES},
     environment::Liveness,
     store::{
         own_name,
@@ -79,7 +79,8 @@ impl DirectButler {
             Err(StoreError::Butler(ButlerError::Registry(RegistryError::TransactionExists {
                 row,
             }))) if self.may_end(&row, run, take_over) => {
-                self.end_session(&row, true).map_err(|error| session_open(&row.name, error))?;
+                self.end_session(&row, take_over)
+                    .map_err(|error| session_open(&row.name, error))?;
                 self.open_session(run, name)
             }
             opened => opened,
@@ -119,7 +120,6 @@ impl DirectButler {
                     // nobody's way.
                     Err(
                         CloseError::Superseded(_)
-                        | CloseError::Held { .. }
                         | CloseError::Door { .. }
                         | CloseError::Decode { .. },
                     ) => {}
@@ -141,11 +141,16 @@ impl DirectButler {
         self.environment().liveness(&row.process) == Liveness::Dead
     }
 
+    /// Ends the session of a row as it was read: by now its name may be that of another one,
+    /// which lives.
     fn end_session(&self, row: &TransactionRow, take_over: bool) -> Result<(), CloseError> {
+        let session = PutSession::decode(&row.data, &[])
+            .map_err(|source| CloseError::Decode { name: row.name.clone(), source })?;
         let options = CloseOptions { take_over, ..CloseOptions::default() };
         // After an abandon began there is only that way, which comes to the same.
         let closing = row.closing.unwrap_or(Closing::Commit);
-        ended_by_whomever(self.close(&row.name, closing, options).map(drop))
+        let ended = self.close_row(row, &session, Holder::Somebody, closing, options);
+        ended_by_whomever(ended.map(drop).map_err(|error| error.around(&row.name, closing)))
     }
 }
 
